@@ -1,0 +1,21 @@
+"""Facial expression recognition for scikit-learn: PAtt-Lite, done right."""
+
+import importlib
+
+__version__ = "0.1.0"
+
+# The classifier's module is light too, but one rule for all public names is simpler to keep:
+# a name is imported when it is first used.
+_PUBLIC = {"PAttLiteClassifier": "_classifier"}
+
+__all__ = ["PAttLiteClassifier", "__version__"]
+
+
+def __getattr__(name):
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

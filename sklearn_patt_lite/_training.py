@@ -1,0 +1,233 @@
+"""The two stages of training, in plain Keras 3.
+
+Stage 1 trains the head on a frozen backbone; stage 2 unfreezes the backbone's last layers.
+Both follow the paper and its notebook, except that *validation* data drives early stopping,
+the reduction of the learning rate and the choice of the best weights in both stages.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import random
+
+import keras
+import numpy as np
+
+from sklearn_patt_lite._network import BACKBONE
+
+MIN_DELTA = 0.003  # gains in validation accuracy below this count as none
+MIN_LEARNING_RATE = 1e-6
+DECAY_EPOCHS = 80  # stage 2's learning rate is halved after so many epochs
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One stage of training."""
+
+    name: str  # its key in the history
+    epochs: int
+    learning_rate: float
+    patience: int | None
+    clipnorm: float | None
+    unfreeze_layers: int | None  # of the backbone, counted from its end; None: all of it
+    token_dropout: float
+    patch_dropout: float = 0.0
+    attention_dropout: float = 0.0
+    decays: bool = False  # whether the learning rate decays with inverse time
+
+    def describe(self, data):
+        """Say in a line what is about to happen."""
+        layers = "all" if self.unfreeze_layers is None else f"the last {self.unfreeze_layers}"
+        trains = "frozen" if self.unfreeze_layers == 0 else f"{layers} layers train"
+        validated = "none" if data.X_val is None else len(data.X_val)
+        return (
+            f"stage {self.name!r}: backbone {trains}, at most {self.epochs} epochs, "
+            f"{len(data.X)} images to train on, {validated} to validate on"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """Images, encoded labels and weights to train on, and what the training is validated on."""
+
+    X: np.ndarray  # (n, height, width, channels), 0 to 255
+    y: np.ndarray  # (n,), integers from 0
+    sample_weight: np.ndarray  # (n,)
+    X_val: np.ndarray | None = None
+    y_val: np.ndarray | None = None
+
+    @property
+    def validation(self):
+        """What Keras takes as `validation_data`."""
+        return None if self.X_val is None else (self.X_val, self.y_val)
+
+
+def head_stage(*, epochs, learning_rate, patience, clipnorm, dropout):
+    """Stage 1: the backbone is frozen."""
+    return Stage(
+        name="head",
+        epochs=epochs,
+        learning_rate=learning_rate,
+        patience=patience,
+        clipnorm=clipnorm,
+        unfreeze_layers=0,
+        token_dropout=dropout,
+    )
+
+
+def end_to_end_stage(**settings):
+    """Stage 1 on a backbone that knows nothing yet: everything trains."""
+    return dataclasses.replace(head_stage(**settings), name="end_to_end", unfreeze_layers=None)
+
+
+def finetune_stage(*, epochs, learning_rate, patience, clipnorm, dropout, unfreeze_layers):
+    """Stage 2: the last layers of the backbone train too, more carefully."""
+    return Stage(
+        name="finetune",
+        epochs=epochs,
+        learning_rate=learning_rate,
+        patience=patience,
+        clipnorm=clipnorm,
+        unfreeze_layers=unfreeze_layers,
+        token_dropout=dropout,
+        patch_dropout=dropout,
+        attention_dropout=dropout,
+        decays=True,
+    )
+
+
+def train_stage(model, stage, data, *, batch_size, seed, verbose=0, fit=None):
+    """Train a network for one stage; it keeps the weights of its best epoch.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `build_network`; trained in place.
+    stage : Stage
+        What to train, and how.
+    data : TrainingData
+        On what.
+    batch_size : int
+        Images a gradient step.
+    seed : int
+        Of the order of the images.
+    verbose : int
+        Keras' `verbose` of `keras.Model.fit`.
+    fit : callable, default=None
+        What runs the stage; `keras_fit` by default.
+
+    Returns
+    -------
+    dict
+        A list of one float an epoch for "loss", "accuracy", "learning_rate" and, with
+        validation data, "val_loss" and "val_accuracy"; "best_epoch", counted from 0, is the
+        one whose weights were kept.
+    """
+    watched = stage_callbacks(stage, has_validation=data.X_val is not None)
+    (fit or keras_fit)(
+        functools.partial(prepare, model, stage),
+        data,
+        epochs=stage.epochs,
+        batch_size=batch_size,
+        callbacks=watched,
+        seed=seed,
+        verbose=verbose,
+    )
+    history = {key: [float(v) for v in values] for key, values in model.history.history.items()}
+    history["best_epoch"] = _best_epoch(watched, len(history["loss"]))
+    return history
+
+
+def keras_fit(prepare_model, data, *, epochs, batch_size, callbacks, seed, verbose):
+    """Run a stage with `keras.Model.fit`."""
+    with seeded(seed):
+        prepare_model().fit(
+            data.X,
+            data.y,
+            sample_weight=data.sample_weight,
+            validation_data=data.validation,
+            epochs=epochs,
+            batch_size=batch_size,
+            callbacks=callbacks,
+            verbose=verbose,
+        )
+
+
+def prepare(model, stage):
+    """Set what trains in a stage and at which dropout rates, and compile the network for it."""
+    backbone = model.get_layer(BACKBONE)
+    if stage.unfreeze_layers is None:
+        backbone.trainable = True
+    else:
+        unfreeze_last(backbone, stage.unfreeze_layers)
+    for name in ("patch_dropout", "token_dropout", "attention_dropout"):
+        model.get_layer(name).rate = getattr(stage, name)
+    model.compile(
+        optimizer=keras.optimizers.Adam(stage.learning_rate, global_clipnorm=stage.clipnorm),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def unfreeze_last(backbone, n_layers):
+    """Let the last `n_layers` of the backbone train, except its BatchNormalization.
+
+    BatchNormalization stays in inference mode: the batches are too small to re-estimate it.
+    More layers than there are means all of them.
+    """
+    backbone.trainable = True
+    first = max(0, len(backbone.layers) - n_layers)
+    for i, layer in enumerate(backbone.layers):
+        is_normalization = isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = i >= first and not is_normalization
+
+
+def stage_callbacks(stage, *, has_validation):
+    """Make the callbacks of a stage."""
+    callbacks = [keras.callbacks.LearningRateScheduler(_schedule(stage))]
+    if not has_validation:
+        return callbacks
+    watch = {"monitor": "val_accuracy", "mode": "max", "min_delta": MIN_DELTA}
+    if stage.patience is not None:
+        # The notebook waits 3 epochs of a patience of 5 before it lowers the rate.
+        patience = max(1, round(0.6 * stage.patience))
+        callbacks.append(
+            keras.callbacks.ReduceLROnPlateau(patience=patience, min_lr=MIN_LEARNING_RATE, **watch)
+        )
+    # Patience that outlasts the stage never stops it, but restores the best weights.
+    patience = stage.epochs if stage.patience is None else stage.patience
+    callbacks.append(
+        keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True, **watch)
+    )
+    return callbacks
+
+
+def _schedule(stage):
+    """Inverse time decay, stepwise: it composes with reductions by `ReduceLROnPlateau`."""
+
+    def rate(epoch, learning_rate):
+        if epoch == 0 or not stage.decays:
+            return learning_rate
+        return learning_rate * (DECAY_EPOCHS + epoch - 1) / (DECAY_EPOCHS + epoch)
+
+    return rate
+
+
+def _best_epoch(callbacks, n_epochs):
+    """The epoch whose weights were kept: without validation data, the last."""
+    stopping = [c for c in callbacks if isinstance(c, keras.callbacks.EarlyStopping)]
+    return int(stopping[0].best_epoch) if stopping else n_epochs - 1
+
+
+@contextlib.contextmanager
+def seeded(seed):
+    """Seed what Keras draws from (Python's and NumPy's global state), then put it back."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002

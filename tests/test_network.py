@@ -1,0 +1,239 @@
+"""The architecture: its shapes, sizes and switches, on any Keras backend."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklearn_patt_lite._network import (
+    BACKBONE,
+    Architecture,
+    build_network,
+    check_architecture,
+    output_layers,
+)
+
+PAPER = Architecture(n_classes=7, image_shape=(224, 224, 3))
+TINY = Architecture(
+    n_classes=3,
+    image_shape=(32, 32, 3),
+    alpha=0.25,
+    input_size=32,
+    output_layer="conv_dw_4_relu",
+    patch_size=1,
+    n_filters=16,
+    hidden_units=16,
+)
+# Without tokens, there is nothing for patches to do: cells stand in for them.
+VARIANTS = [
+    {"patch_extraction": patches, "attention": attention, "hidden_units": hidden}
+    for patches in ("separable", "conv", "attention", None)
+    for attention in ("patches", "batch", None)
+    for hidden in (16, None)
+]
+
+
+def tiny(**changes):
+    return dataclasses.replace(TINY, **changes)
+
+
+@pytest.fixture
+def images():
+    coarse = np.random.default_rng(0).integers(0, 256, (12, 2, 2, 3)).astype("float32")
+    return coarse.repeat(16, axis=1).repeat(16, axis=2)  # (12, 32, 32, 3)
+
+
+def liven(model, images):
+    """Spread the predictions of a random network over the images, which it hardly tells apart."""
+    for _ in range(30):  # BatchNormalization learns what it sees
+        model(images, training=True)
+    before_classes = keras.Model(model.input, model.get_layer("attention_dropout").output)
+    kernel, _ = model.get_layer("probabilities").get_weights()
+    logits = before_classes.predict(images, verbose=0) @ kernel
+    scale = logits.std(axis=0)
+    model.get_layer("probabilities").set_weights([kernel / scale, -logits.mean(axis=0) / scale])
+
+
+def layer_names(architecture):
+    return {layer.name for layer in build_network(architecture).layers}
+
+
+def test_parameters_are_those_of_the_paper():
+    network = build_network(PAPER)
+    assert network.get_layer(BACKBONE).count_params() == 821_952
+    assert len(network.get_layer(BACKBONE).layers) == 58
+    assert network.get_layer(BACKBONE).output.shape[1:] == (14, 14, 512)
+    # The published 1,102,664 include the one scalar of its attention over the batch.
+    assert network.count_params() == 1_102_663
+    published = dataclasses.replace(PAPER, attention="batch")
+    assert build_network(published).count_params() == 1_102_664
+
+
+def test_parameters_of_the_plain_mobilenet():
+    plain = dataclasses.replace(
+        PAPER, output_layer=None, patch_extraction=None, attention=None, hidden_units=None
+    )
+    assert build_network(plain).count_params() == 3_236_039
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_every_variant_gives_probabilities(variant, images):
+    probabilities = build_network(tiny(**variant)).predict(images, verbose=0)
+    assert probabilities.shape == (12, 3)
+    assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("block", range(6, 12))
+def test_output_layers_of_table_5_have_14_cells_a_side(block):
+    architecture = dataclasses.replace(PAPER, alpha=0.25, output_layer=f"conv_dw_{block}_relu")
+    assert build_network(architecture).get_layer(BACKBONE).output.shape[1:3] == (14, 14)
+
+
+@pytest.mark.parametrize(
+    ("patch_size", "side"),
+    [(7, 2), (3, 5), (5, 3), (4, 4), (8, 2)],
+    ids=["NP7", "OP3", "OP5", "P4", "P8"],
+)
+def test_patches_of_table_5(patch_size, side):
+    architecture = dataclasses.replace(
+        PAPER, alpha=0.25, patch_extraction="conv", patch_size=patch_size
+    )
+    assert build_network(architecture).get_layer("patch_conv").output.shape[1:] == (side, side, 256)
+
+
+@pytest.mark.parametrize("patch_size", [1, 2, 3, 4, 5, 7, 8])
+@pytest.mark.parametrize("input_size", [96, 160, 224])
+def test_separable_patches_are_2_by_2_at_every_size(patch_size, input_size):
+    architecture = tiny(
+        output_layer="conv_dw_4_relu",
+        image_shape=(input_size, input_size, 3),
+        input_size=input_size,
+        patch_size=patch_size,
+    )
+    assert build_network(architecture).get_layer("patch_pointwise").output.shape[1:3] == (2, 2)
+
+
+def test_a_switch_changes_one_thing_only():
+    default = layer_names(TINY)
+    assert default - layer_names(tiny(attention=None)) == {"query", "patch_attention"}
+    assert default - layer_names(tiny(hidden_units=None)) == {"hidden", "hidden_bn"}
+    assert default - layer_names(tiny(augment=False)) == {"flip", "contrast"}
+    separable = {"patch_conv_1", "patch_conv_2", "patch_pointwise"}
+    assert default - layer_names(tiny(patch_extraction=None)) == separable
+    assert default ^ layer_names(tiny(patch_extraction="conv")) == separable | {"patch_conv"}
+
+
+def test_attention_is_the_papers_formula():
+    network = build_network(TINY)
+    attention = network.get_layer("patch_attention")
+    tokens = np.random.default_rng(0).normal(size=(2, 4, 16)).astype("float32")
+    query = network.get_layer("query")(tokens)
+    scores = np.exp(tokens @ tokens.transpose(0, 2, 1) / np.sqrt(tokens.shape[-1]))
+    expected = scores / scores.sum(axis=-1, keepdims=True) @ tokens
+    result = keras.ops.convert_to_numpy(attention([query, tokens]))
+    assert_allclose(result, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_gate_weights_a_whole_patch():
+    network = build_network(tiny(patch_extraction="attention"))
+    gate = network.get_layer("patch_gate").output
+    assert gate.shape[1:] == (*network.get_layer("patch_pointwise").output.shape[1:3], 1)
+
+
+@pytest.mark.parametrize("patch_extraction", ["separable", "conv", None])
+def test_a_prediction_depends_on_its_own_image_only(patch_extraction, images):
+    network = build_network(tiny(patch_extraction=patch_extraction))
+    liven(network, images)
+    together = network.predict(images, verbose=0)
+    assert together.std(axis=0).min() > 0.1  # else the test could not fail
+    alone = np.concatenate([network.predict(image[None], verbose=0) for image in images])
+    assert_allclose(alone, together, atol=1e-5)
+
+
+def test_attention_across_the_batch_depends_on_the_company(images):
+    network = build_network(tiny(attention="batch"))
+    liven(network, images)
+    together = network.predict(images, verbose=0)
+    alone = np.concatenate([network.predict(image[None], verbose=0) for image in images])
+    assert np.abs(alone - together).max() > 1e-3
+
+
+def test_grey_images_are_seen_as_rgb(images):
+    grey, colour = build_network(tiny(image_shape=(32, 32, 1))), build_network(TINY)
+    colour.set_weights(grey.get_weights())
+    assert_allclose(
+        grey.predict(images[..., :1], verbose=0),
+        colour.predict(np.repeat(images[..., :1], 3, axis=-1), verbose=0),
+        rtol=1e-5,
+    )
+
+
+def test_a_shrunk_image_is_antialiased():
+    stripes = np.zeros((1, 128, 128, 3), "float32")
+    stripes[:, ::4] = 255
+    network = build_network(tiny(image_shape=(128, 128, 3)))
+    shrunk = keras.ops.convert_to_numpy(network.get_layer("resize")(stripes))
+    inner = shrunk[0, 4:-4, 4:-4]
+    assert_allclose(inner, 255 / 4, rtol=0.1)
+
+
+def test_augmentation_is_for_training_only(images):
+    network = build_network(TINY)
+    for name in ("flip", "contrast"):
+        layer = network.get_layer(name)
+        assert_allclose(keras.ops.convert_to_numpy(layer(images, training=False)), images)
+        augmented = keras.ops.convert_to_numpy(layer(images, training=True))
+        assert np.abs(augmented - images).max() > 10
+        assert augmented.min() >= 0
+        assert augmented.max() <= 255
+
+
+def test_unknown_output_layer_names_those_there_are():
+    with pytest.raises(ValueError, match=r"output_layer='conv_dw_14_relu'.*conv_dw_9_relu.*None"):
+        build_network(tiny(output_layer="conv_dw_14_relu"))
+
+
+def test_every_output_layer_can_be_built():
+    whole = keras.applications.MobileNet(
+        input_shape=(64, 64, 3), alpha=0.25, include_top=False, weights=None
+    )
+    activations = {layer.name for layer in whole.layers if layer.name.startswith("conv_")}
+    assert set(output_layers()) <= activations
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"patch_size": 4},
+        {"output_layer": None},
+        {"output_layer": "conv_dw_9_relu", "patch_size": 3, "patch_extraction": "conv"},
+        {"output_layer": None, "patch_extraction": None},
+    ],
+    ids=str,
+)
+def test_the_smallest_size_is_named_and_works(changes):
+    with pytest.raises(ValueError, match="the smallest that works is") as error:
+        check_architecture(tiny(input_size=8, **changes))
+    smallest = int(str(error.value).rstrip(".").split()[-1])
+    network = build_network(tiny(input_size=smallest, **changes))
+    assert network.output.shape == (None, 3)
+    with pytest.raises(ValueError, match=f"the smallest that works is {smallest}"):
+        check_architecture(tiny(input_size=smallest - 1, **changes))
+
+
+def test_attention_over_a_single_token_is_refused():
+    # The softmax of one score is 1: it would be the identity, in disguise.
+    single = tiny(patch_extraction="conv", patch_size=8)
+    with pytest.raises(ValueError, match="smallest that works"):
+        check_architecture(single)
+    check_architecture(dataclasses.replace(single, attention=None))
+
+
+def test_the_network_survives_keras_own_saving(tmp_path, images):
+    network = build_network(TINY)
+    network.save(tmp_path / "network.keras")
+    loaded = keras.models.load_model(tmp_path / "network.keras")
+    assert_array_equal(loaded.predict(images, verbose=0), network.predict(images, verbose=0))

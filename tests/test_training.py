@@ -1,0 +1,207 @@
+"""The two stages, on any Keras backend."""
+
+import dataclasses
+import random
+
+import keras
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklearn_patt_lite import _training
+from sklearn_patt_lite._network import BACKBONE, Architecture, build_backbone, build_network
+
+ARCHITECTURE = Architecture(
+    n_classes=2,
+    image_shape=(32, 32, 1),
+    alpha=0.25,
+    input_size=32,
+    output_layer="conv_dw_3_relu",
+    patch_size=2,
+    n_filters=8,
+    hidden_units=8,
+)
+HEAD = {"epochs": 3, "learning_rate": 1e-2, "patience": None, "clipnorm": 3.0, "dropout": 0.1}
+FINETUNE = {**HEAD, "unfreeze_layers": 6}
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Faces of a kind: bright above or below."""
+    rng = np.random.default_rng(0)
+    y = np.arange(48) % 2
+    X = rng.uniform(0, 128, (48, 32, 32, 1))
+    X[y == 0, :16] += 100
+    X[y == 1, 16:] += 100
+    X = X.astype("float32")
+    return _training.TrainingData(X[:36], y[:36], np.ones(36), X[36:], y[36:])
+
+
+@pytest.fixture
+def model():
+    with _training.seeded(0):
+        return build_network(ARCHITECTURE)
+
+
+@pytest.fixture(scope="module")
+def paper_backbone():
+    return build_backbone(Architecture(n_classes=7, image_shape=(224, 224, 3), alpha=0.25))
+
+
+def without_validation(data):
+    return dataclasses.replace(data, X_val=None, y_val=None)
+
+
+def weights_by_layer(model):
+    layers = [*model.layers, *model.get_layer(BACKBONE).layers]
+    return {layer.name: layer.get_weights() for layer in layers if layer.weights}
+
+
+def changed(before, after):
+    return {
+        name
+        for name in before
+        if any((b != a).any() for b, a in zip(before[name], after[name], strict=True))
+    }
+
+
+@pytest.mark.parametrize("n_layers", [0, 1, 40, 58, 59, 1000])
+def test_the_last_layers_are_unfrozen(paper_backbone, n_layers):
+    _training.unfreeze_last(paper_backbone, n_layers)
+    layers = paper_backbone.layers
+    last = layers[len(layers) - min(n_layers, len(layers)) :]
+    expected = [
+        layer.name
+        for layer in last
+        if layer.weights and not isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    trainable = [layer.name for layer in layers if layer.trainable_weights]
+    assert trainable == expected
+    # The published slip: 59 of 58 layers was an index of -1, which froze them all.
+    n_with_weights = {0: 0, 1: 0, 40: 12, 58: 18, 59: 18, 1000: 18}
+    assert len(trainable) == n_with_weights[n_layers]
+
+
+def test_stage_1_moves_the_head_only(model, data):
+    before = weights_by_layer(model)
+    _training.train_stage(model, _training.head_stage(**HEAD), data, batch_size=8, seed=0)
+    backbone = {layer.name for layer in model.get_layer(BACKBONE).layers} | {BACKBONE}
+    moved = changed(before, weights_by_layer(model))
+    assert moved == set(before) - backbone
+
+
+@pytest.mark.parametrize("n_layers", [1, 7, 10, 1000])
+def test_stage_2_moves_the_unfrozen_layers(model, data, n_layers):
+    stage = _training.finetune_stage(**{**FINETUNE, "unfreeze_layers": n_layers})
+    before = weights_by_layer(model)
+    _training.train_stage(model, stage, without_validation(data), batch_size=8, seed=0)
+    moved = changed(before, weights_by_layer(model))
+    backbone = model.get_layer(BACKBONE).layers
+    expected = {layer.name for layer in backbone[-n_layers:] if layer.trainable_weights}
+    assert moved & {layer.name for layer in backbone} == expected
+    assert not any("bn" in name for name in expected)
+
+
+def test_end_to_end_moves_everything(model, data):
+    before = weights_by_layer(model)
+    _training.train_stage(
+        model, _training.end_to_end_stage(**HEAD), without_validation(data), batch_size=8, seed=0
+    )
+    assert changed(before, weights_by_layer(model)) == set(before)
+
+
+def test_dropout_of_the_stages(model):
+    def rates():
+        names = ("patch_dropout", "token_dropout", "attention_dropout")
+        return [model.get_layer(name).rate for name in names]
+
+    _training.prepare(model, _training.head_stage(**HEAD))
+    assert rates() == [0, 0.1, 0]
+    _training.prepare(model, _training.finetune_stage(**{**FINETUNE, "dropout": 0.2}))
+    assert rates() == [0.2, 0.2, 0.2]
+
+
+def test_the_best_epochs_weights_are_kept(model, data):
+    stage = _training.end_to_end_stage(**{**HEAD, "epochs": 8, "learning_rate": 0.03})
+    history = _training.train_stage(model, stage, data, batch_size=8, seed=0)
+    best = history["best_epoch"]
+    assert len(history["val_accuracy"]) == 8
+    assert history["val_accuracy"][best] >= max(history["val_accuracy"]) - _training.MIN_DELTA
+    loss, accuracy = model.evaluate(data.X_val, data.y_val, verbose=0)
+    assert accuracy == pytest.approx(history["val_accuracy"][best])
+    assert loss == pytest.approx(history["val_loss"][best], rel=1e-4)
+
+
+def test_early_stopping_watches_validation_accuracy(model, data):
+    rng = np.random.default_rng(0)
+    # Labels that cannot be learnt from these images: validation accuracy cannot keep rising.
+    noise = dataclasses.replace(data, y_val=rng.integers(0, 2, len(data.y_val)))
+    stage = _training.head_stage(**{**HEAD, "epochs": 60, "patience": 2})
+    history = _training.train_stage(model, stage, noise, batch_size=8, seed=0)
+    assert len(history["loss"]) == history["best_epoch"] + 1 + 2
+
+
+def test_without_patience_every_epoch_is_trained(model, data):
+    history = _training.train_stage(
+        model, _training.head_stage(**HEAD), without_validation(data), batch_size=8, seed=0
+    )
+    assert set(history) == {"loss", "accuracy", "learning_rate", "best_epoch"}
+    assert len(history["loss"]) == HEAD["epochs"]
+    assert history["best_epoch"] == HEAD["epochs"] - 1
+
+
+def test_stage_2_decays_with_inverse_time_per_epoch(model, data):
+    stage = _training.finetune_stage(**{**FINETUNE, "epochs": 4, "learning_rate": 1e-5})
+    history = _training.train_stage(model, stage, data, batch_size=8, seed=0)
+    expected = 1e-5 / (1 + np.arange(4) / 80)
+    assert_allclose(history["learning_rate"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("make_stage", ["head_stage", "finetune_stage"])
+def test_a_stall_lowers_the_learning_rate_in_both_stages(model, data, make_stage):
+    settings = {**HEAD, "epochs": 40, "patience": 5}
+    if make_stage == "finetune_stage":
+        settings["unfreeze_layers"] = 6
+    one_image = dataclasses.replace(data, X_val=data.X_val[:2], y_val=np.array([0, 0]))
+    stage = getattr(_training, make_stage)(**settings)
+    history = _training.train_stage(model, stage, one_image, batch_size=8, seed=0)
+    rates = np.array(history["learning_rate"])
+    assert len(rates) == history["best_epoch"] + 1 + 5  # stopped by a stall of 5 epochs
+    assert rates[-1] < 0.11 * rates[0]
+
+
+def test_clipping_bounds_the_step(model, data):
+    _training.prepare(model, _training.head_stage(**HEAD))
+    assert model.optimizer.global_clipnorm == 3.0
+    _training.prepare(model, _training.head_stage(**{**HEAD, "clipnorm": None}))
+    assert model.optimizer.global_clipnorm is None
+
+
+def test_images_of_weight_zero_do_not_count(model, data):
+    """Twice as many images with the wrong label as with the right one, but of no weight."""
+    mislabelled = _training.TrainingData(
+        np.concatenate([data.X, data.X, data.X]),
+        np.concatenate([data.y, 1 - data.y, 1 - data.y]),
+        np.repeat([1.0, 0.0, 0.0], len(data.y)),
+    )
+    stage = _training.end_to_end_stage(**{**HEAD, "epochs": 10})
+    _training.train_stage(model, stage, mislabelled, batch_size=8, seed=0)
+    assert (model.predict(data.X, verbose=0).argmax(axis=1) == data.y).mean() > 0.9
+
+
+def test_global_seeds_are_put_back():
+    python_state, numpy_state = random.getstate(), np.random.get_state()[1].copy()
+    with _training.seeded(3):
+        first = random.random(), np.random.random()
+    assert random.getstate() == python_state
+    assert_array_equal(np.random.get_state()[1], numpy_state)
+    with _training.seeded(3):
+        assert (random.random(), np.random.random()) == first
+
+
+def test_a_stage_says_what_it_does(data):
+    said = _training.finetune_stage(**FINETUNE).describe(data)
+    assert "finetune" in said
+    assert "last 6 layers train" in said
+    assert "36 images to train on, 12 to validate on" in said
+    assert "frozen" in _training.head_stage(**HEAD).describe(without_validation(data))
