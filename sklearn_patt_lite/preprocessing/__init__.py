@@ -1,0 +1,6 @@
+"""Transformers from photographs of faces to what the classifier takes."""
+
+from sklearn_patt_lite.preprocessing._augmenter import FaceAugmenter
+from sklearn_patt_lite.preprocessing._resizer import FaceResizer
+
+__all__ = ["FaceAugmenter", "FaceResizer"]

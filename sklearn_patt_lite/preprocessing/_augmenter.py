@@ -1,0 +1,220 @@
+"""Random variations of training images, for pipelines with any classifier."""
+
+from numbers import Real
+
+import numpy as np
+from scipy.ndimage import affine_transform
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
+
+from sklearn_patt_lite._images import check_pixels
+
+
+class FaceAugmenter(TransformerMixin, BaseEstimator):
+    """Vary training images at random and leave all other images alone.
+
+    `fit_transform` returns the images flipped, rotated, shifted, zoomed and with another
+    contrast, each at random; `transform` returns them as they came. A
+    :class:`~sklearn.pipeline.Pipeline` calls the former on what it is fitted to and the latter
+    on what it predicts, so that training images are varied and no others.
+
+    Parameters
+    ----------
+    horizontal_flip : bool, default=True
+        Whether to mirror every other image, drawn at random.
+    contrast : float, default=0.3
+        Largest relative change of contrast, in 0..1: a factor drawn from
+        [1 - contrast, 1 + contrast] stretches each channel around its mean, as Keras'
+        `RandomContrast` does, and values beyond the range are clipped. 0 leaves contrast alone.
+    rotation : float, default=10.0
+        Largest angle in degrees, in 0..180, to either side. 0 does not rotate.
+    translation : float, default=0.05
+        Largest shift along either axis as a share of the image's side, in 0..1. 0 does not shift.
+    zoom : float, default=0.1
+        Largest relative change of size, in [0, 1): the scale is drawn from [1 - zoom, 1 + zoom].
+        0 does not zoom.
+    random_state : int, RandomState instance or None, default=None
+        Seed of all draws. An int gives the same variations at every call.
+
+    See Also
+    --------
+    FaceResizer : Makes images of files and images of any size.
+    sklearn_patt_lite.PAttLiteClassifier : Has an augmentation of its own.
+
+    Notes
+    -----
+    This is for pipelines with other classifiers. Before `PAttLiteClassifier` it would also vary
+    the validation images that the classifier splits off its training images, and draw one
+    variation per image for the whole fit; the classifier's own `augment` varies training images
+    only, and anew in every epoch.
+
+    As with :class:`~sklearn.preprocessing.TargetEncoder`, `fit_transform(X)` differs from
+    `fit(X).transform(X)`. Nothing is learned from the data: the transformer is stateless.
+
+    Rotation, shift and zoom are one affine map, interpolated bilinearly once. What comes into
+    view from outside repeats the image's edge. Every draw is made whether it is used or not:
+    with one seed, switching one variation off does not change the others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_patt_lite.preprocessing import FaceAugmenter
+    >>> X = np.random.default_rng(0).random((5, 48, 48))
+    >>> augmenter = FaceAugmenter(random_state=0)
+    >>> varied = augmenter.fit_transform(X)
+    >>> varied.shape, bool((varied == X).all())
+    ((5, 48, 48), False)
+    >>> bool((augmenter.transform(X) == X).all())
+    True
+    """
+
+    _parameter_constraints = {
+        "horizontal_flip": ["boolean"],
+        "contrast": [Interval(Real, 0, 1, closed="both")],
+        "rotation": [Interval(Real, 0, 180, closed="both")],
+        "translation": [Interval(Real, 0, 1, closed="both")],
+        "zoom": [Interval(Real, 0, 1, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        horizontal_flip=True,
+        contrast=0.3,
+        rotation=10.0,
+        translation=0.05,
+        zoom=0.1,
+        random_state=None,
+    ):
+        self.horizontal_flip = horizontal_flip
+        self.contrast = contrast
+        self.rotation = rotation
+        self.translation = translation
+        self.zoom = zoom
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Check parameters and images; nothing is learned.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width) or (n, height, width, channels)
+            Images with 1 or 3 channels, integers in 0..255 or floats in 0..1.
+        y : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        FaceAugmenter
+            Itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `X` is not as above, or a parameter not in its range.
+        """
+        check_pixels(X)
+        return self
+
+    def transform(self, X):
+        """Check images and return them as they came.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width) or (n, height, width, channels)
+            Images as in `fit`.
+
+        Returns
+        -------
+        ndarray
+            `X` as an array of its own shape and dtype, not copied where it was one.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `X` is not as above.
+        """
+        return check_pixels(X)
+
+    def fit_transform(self, X, y=None):
+        """Return a random variation of every image.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width) or (n, height, width, channels)
+            Training images as in `fit`.
+        y : object, default=None
+            Ignored; every image keeps its row and with it its class.
+
+        Returns
+        -------
+        ndarray
+            A new array of the same shape, dtype and range of values.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in `fit`.
+        """
+        X = self.fit(X, y).transform(X)
+        varied = np.empty_like(X)
+        for row, draws in enumerate(zip(*self._draw(len(X)), strict=True)):
+            varied[row] = self._vary(X[row], *draws)
+        return varied
+
+    def _draw(self, n):
+        rng = check_random_state(self.random_state)
+        flips = rng.uniform(size=n) < 0.5
+        factors = rng.uniform(1 - self.contrast, 1 + self.contrast, size=n)
+        angles = np.deg2rad(rng.uniform(-self.rotation, self.rotation, size=n))
+        shifts = rng.uniform(-self.translation, self.translation, size=(n, 2))
+        scales = rng.uniform(1 - self.zoom, 1 + self.zoom, size=n)
+        return flips, factors, angles, shifts, scales
+
+    def _vary(self, image, flip, factor, angle, shift, scale):
+        # (h, w) or (h, w, c) -> (h, w, c); in float64 nothing is rounded before the end
+        planes = image.astype(np.float64).reshape(*image.shape[:2], -1)
+        if self.horizontal_flip and flip:
+            planes = planes[:, ::-1]
+        if self.rotation or self.translation or self.zoom:
+            planes = _move(planes, angle, shift, scale)
+        if self.contrast:
+            planes = _stretch_contrast(planes, factor)
+        planes = planes.reshape(image.shape)
+        if image.dtype.kind == "f":
+            return np.clip(planes, 0, 1)
+        return np.rint(np.clip(planes, 0, 255))
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _move(planes, angle, shift, scale):
+    """Rotate and scale around the centre, then shift by shares of the sides; (h, w, c)."""
+    sides = np.array(planes.shape[:2])
+    centre = (sides - 1) / 2
+    cos, sin = np.cos(angle), np.sin(angle)
+    # From a pixel of the result back to where it came from, as SciPy asks for.
+    backward = np.array([[cos, -sin], [sin, cos]]) / scale
+    offset = centre - backward @ (centre + shift * sides)
+    moved = [
+        affine_transform(plane, backward, offset, order=1, mode="nearest")
+        for plane in np.moveaxis(planes, -1, 0)
+    ]
+    return np.stack(moved, axis=-1)
+
+
+def _stretch_contrast(planes, factor):
+    means = planes.mean(axis=(0, 1))  # (h, w, c) -> (c,)
+    return means + factor * (planes - means)
