@@ -1,0 +1,579 @@
+"""The estimator: PAtt-Lite behind scikit-learn's interface."""
+
+import os
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, assert_all_finite, check_is_fitted
+
+from sklearn_patt_lite._holdout import cut_validation
+from sklearn_patt_lite._images import check_images, decode_images, is_paths, resize_images
+
+_PREDICTION_BATCH = 32  # images a forward pass, where it has no bearing on the result
+_KERAS_VERBOSE = (0, 2, 1)  # silent, a line an epoch, a bar: Keras counts them otherwise
+_FINETUNE_PARAMETERS = (
+    "unfreeze_layers",
+    "finetune_epochs",
+    "finetune_learning_rate",
+    "finetune_patience",
+    "finetune_dropout",
+)
+
+
+class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
+    r"""Facial expression classifier: PAtt-Lite, trained in two stages.
+
+    PAtt-Lite [1]_ is an ImageNet MobileNetV1, truncated, with a patch extraction block and an
+    attention classifier on top: 1.10 million parameters for 7 expressions. Stage 1 trains the
+    head on the frozen backbone; stage 2 trains the backbone's last layers too, at a low rate.
+
+    The published code attends over the images of a *batch*, so that a prediction depends on
+    what is predicted next to it. Here attention runs over the patches of one image: a
+    prediction depends on its own image only.
+
+    Parameters
+    ----------
+    backbone_weights : {"imagenet", "drawn"}, path-like or None, default="imagenet"
+        Where the backbone starts from.
+
+        - "imagenet": Keras' ImageNet weights (downloaded once, 17 MB at `alpha=1`; those for
+          224×224 pixels at every `input_size`).
+        - "drawn": a narrow backbone inside this package (`alpha=0.25` only) that was trained on
+          drawn faces: for first steps and tests without a download.
+        - the path of a `.keras` file, the network of an earlier classifier saved by
+          ``earlier.model_.save(path)``, to go on from on another database: every layer whose
+          shape fits is taken over, so that the number of classes may differ; or of an `.h5` file
+          with the weights of ``keras.applications.MobileNet(include_top=False)``.
+        - None: random weights. There is nothing worth freezing then: everything, BatchNormalization
+          included, trains in one stage, and the parameters of stage 2 are not used.
+    alpha : float, default=1.0
+        Width multiplier of MobileNetV1; 0.25, 0.5, 0.75 or 1.0 for ImageNet weights.
+    input_size : int, default=224
+        Side, in pixels, at which the network sees an image.
+    output_layer : str or None, default="conv_dw_9_relu"
+        Activation of MobileNetV1 at which it is truncated ([1]_, Table 5: `conv_dw_6_relu` to
+        `conv_dw_11_relu`). None keeps the whole of it.
+    patch_extraction : {"separable", "conv", "attention"} or None, default="separable"
+        - "separable": two separable convolutions and a pointwise one, to 2×2 patches ([1]_,
+          Section III-B).
+        - "conv": one convolution with kernel = stride = `patch_size` ([1]_, Table 5).
+        - "attention": patches weighted by one learned gate each ([1]_, Table 6, which does not
+          define it; built in the manner of gACNN [2]_: average pooling by `patch_size`,
+          a pointwise convolution, and a sigmoid gate computed from the patch).
+        - None: no patches; the backbone's cells stand in for them ([1]_, Table 4).
+    patch_size : int, default=4
+        Kernel = stride of the first patch convolution, in cells of the backbone's map. At
+        224 pixels (14×14 cells), 7, 3, 5, 4 and 8 with "conv" are Table 5's NP7, OP3, OP5, P4 and
+        P8: same padding gives exactly its paddings.
+    n_filters : int, default=256
+        Depth of the patch maps.
+    attention : {"patches", "batch"} or None, default="patches"
+        - "patches": dot-product self-attention over the patches of one image,
+          :math:`softmax(QK^T/\sqrt{d})V`, averaged over the patches ([1]_, Section III-C).
+        - None: the average alone ([1]_, Table 4).
+        - "batch": the published code's attention over the images of a batch, to reproduce its
+          scores. Predictions then depend on their company and order; `fit` warns.
+    hidden_units : int or None, default=32
+        Units of the dense layer (ReLU, then BatchNormalization) before the attention; None:
+        no such layer.
+    dropout : float, default=0.1
+        Share of a token's values dropped in stage 1, in [0, 1).
+    epochs : int, default=100
+        Epochs of stage 1 at most.
+    learning_rate : float, default=1e-3
+        Adam's learning rate in stage 1, reduced tenfold when validation accuracy stalls for
+        0.6 × `patience` epochs.
+    patience : int or None, default=5
+        Epochs without a gain of 0.003 in validation accuracy after which stage 1 stops. None:
+        all epochs are trained, at rates that do not look at the validation data. Either way the
+        weights of the best epoch on validation data, if there is any, are kept.
+    unfreeze_layers : int, default=40
+        Layers at the end of the truncated backbone that train in stage 2 (the paper's 40 for
+        CK+, 59 for RAF-DB, 46 for FER2013, 49 for FERPlus; it has 58). Those without weights
+        count; BatchNormalization stays frozen. 0 skips stage 2; as many as it has, or more,
+        means all.
+    finetune_epochs : int, default=500
+        Epochs of stage 2 at most.
+    finetune_learning_rate : float, default=1e-5
+        Adam's first learning rate in stage 2; it decays by 1 / (1 + epoch / 80).
+    finetune_patience : int or None, default=20
+        As `patience`, for stage 2.
+    finetune_dropout : float, default=0.2
+        Share dropped in stage 2: of the patch map's channels, of the tokens' values, and of the
+        attention's output, in [0, 1).
+    batch_size : int, default=8
+        Images a gradient step.
+    clipnorm : float or None, default=3.0
+        Largest global norm of a gradient; None does not clip.
+    augment : bool, default=True
+        Whether training images are flipped left to right and changed in contrast (by a factor of
+        0.7 to 1.3) at random. Validation images never are.
+    class_weight : "balanced", dict or None, default="balanced"
+        Weights of the classes in the loss of both stages, as in scikit-learn. They multiply
+        `sample_weight`.
+    validation_fraction : float or None, default=0.1
+        Share of the training images that is cut off for validation, in (0, 1); not used if
+        `X_val` is given. None: train on everything, which asks for `patience=None` and
+        `finetune_patience=None`.
+    random_state : int, RandomState instance or None, default=None
+        Of weights, dropout, augmentation, the order of images, and the validation cut. An int
+        makes fits on one machine identical. Global seeds are left alone.
+    verbose : int, default=0
+        0: silent; 1: a line a stage and an epoch; 2: Keras' progress bars.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+    model_ : keras.Model
+        The network: images of shape (n, *image_shape_) with values 0 to 255 in, probabilities of
+        shape (n, n_classes) out; resizing and scaling are inside.
+    history_ : dict
+        A dict a stage ("head" and "finetune", or "end_to_end" for random weights), with a list
+        of one float an epoch for "loss", "accuracy", "val_loss", "val_accuracy" and
+        "learning_rate", and "best_epoch", the one whose weights were kept. Under "validation":
+        "cut", how the validation data came about ("groups", "stratified", "given" or None),
+        "n_train", "n_validation", and "indices" of the validation images in `X`.
+    image_shape_ : tuple of int
+        (height, width, channels) of the training images; file paths are read as RGB at
+        `input_size`. At prediction, images of another size are resized to it, and grey images
+        and RGB are converted into each other.
+    n_parameters_ : int
+        Number of the network's parameters, running means of BatchNormalization included.
+
+    See Also
+    --------
+    sklearn_patt_lite.preprocessing.FaceResizer : Brings images of all kinds to one size.
+    sklearn_patt_lite.datasets.make_expression_faces : Drawn faces to try it on.
+
+    Notes
+    -----
+    `groups` is requested from scikit-learn's metadata routing by default. With
+    ``sklearn.set_config(enable_metadata_routing=True)`` searches and cross-validation hand the
+    groups that they split by down to `fit`, whose validation cut then keeps subjects together.
+    With routing off, scikit-learn keeps `groups` to the outer splitter: the inner cut is by image,
+    and ``history_["validation"]["cut"]`` says "stratified".
+
+    An `X_val` that is given to a search is cut by its folds if it is as long as `X`, and a
+    Pipeline hands it on untransformed unless it is made with ``transform_input=["X_val"]``.
+
+    References
+    ----------
+    .. [1] J. L. Ngwe, K. M. Lim, C. P. Lee, T. S. Ong and A. Alqahtani, "PAtt-Lite: Lightweight
+       Patch and Attention MobileNet for Challenging Facial Expression Recognition", IEEE Access,
+       2024, https://arxiv.org/abs/2306.09626
+    .. [2] Y. Li, J. Zeng, S. Shan and X. Chen, "Occlusion Aware Facial Expression Recognition
+       Using CNN With Attention Mechanism", IEEE Transactions on Image Processing, 2019.
+
+    Examples
+    --------
+    >>> from sklearn_patt_lite import PAttLiteClassifier
+    >>> from sklearn_patt_lite.datasets import make_expression_faces
+    >>> faces = make_expression_faces(n_subjects=6, image_size=64, random_state=0)
+    >>> classifier = PAttLiteClassifier(
+    ...     backbone_weights="drawn", alpha=0.25, input_size=64, patch_size=2,
+    ...     epochs=2, finetune_epochs=1, random_state=0,
+    ... )
+    >>> classifier.fit(faces.images, faces.target, groups=faces.groups)
+    PAttLiteClassifier(...)
+    >>> classifier.predict_proba(faces.images).shape
+    (84, 7)
+    >>> classifier.history_["validation"]["cut"]
+    'groups'
+    """
+
+    _parameter_constraints = {
+        "backbone_weights": [str, os.PathLike, None],
+        "alpha": [Interval(Real, 0, None, closed="neither")],
+        "input_size": [Interval(Integral, 1, None, closed="left")],
+        "output_layer": [str, None],
+        "patch_extraction": [StrOptions({"separable", "conv", "attention"}), None],
+        "patch_size": [Interval(Integral, 1, None, closed="left")],
+        "n_filters": [Interval(Integral, 1, None, closed="left")],
+        "attention": [StrOptions({"patches", "batch"}), None],
+        "hidden_units": [Interval(Integral, 1, None, closed="left"), None],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "patience": [Interval(Integral, 1, None, closed="left"), None],
+        "unfreeze_layers": [Interval(Integral, 0, None, closed="left")],
+        "finetune_epochs": [Interval(Integral, 1, None, closed="left")],
+        "finetune_learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "finetune_patience": [Interval(Integral, 1, None, closed="left"), None],
+        "finetune_dropout": [Interval(Real, 0, 1, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "clipnorm": [Interval(Real, 0, None, closed="neither"), None],
+        "augment": ["boolean"],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
+        "random_state": ["random_state"],
+        "verbose": [Interval(Integral, 0, 2, closed="both")],
+    }
+
+    # Searches and cross-validation hand their groups down to the validation cut unasked.
+    __metadata_request__fit = {"groups": True}
+
+    def __init__(
+        self,
+        *,
+        backbone_weights="imagenet",
+        alpha=1.0,
+        input_size=224,
+        output_layer="conv_dw_9_relu",
+        patch_extraction="separable",
+        patch_size=4,
+        n_filters=256,
+        attention="patches",
+        hidden_units=32,
+        dropout=0.1,
+        epochs=100,
+        learning_rate=1e-3,
+        patience=5,
+        unfreeze_layers=40,
+        finetune_epochs=500,
+        finetune_learning_rate=1e-5,
+        finetune_patience=20,
+        finetune_dropout=0.2,
+        batch_size=8,
+        clipnorm=3.0,
+        augment=True,
+        class_weight="balanced",
+        validation_fraction=0.1,
+        random_state=None,
+        verbose=0,
+    ):
+        self.backbone_weights = backbone_weights
+        self.alpha = alpha
+        self.input_size = input_size
+        self.output_layer = output_layer
+        self.patch_extraction = patch_extraction
+        self.patch_size = patch_size
+        self.n_filters = n_filters
+        self.attention = attention
+        self.hidden_units = hidden_units
+        self.dropout = dropout
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.patience = patience
+        self.unfreeze_layers = unfreeze_layers
+        self.finetune_epochs = finetune_epochs
+        self.finetune_learning_rate = finetune_learning_rate
+        self.finetune_patience = finetune_patience
+        self.finetune_dropout = finetune_dropout
+        self.batch_size = batch_size
+        self.clipnorm = clipnorm
+        self.augment = augment
+        self.class_weight = class_weight
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, *, sample_weight=None, groups=None, X_val=None, y_val=None):
+        """Train on images and labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width) or (n, height, width, channels) or (n,)
+            Images: integers 0 to 255 or floats 0 to 1, with 1 or 3 channels; or file paths.
+        y : array-like of shape (n,)
+            Labels, strings or integers.
+        sample_weight : array-like of shape (n,), default=None
+            Weights of the images in the loss.
+        groups : array-like of shape (n,), default=None
+            Subject of each image. The validation data is then cut off by whole subjects.
+        X_val, y_val : array-like, default=None
+            Validation data to use instead of a cut, in the formats of `X` and `y`.
+
+        Returns
+        -------
+        PAttLiteClassifier
+            Itself, fitted. A fit that fails or is interrupted leaves it as it was.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If images, labels or parameters cannot be used; the message names the culprit.
+        FileNotFoundError
+            If a path, of an image or of `backbone_weights`, leads to no file.
+        ConnectionError
+            If ImageNet weights are needed and can neither be found nor downloaded.
+
+        Warns
+        -----
+        UserWarning
+            With `attention="batch"`, and if parameters of stage 2 are set that random weights
+            leave unused.
+        """
+        self._check_settings(has_validation=X_val is not None)
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        images = self._read_images(X)
+        classes, codes = _encode_labels(y, images)
+        weights = _check_sample_weight(sample_weight, images, ensure_non_negative=True)
+        if groups is not None:
+            groups = column_or_1d(groups)
+            check_consistent_length(images, groups)
+        architecture = self._architecture_for(images.shape[1:], len(classes))
+        data, validation = self._split(images, codes, weights, classes, groups, X_val, y_val, seed)
+        model = self._build(architecture, seed)
+        history = self._train(model, data, seed)
+        # Only now: a fit that does not come to its end changes nothing.
+        self.classes_ = classes
+        self.image_shape_ = architecture.image_shape
+        self.n_parameters_ = model.count_params()
+        self.history_ = {"validation": validation, **history}
+        self.model_ = model
+        self._fitted_architecture = architecture
+        return self
+
+    def predict_proba(self, X):
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width) or (n, height, width, channels) or (n,)
+            Images or file paths, as in `fit`, of any size.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), dtype float32
+            Probabilities, in the order of `classes_`; each row sums to 1.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the classifier is not fitted.
+        TypeError, ValueError, FileNotFoundError
+            If images cannot be used; the message names the culprit.
+        """
+        check_is_fitted(self)
+        images = resize_images(self._read_images(X), self.image_shape_)
+        # Attention across the batch makes its size part of the model.
+        batch_size = self.batch_size if self.attention == "batch" else _PREDICTION_BATCH
+        return self.model_.predict(images, batch_size=batch_size, verbose=0)
+
+    def predict(self, X):
+        """Predict the most probable class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width) or (n, height, width, channels) or (n,)
+            Images or file paths, as in `fit`, of any size.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Labels out of `classes_`.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the classifier is not fitted.
+        TypeError, ValueError, FileNotFoundError
+            If images cannot be used; the message names the culprit.
+        """
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+    def _check_settings(self, *, has_validation):
+        """Check what scikit-learn's constraints cannot: parameters that depend on each other."""
+        patient = {"patience": self.patience}
+        if self._n_stages() == 2:
+            patient["finetune_patience"] = self.finetune_patience
+        if self.validation_fraction is None and not has_validation:
+            watching = [f"{name}={value}" for name, value in patient.items() if value is not None]
+            if watching:
+                raise ValueError(
+                    f"{' and '.join(watching)} watch validation data, but validation_fraction=None "
+                    "leaves none: set them to None as well, or pass X_val and y_val."
+                )
+        if self.attention == "batch":
+            warnings.warn(
+                'attention="batch" makes each prediction depend on the other images of its batch '
+                "and on their order: its scores cannot be trusted.",
+                UserWarning,
+                stacklevel=4,
+            )
+        if self.backbone_weights is None:
+            self._warn_of_unused_parameters()
+
+    def _warn_of_unused_parameters(self):
+        defaults = type(self)().get_params(deep=False)
+        unused = [p for p in _FINETUNE_PARAMETERS if getattr(self, p) != defaults[p]]
+        if unused:
+            warnings.warn(
+                f"{', '.join(unused)} not used: with backbone_weights=None everything trains in "
+                "one stage.",
+                UserWarning,
+                stacklevel=5,
+            )
+
+    def _n_stages(self):
+        return 1 if self.backbone_weights is None or self.unfreeze_layers == 0 else 2
+
+    def _read_images(self, X):
+        """Check images, and read those that are paths; (n, height, width, channels), 0 to 255."""
+        images = decode_images(X, self.input_size) if is_paths(X) else check_images(X)
+        return images[..., np.newaxis] if images.ndim == 3 else images
+
+    def _architecture_for(self, image_shape, n_classes):
+        from sklearn_patt_lite._network import Architecture, check_architecture
+
+        architecture = Architecture(
+            n_classes=n_classes,
+            image_shape=tuple(int(side) for side in image_shape),
+            alpha=self.alpha,
+            input_size=self.input_size,
+            output_layer=self.output_layer,
+            patch_extraction=self.patch_extraction,
+            patch_size=self.patch_size,
+            n_filters=self.n_filters,
+            attention=self.attention,
+            hidden_units=self.hidden_units,
+            augment=self.augment,
+        )
+        check_architecture(architecture)
+        return architecture
+
+    def _split(self, images, codes, weights, classes, groups, X_val, y_val, seed):
+        """Set validation data apart, and tell how."""
+        from sklearn_patt_lite._training import TrainingData
+
+        train, validation = np.arange(len(codes)), None
+        cut = None
+        if X_val is not None or y_val is not None:
+            cut = "given"
+            images_val, codes_val = self._read_validation(X_val, y_val, images, classes)
+        elif self.validation_fraction is not None:
+            cut = "stratified" if groups is None else "groups"
+            train, validation = cut_validation(
+                codes, groups, fraction=self.validation_fraction, classes=classes, seed=seed
+            )
+            images_val, codes_val = images[validation], codes[validation]
+        else:
+            images_val, codes_val = None, None
+        balance = compute_sample_weight(self.class_weight, classes[codes[train]])
+        data = TrainingData(
+            images[train], codes[train], weights[train] * balance, images_val, codes_val
+        )
+        return data, {
+            "cut": cut,
+            "n_train": len(train),
+            "n_validation": 0 if codes_val is None else len(codes_val),
+            "indices": None if validation is None else validation.tolist(),
+        }
+
+    def _read_validation(self, X_val, y_val, images, classes):
+        if X_val is None or y_val is None:
+            missing = "X_val" if X_val is None else "y_val"
+            raise ValueError(f"X_val and y_val belong together, but {missing} is None.")
+        images_val = resize_images(self._read_images(X_val), images.shape[1:])
+        y_val = column_or_1d(y_val)
+        check_consistent_length(images_val, y_val)
+        unknown = np.setdiff1d(y_val, classes)
+        if len(unknown):
+            raise ValueError(f"y_val holds labels that y does not: {unknown.tolist()}.")
+        return images_val, np.searchsorted(classes, y_val)
+
+    def _build(self, architecture, seed):
+        from sklearn_patt_lite._network import build_network
+        from sklearn_patt_lite._training import seeded
+        from sklearn_patt_lite._weights import load_weights
+
+        with seeded(seed):
+            model = build_network(architecture)
+        load_weights(model, self.backbone_weights, architecture)
+        return model
+
+    def _train(self, model, data, seed):
+        """Train stage after stage; a dict of their histories."""
+        from sklearn_patt_lite._scikeras import scikeras_fit
+        from sklearn_patt_lite._training import train_stage
+
+        history = {}
+        for stage in self._stages():
+            if self.verbose:
+                print(f"[PAttLiteClassifier] {stage.describe(data)}")
+            history[stage.name] = train_stage(
+                model,
+                stage,
+                data,
+                batch_size=self.batch_size,
+                seed=seed,
+                verbose=_KERAS_VERBOSE[self.verbose],
+                fit=scikeras_fit,
+            )
+        return history
+
+    def _stages(self):
+        from sklearn_patt_lite import _training
+
+        first = {
+            "epochs": self.epochs,
+            "learning_rate": self.learning_rate,
+            "patience": self.patience,
+            "clipnorm": self.clipnorm,
+            "dropout": self.dropout,
+        }
+        if self.backbone_weights is None:
+            return [_training.end_to_end_stage(**first)]
+        stages = [_training.head_stage(**first)]
+        if self.unfreeze_layers > 0:
+            stages.append(
+                _training.finetune_stage(
+                    epochs=self.finetune_epochs,
+                    learning_rate=self.finetune_learning_rate,
+                    patience=self.finetune_patience,
+                    clipnorm=self.clipnorm,
+                    dropout=self.finetune_dropout,
+                    unfreeze_layers=self.unfreeze_layers,
+                )
+            )
+        return stages
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.input_tags.string = True  # file paths
+        return tags
+
+    def __getstate__(self):
+        """Pickle the network as its weights: neither an optimizer's state nor a graph."""
+        state = super().__getstate__()
+        if "model_" in state:
+            state = {**state, "model_": state["model_"].get_weights()}
+        return state
+
+    def __setstate__(self, state):
+        """Build the network anew around the pickled weights."""
+        super().__setstate__(state)
+        if "model_" in state:
+            from sklearn_patt_lite._network import build_network
+            from sklearn_patt_lite._training import seeded
+
+            with seeded(0):  # weights that are replaced at once need no luck of their own
+                self.model_ = build_network(self._fitted_architecture)
+            self.model_.set_weights(state["model_"])
+
+
+def _encode_labels(y, images):
+    """Check labels; the classes and, for each image, its class's place among them."""
+    if y is None:
+        raise ValueError("PAttLiteClassifier requires y to be passed, but the target y is None.")
+    y = column_or_1d(y, warn=True)
+    assert_all_finite(y, input_name="y")
+    check_consistent_length(images, y)
+    check_classification_targets(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"y holds one class only, {classes[0]!r}: a classifier needs at least two."
+        )
+    return classes, codes

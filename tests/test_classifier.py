@@ -1,0 +1,592 @@
+"""The estimator as its users meet it."""
+
+import os
+import pickle
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+from sklearn import config_context
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
+from sklearn.pipeline import make_pipeline
+
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.datasets import make_expression_faces
+from sklearn_patt_lite.preprocessing import FaceResizer
+
+SIZE = 32
+# Both stages, on a backbone whose features vary over images, in a few seconds.
+QUICK = {
+    "backbone_weights": "drawn",
+    "alpha": 0.25,
+    "input_size": SIZE,
+    "output_layer": "conv_dw_4_relu",
+    "patch_size": 2,
+    "n_filters": 16,
+    "hidden_units": 16,
+    "epochs": 2,
+    "learning_rate": 1e-2,
+    "unfreeze_layers": 4,
+    "finetune_epochs": 2,
+    "finetune_learning_rate": 1e-3,
+    "batch_size": 16,
+    "random_state": 0,
+}
+
+
+def quick(**changes):
+    return PAttLiteClassifier(**{**QUICK, **changes})
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return make_expression_faces(n_subjects=8, image_size=SIZE, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def fitted(faces):
+    return quick(epochs=6).fit(faces.images, faces.target, groups=faces.groups)
+
+
+# The interface
+
+
+def test_it_is_a_classifier_of_scikit_learn():
+    classifier = quick()
+    assert is_classifier(classifier)
+    assert clone(classifier).get_params() == classifier.get_params()
+    assert classifier.set_params(patch_size=3).patch_size == 3
+    assert "patch_size=3" in repr(classifier)
+    assert "PAttLiteClassifier" in classifier._repr_html_()
+    tags = classifier.__sklearn_tags__()
+    assert not tags.input_tags.two_d_array
+    assert not tags.non_deterministic
+
+
+def test_defaults_are_the_papers():
+    defaults = PAttLiteClassifier().get_params()
+    assert defaults["input_size"] == 224
+    assert defaults["output_layer"] == "conv_dw_9_relu"
+    assert defaults["batch_size"] == 8
+    assert (defaults["learning_rate"], defaults["finetune_learning_rate"]) == (1e-3, 1e-5)
+
+
+def test_fit_and_predict(faces, fitted):
+    probabilities = fitted.predict_proba(faces.images)
+    assert probabilities.shape == (len(faces.images), 7)
+    assert probabilities.dtype == np.float32
+    assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert_array_equal(fitted.predict(faces.images), probabilities.argmax(axis=1))
+    assert_array_equal(fitted.classes_, np.arange(7))
+    assert fitted.image_shape_ == (SIZE, SIZE, 3)
+    assert fitted.n_parameters_ == fitted.model_.count_params()
+    assert fitted.score(faces.images, faces.target) > 2 / 7  # twice chance
+
+
+def test_string_labels(faces):
+    names = faces.target_names[faces.target]
+    classifier = quick(epochs=1, unfreeze_layers=0).fit(faces.images, names)
+    assert_array_equal(classifier.classes_, np.unique(names))
+    assert set(classifier.predict(faces.images[:9])) <= set(names)
+
+
+def test_the_same_seed_gives_the_same_predictions(faces, fitted):
+    again = quick(epochs=6).fit(faces.images, faces.target, groups=faces.groups)
+    other = quick(epochs=6, random_state=1).fit(faces.images, faces.target, groups=faces.groups)
+    expected = fitted.predict_proba(faces.images)
+    assert_array_equal(again.predict_proba(faces.images), expected)
+    assert np.abs(other.predict_proba(faces.images) - expected).max() > 1e-3
+
+
+def test_global_seeds_are_as_they_were(faces, fitted):
+    import keras
+
+    keras.utils.set_random_seed(7)
+    expected = random.random(), np.random.random(), float(keras.random.uniform(()))
+    keras.utils.set_random_seed(7)
+    quick(epochs=1, unfreeze_layers=0).fit(faces.images, faces.target)
+    drawn = random.random(), np.random.random(), float(keras.random.uniform(()))
+    assert drawn == expected
+
+
+def test_pickle_gives_identical_probabilities(faces, fitted):
+    loaded = pickle.loads(pickle.dumps(fitted))
+    assert_array_equal(loaded.predict_proba(faces.images), fitted.predict_proba(faces.images))
+    assert loaded.history_ == fitted.history_
+    # Weights only: neither an optimizer's state nor a graph comes along.
+    assert len(pickle.dumps(fitted)) < 4 * fitted.n_parameters_ + 50_000
+
+
+def test_changed_parameters_do_not_reach_a_fitted_network(faces, fitted):
+    loaded = pickle.loads(pickle.dumps(fitted)).set_params(n_filters=3, attention="batch")
+    assert_array_equal(
+        pickle.loads(pickle.dumps(loaded)).predict(faces.images), fitted.predict(faces.images)
+    )
+
+
+def test_an_interrupted_fit_changes_nothing(faces, fitted, monkeypatch):
+    from sklearn_patt_lite import _scikeras
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    unfitted, refitted = quick(), pickle.loads(pickle.dumps(fitted))
+    before = refitted.predict_proba(faces.images)
+    monkeypatch.setattr(_scikeras, "scikeras_fit", interrupted)
+    for classifier in (unfitted, refitted):
+        with pytest.raises(KeyboardInterrupt):
+            classifier.fit(faces.images, faces.target % 2)
+    with pytest.raises(NotFittedError):
+        unfitted.predict(faces.images)
+    assert not [name for name in vars(unfitted) if name.endswith("_")]
+    assert_array_equal(refitted.predict_proba(faces.images), before)
+    assert len(refitted.classes_) == 7
+
+
+def test_it_is_quiet_by_default_and_shows_progress_at_1(faces, capfd):
+    quick().fit(faces.images, faces.target)
+    assert capfd.readouterr().out == ""
+    quick(verbose=1).fit(faces.images, faces.target)
+    out = capfd.readouterr().out
+    assert "stage 'head': backbone frozen, at most 2 epochs" in out
+    assert "stage 'finetune': backbone the last 4 layers train" in out
+    assert out.count("val_accuracy") == 4  # a line an epoch
+
+
+# A prediction depends on its own image only
+
+
+def test_probabilities_do_not_depend_on_the_company(faces, fitted):
+    import keras
+
+    backbone = fitted.model_.get_layer("mobilenet")
+    features = keras.Model(fitted.model_.input, backbone(fitted.model_.get_layer("scale").output))
+    assert features.predict(faces.images, verbose=0).std(axis=0).mean() > 0.1
+    images = faces.images[:40]
+    expected = fitted.predict_proba(images)
+    assert expected.std(axis=0).max() > 0.02  # else the test could not fail
+    for batch_size in (1, 8, 32):
+        batches = [images[i : i + batch_size] for i in range(0, 40, batch_size)]
+        assert_allclose(
+            np.concatenate([fitted.predict_proba(batch) for batch in batches]), expected, atol=1e-5
+        )
+        assert_allclose(
+            fitted.model_.predict(images, batch_size=batch_size, verbose=0), expected, atol=1e-5
+        )
+    order = np.random.default_rng(0).permutation(40)
+    assert_allclose(fitted.predict_proba(images[order]), expected[order], atol=1e-5)
+    others = faces.images[40:80]
+    with_others = fitted.predict_proba(np.concatenate([others, images]))[40:]
+    assert_allclose(with_others, expected, atol=1e-5)
+
+
+def test_attention_across_the_batch_is_what_the_published_code_does(faces):
+    """Its scores are higher when a batch holds one class only: class-sorted test images."""
+    train = faces.groups < 6
+    classifier = quick(
+        attention="batch", epochs=30, learning_rate=3e-3, patience=None, unfreeze_layers=0
+    )
+    with pytest.warns(UserWarning, match="depend on the other images of its batch"):
+        classifier.fit(faces.images[train], faces.target[train])
+    images, target = faces.images[~train], faces.target[~train]
+    by_class = np.argsort(target, kind="stable")
+    mixed = np.random.default_rng(0).permutation(len(target))
+    in_order = classifier.predict_proba(images[by_class])
+    shuffled = classifier.predict_proba(images[mixed])
+    assert np.abs(in_order[np.argsort(by_class)] - shuffled[np.argsort(mixed)]).max() > 1e-3
+    sorted_score = np.mean(in_order.argmax(axis=1) == target[by_class])
+    shuffled_score = np.mean(shuffled.argmax(axis=1) == target[mixed])
+    assert sorted_score > shuffled_score + 0.05
+
+
+# The two stages
+
+
+@pytest.mark.parametrize("unfreeze_layers", [0, 4])
+def test_history_has_a_part_a_stage(faces, unfreeze_layers):
+    history = quick(unfreeze_layers=unfreeze_layers).fit(faces.images, faces.target).history_
+    assert set(history) == {"validation", "head"} | ({"finetune"} if unfreeze_layers else set())
+    for stage in set(history) - {"validation"}:
+        lists = {key: value for key, value in history[stage].items() if key != "best_epoch"}
+        assert set(lists) == {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"}
+        assert all(type(v) is float for values in lists.values() for v in values)
+        assert {len(values) for values in lists.values()} == {2}
+
+
+def test_random_weights_train_in_one_stage(faces):
+    defaults = {p: v for p, v in PAttLiteClassifier().get_params().items() if "finetune" in p}
+    classifier = quick(backbone_weights=None, unfreeze_layers=40, **defaults)
+    history = classifier.fit(faces.images, faces.target).history_
+    assert set(history) == {"validation", "end_to_end"}
+
+
+def test_random_weights_warn_of_parameters_that_are_not_used(faces):
+    with pytest.warns(UserWarning, match="unfreeze_layers, finetune_epochs.* not used"):
+        quick(backbone_weights=None).fit(faces.images, faces.target)
+
+
+def test_classes_are_balanced(faces):
+    rare = faces.target == 3
+    few = np.flatnonzero(~rare | (np.cumsum(rare) <= 2))
+    settings = {"patience": None, "finetune_patience": None, "validation_fraction": None}
+    by_weight = {}
+    for class_weight in ("balanced", None, {3: 50.0}):
+        classifier = quick(class_weight=class_weight, epochs=6, unfreeze_layers=0, **settings)
+        classifier.fit(faces.images[few], faces.target[few])
+        by_weight[str(class_weight)] = classifier.predict_proba(faces.images)[:, 3].mean()
+    assert by_weight["balanced"] > by_weight["None"]
+    assert by_weight["{3: 50.0}"] > by_weight["balanced"]
+
+
+def test_an_earlier_classifier_goes_on_with_other_classes(faces, fitted, tmp_path):
+    fitted.model_.save(tmp_path / "earlier.keras")
+    two_classes = faces.target % 2
+    later = quick(
+        backbone_weights=tmp_path / "earlier.keras",
+        epochs=1,
+        learning_rate=1e-12,
+        unfreeze_layers=0,
+    ).fit(faces.images, two_classes)
+    assert later.model_.output.shape == (None, 2)
+    for name in ("patch_conv_1", "hidden"):
+        for old, new in zip(
+            fitted.model_.get_layer(name).get_weights(),
+            later.model_.get_layer(name).get_weights(),
+            strict=True,
+        ):
+            assert_allclose(new, old, atol=1e-6)
+    tuned = fitted.model_.get_layer("mobilenet").get_layer("conv_dw_4").get_weights()[0]
+    assert_array_equal(
+        later.model_.get_layer("mobilenet").get_layer("conv_dw_4").get_weights()[0], tuned
+    )
+
+
+@pytest.mark.parametrize("name", ["own.weights.h5", "legacy.h5"])
+def test_mobilenets_own_weight_files(faces, tmp_path, name):
+    import keras
+
+    mobilenet = keras.applications.MobileNet(
+        input_shape=(64, 64, 3), alpha=0.25, include_top=False, weights=None
+    )
+    if name == "legacy.h5":
+        save_legacy_weights(mobilenet, tmp_path / name)
+    else:
+        mobilenet.save_weights(tmp_path / name)
+    classifier = quick(backbone_weights=str(tmp_path / name), epochs=1, unfreeze_layers=0)
+    classifier.fit(faces.images, faces.target)
+    backbone = classifier.model_.get_layer("mobilenet")
+    for layer in backbone.layers:
+        for loaded, saved in zip(
+            layer.get_weights(), mobilenet.get_layer(layer.name).get_weights(), strict=True
+        ):
+            assert_array_equal(loaded, saved)
+
+
+def save_legacy_weights(model, path):
+    """Write the format of Keras' own ImageNet files."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.name for layer in model.layers]
+        file.attrs["backend"], file.attrs["keras_version"] = "tensorflow", "2.0"
+        for layer in model.layers:
+            group = file.create_group(layer.name)
+            names = [f"{layer.name}/{i}" for i in range(len(layer.weights))]
+            group.attrs["weight_names"] = names
+            for weight_name, weight in zip(names, layer.get_weights(), strict=True):
+                group[weight_name] = weight
+
+
+# In searches and cross-validation
+
+
+def test_grid_search_over_unfreeze_depths_patches_and_output_layers(faces):
+    search = GridSearchCV(
+        make_pipeline(FaceResizer(size=SIZE), quick(epochs=1, finetune_epochs=1)),
+        {
+            "pattliteclassifier__unfreeze_layers": [0, 4],
+            "pattliteclassifier__patch_size": [1, 2],
+            "pattliteclassifier__output_layer": ["conv_dw_3_relu", "conv_dw_4_relu"],
+        },
+        cv=GroupKFold(2),
+        n_jobs=2,
+        error_score="raise",
+    )
+    with config_context(enable_metadata_routing=True):
+        search.fit(faces.images, faces.target, groups=faces.groups)
+    assert len(search.cv_results_["params"]) == 8
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.predict(faces.images).shape == faces.target.shape
+    validation = search.best_estimator_[-1].history_["validation"]
+    assert validation["cut"] == "groups"
+    assert_subjects_apart(validation["indices"], faces.groups)
+
+
+def test_no_subject_is_on_both_sides_of_an_inner_cut(faces):
+    with config_context(enable_metadata_routing=True):
+        results = cross_validate(
+            quick(epochs=1, unfreeze_layers=0),
+            faces.images,
+            faces.target,
+            cv=GroupKFold(3),
+            params={"groups": faces.groups},
+            return_estimator=True,
+            return_indices=True,
+            error_score="raise",
+        )
+    for estimator, train in zip(results["estimator"], results["indices"]["train"], strict=True):
+        assert estimator.history_["validation"]["cut"] == "groups"
+        assert_subjects_apart(estimator.history_["validation"]["indices"], faces.groups[train])
+
+
+def assert_subjects_apart(validation, groups):
+    train = np.setdiff1d(np.arange(len(groups)), validation)
+    assert len(validation) > 0
+    assert not set(groups[validation]) & set(groups[train])
+
+
+def test_without_routing_the_history_shows_that_the_cut_was_not_by_groups(faces):
+    search = GridSearchCV(quick(epochs=1, unfreeze_layers=0), {"patch_size": [2]}, cv=GroupKFold(2))
+    search.fit(faces.images, faces.target, groups=faces.groups)
+    assert search.best_estimator_.history_["validation"]["cut"] == "stratified"
+
+
+def test_validation_data_can_be_given(faces):
+    train, validation = faces.groups < 6, faces.groups >= 6
+    classifier = quick(validation_fraction=None, epochs=1, unfreeze_layers=0).fit(
+        faces.images[train],
+        faces.target[train],
+        X_val=faces.images[validation] / 255,
+        y_val=faces.target[validation],
+    )
+    history = classifier.history_["validation"]
+    assert history == {
+        "cut": "given",
+        "n_train": train.sum(),
+        "n_validation": validation.sum(),
+        "indices": None,
+    }
+
+
+def test_fixed_epochs_on_everything(faces):
+    classifier = quick(validation_fraction=None, patience=None, finetune_patience=None)
+    history = classifier.fit(faces.images, faces.target).history_
+    assert history["validation"]["n_train"] == len(faces.images)
+    assert history["validation"]["cut"] is None
+    assert "val_accuracy" not in history["head"]
+    assert len(history["finetune"]["loss"]) == QUICK["finetune_epochs"]
+
+
+# What an image may be
+
+
+def test_prediction_takes_other_sizes_and_channels(faces, fitted):
+    expected = fitted.predict_proba(faces.images)
+    larger = faces.images.repeat(2, axis=1).repeat(2, axis=2)
+    assert_allclose(fitted.predict_proba(larger), expected, atol=0.05)
+    grey = np.asarray([Image.fromarray(image).convert("L") for image in faces.images])
+    assert fitted.predict_proba(grey).shape == expected.shape
+    as_floats = fitted.predict_proba(faces.images / 255)
+    assert_allclose(as_floats, expected, atol=1e-4)
+
+
+def test_grey_training_images_and_colour_at_prediction(faces):
+    grey = np.asarray([Image.fromarray(image).convert("L") for image in faces.images])
+    classifier = quick(epochs=1, unfreeze_layers=0).fit(grey, faces.target)
+    assert classifier.image_shape_ == (SIZE, SIZE, 1)
+    assert_allclose(
+        classifier.predict_proba(faces.images), classifier.predict_proba(grey), atol=0.02
+    )
+
+
+def test_file_paths(faces, fitted, tmp_path):
+    paths = [tmp_path / f"{i}.png" for i in range(len(faces.images))]
+    for path, image in zip(paths, faces.images, strict=True):
+        Image.fromarray(image).save(path)
+    assert_allclose(fitted.predict_proba(paths), fitted.predict_proba(faces.images), atol=1e-6)
+    from_paths = quick(epochs=1, unfreeze_layers=0).fit([str(p) for p in paths], faces.target)
+    from_images = quick(epochs=1, unfreeze_layers=0).fit(faces.images, faces.target)
+    assert from_paths.image_shape_ == (SIZE, SIZE, 3)
+    assert_allclose(
+        from_paths.predict_proba(faces.images), from_images.predict_proba(faces.images), atol=1e-6
+    )
+
+
+# Bad input: a clear error that names the culprit
+
+
+def with_value(value):
+    def change(images):
+        images = images / 255
+        images[3, 0, 0] = value
+        return images
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda images: images[:0], r"0 sample"),
+        (lambda images: images.reshape(len(images), -1), r"got 2-D shape .*reshape"),
+        (lambda images: images[..., [0, 1, 2, 0, 1]], r"1 or 3 channels, got 5"),
+        (lambda images: images.astype(float), r"0\.\.1.*divide"),
+        (with_value(np.nan), r"NaN, first in image 3"),
+        (with_value(np.inf), r"infinity, first in image 3"),
+        (lambda images: images.astype(int) * 257, r"0\.\.255"),
+        (lambda images: images[1:], r"inconsistent numbers of samples"),
+    ],
+    ids=["empty", "2-D", "5 channels", "above 1", "NaN", "infinity", "16 bits", "lengths"],
+)
+def test_unusable_images(faces, change, message):
+    with pytest.raises(ValueError, match=message):
+        quick().fit(change(faces.images), faces.target)
+
+
+@pytest.mark.parametrize("kind", ["missing", "corrupt"])
+def test_unreadable_files_are_named(faces, tmp_path, kind):
+    paths = [tmp_path / f"face_{i}.png" for i in range(14)]
+    for path, image in zip(paths, faces.images, strict=False):
+        Image.fromarray(image).save(path)
+    if kind == "missing":
+        paths[5].unlink()
+    else:
+        paths[5].write_bytes(b"no picture")
+    with pytest.raises((FileNotFoundError, ValueError), match=r"row 5.*face_5\.png"):
+        quick().fit(paths, faces.target[:14])
+
+
+@pytest.mark.parametrize(
+    ("fit", "message"),
+    [
+        ({"y": None}, "requires y to be passed"),
+        ({"y": np.zeros(112)}, r"one class only, np.float64\(0.0\)|one class"),
+        ({"groups": np.zeros(112)}, "belong to the group"),
+        ({"groups": np.zeros(5)}, "inconsistent numbers of samples"),
+        ({"sample_weight": -np.ones(112)}, "[Nn]egative"),
+        ({"X_val": np.zeros((2, 32, 32))}, "y_val is None"),
+        ({"y_val": np.zeros(2)}, "X_val is None"),
+        ({"X_val": np.zeros((1, 32, 32)), "y_val": [9]}, r"labels that y does not: \[9\]"),
+    ],
+    ids=["no y", "one class", "one group", "groups", "weights", "X_val", "y_val", "new label"],
+)
+def test_unusable_companions(faces, fit, message):
+    with pytest.raises(ValueError, match=message):
+        quick().fit(faces.images, fit.pop("y", faces.target), **fit)
+
+
+def test_a_class_with_a_single_image_is_named(faces):
+    rows = np.flatnonzero((faces.target != 2) | (np.cumsum(faces.target == 2) == 1))
+    with pytest.raises(ValueError, match=r"class .*fear.* has 1\. .*validation_fraction=None"):
+        quick().fit(faces.images[rows], faces.target_names[faces.target[rows]])
+
+
+def test_a_class_of_a_single_subject_is_named(faces):
+    rows = (faces.target != 2) | (faces.groups == 0)
+    only_two = rows & (faces.groups < 2)
+    y = np.where(faces.target == 2, "fear", np.where(faces.groups == 0, "a", "b"))[only_two]
+    with pytest.raises(ValueError, match=r"Class .*has images of 1 group"):
+        quick().fit(faces.images[only_two], y, groups=faces.groups[only_two])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"output_layer": "conv_99"}, r"output_layer='conv_99'.*conv_dw_9_relu"),
+        ({"attention": "heads"}, r"'attention' parameter.*'patches'"),
+        ({"patch_extraction": "crop"}, r"'patch_extraction' parameter.*'separable'"),
+        ({"input_size": 31}, r"input_size=31 is too small.*smallest that works is 32"),
+        ({"validation_fraction": None}, r"patience=5 and finetune_patience=20.*set them to None"),
+        ({"alpha": 0.5}, r"'drawn' has alpha=0.25; got alpha=0.5"),
+        ({"alpha": 0.3, "backbone_weights": "imagenet"}, r"no ImageNet weights for alpha=0.3"),
+        ({"dropout": 1}, r"'dropout' parameter"),
+        ({"verbose": 3}, r"'verbose' parameter"),
+    ],
+    ids=lambda p: next(iter(p)) if isinstance(p, dict) else "",
+)
+def test_unusable_parameters(faces, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        quick(**parameters).fit(faces.images, faces.target)
+
+
+def test_predicting_before_fitting(faces):
+    with pytest.raises(NotFittedError):
+        quick().predict_proba(faces.images)
+
+
+@pytest.mark.parametrize("name", ["no_such.h5", "imagenets"])
+def test_a_weight_file_that_is_not_there(faces, name):
+    with pytest.raises(FileNotFoundError, match=rf"{name}.*'imagenet', 'drawn', None"):
+        quick(backbone_weights=name).fit(faces.images, faces.target)
+
+
+def test_a_weight_file_that_holds_something_else(faces, tmp_path):
+    import keras
+
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]).save(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match="not the network of a PAttLiteClassifier"):
+        quick(backbone_weights=tmp_path / "other.keras").fit(faces.images, faces.target)
+    (tmp_path / "other.h5").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match="does not hold the weights of"):
+        quick(backbone_weights=tmp_path / "other.h5").fit(faces.images, faces.target)
+
+
+def test_a_backbone_of_another_width_is_refused(faces, fitted, tmp_path):
+    fitted.model_.save(tmp_path / "narrow.keras")
+    with pytest.raises(ValueError, match=r"does not fit the layer 'conv1'.*alpha and output_layer"):
+        quick(backbone_weights=tmp_path / "narrow.keras", alpha=0.5).fit(faces.images, faces.target)
+
+
+def test_imagenet_weights_without_a_network(tmp_path):
+    """In a process of its own: Keras looks for its home when it is imported."""
+    program = (
+        "import numpy as np\n"
+        "from sklearn_patt_lite import PAttLiteClassifier\n"
+        "X, y = np.zeros((20, 32, 32)), np.arange(20) % 2\n"
+        "PAttLiteClassifier(alpha=0.25, input_size=96).fit(X, y)\n"
+    )
+    nowhere = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "KERAS_HOME": str(tmp_path), **nowhere},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    error = result.stderr.splitlines()[-1]
+    assert error.startswith("ConnectionError")
+    assert "mobilenet_2_5_224_tf_no_top.h5" in error
+    assert str(tmp_path / "models") in error
+    assert "backbone_weights='drawn'" in error
+    assert not list(tmp_path.glob("**/*.h5"))
+
+
+# Importing
+
+
+@pytest.mark.parametrize(
+    "module", ["sklearn_patt_lite", "sklearn_patt_lite.preprocessing", "sklearn_patt_lite.datasets"]
+)
+def test_importing_leaves_tensorflow_out(module):
+    program = f"import sys, {module}; from sklearn_patt_lite import PAttLiteClassifier; "
+    program += (
+        "PAttLiteClassifier(); sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_public_names():
+    import sklearn_patt_lite
+
+    assert "PAttLiteClassifier" in dir(sklearn_patt_lite)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        sklearn_patt_lite.nothing  # noqa: B018
+    version = Path(__file__).parents[1].joinpath("pyproject.toml").read_text()
+    assert f'version = "{sklearn_patt_lite.__version__}"' in version

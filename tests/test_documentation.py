@@ -1,0 +1,75 @@
+"""What the documentation says runs, and the docstrings say all that they should."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from numpydoc.validate import validate
+from sklearn import config_context
+
+ROOT = Path(__file__).parents[1]
+PUBLIC = [
+    "sklearn_patt_lite.PAttLiteClassifier",
+    "sklearn_patt_lite.PAttLiteClassifier.fit",
+    "sklearn_patt_lite.PAttLiteClassifier.predict",
+    "sklearn_patt_lite.PAttLiteClassifier.predict_proba",
+    "sklearn_patt_lite.preprocessing.FaceResizer",
+    "sklearn_patt_lite.preprocessing.FaceResizer.fit",
+    "sklearn_patt_lite.preprocessing.FaceResizer.transform",
+    "sklearn_patt_lite.preprocessing.FaceAugmenter",
+    "sklearn_patt_lite.preprocessing.FaceAugmenter.fit",
+    "sklearn_patt_lite.preprocessing.FaceAugmenter.transform",
+    "sklearn_patt_lite.preprocessing.FaceAugmenter.fit_transform",
+    "sklearn_patt_lite.datasets.make_expression_faces",
+]
+# A summary on the line after the quotes, "See Also" and examples for every method, and an
+# infinitive first word ("Random ...") are not this project's style.
+IGNORED = {"GL01", "SA01", "EX01", "ES01", "SS05", "SS06"}
+
+
+def code_blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.M)
+
+
+def test_the_code_of_the_readme_runs(capsys):
+    blocks = code_blocks(ROOT / "README.md", "python")
+    assert blocks
+    with config_context():  # puts back what the code sets
+        exec(compile("".join(blocks), "README.md", "exec"), {})
+    assert "pattliteclassifier__patch_size" in capsys.readouterr().out
+
+
+def test_the_readme_has_the_two_commands():
+    quickstart, tests = code_blocks(ROOT / "README.md", "shell")[:2]
+    assert quickstart.endswith("python examples/quickstart.py\n")
+    assert tests.endswith("-m pytest\n")
+    assert "-m pytest$" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))], ids=str)
+def test_links_and_commands_lead_to_files(page):
+    text = page.read_text("utf-8")
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+    commands = re.findall(r"python (examples/\S+\.py)", text)
+    missing = [link for link in links if not (page.parent / link.split("#")[0]).exists()]
+    missing += [command for command in commands if not (ROOT / command).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_docstrings_are_complete(name):
+    errors = [f"{code}: {text}" for code, text in validate(name)["errors"] if code not in IGNORED]
+    assert not errors
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
+def test_style(command):
+    result = subprocess.run(
+        [sys.executable, "-m", "ruff", *command, str(ROOT)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout

@@ -1,0 +1,68 @@
+"""The inner validation cut."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from sklearn_patt_lite._holdout import cut_validation
+
+NAMES = np.array(["angry", "fear", "happy"])
+
+
+def cut(y, groups=None, fraction=0.1, seed=0):
+    return cut_validation(y, groups, fraction=fraction, classes=NAMES, seed=seed)
+
+
+@pytest.mark.parametrize("groups", [None, np.repeat(np.arange(30), 10)], ids=["images", "groups"])
+@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5])
+def test_both_sides_cover_everything_once(groups, fraction):
+    y = np.tile(np.arange(3), 100)
+    train, validation = cut(y, groups, fraction)
+    assert_array_equal(np.sort(np.concatenate([train, validation])), np.arange(300))
+    assert len(validation) == pytest.approx(300 * fraction, rel=0.15)
+    assert_array_equal(train, np.sort(train))
+
+
+def test_groups_stay_whole():
+    rng = np.random.default_rng(0)
+    y, groups = rng.integers(0, 3, 200), rng.integers(0, 25, 200)
+    train, validation = cut(y, groups)
+    assert not set(groups[train]) & set(groups[validation])
+    assert 0.05 < len(validation) / 200 < 0.2
+
+
+def test_a_class_of_few_groups_stays_in_training():
+    y = np.repeat([0, 1, 0, 1, 2], 6)
+    groups = np.repeat([0, 0, 1, 1, 2], 6)  # all of class 2 are of one group
+    for seed in range(10):
+        train, validation = cut(y, groups, fraction=0.3, seed=seed)
+        assert set(y[train]) == {0, 1, 2}
+        assert len(validation) > 0
+
+
+def test_seeds_matter():
+    y = np.tile(np.arange(3), 30)
+    assert_array_equal(cut(y, seed=1)[1], cut(y, seed=1)[1])
+    assert not np.array_equal(cut(y, seed=1)[1], cut(y, seed=2)[1])
+
+
+def test_two_images_of_a_class_are_enough():
+    train, validation = cut(np.array([0, 0, 1, 1, 2, 2]))
+    assert set(np.array([0, 0, 1, 1, 2, 2])[train]) == {0, 1, 2}
+    assert len(validation) == 3
+
+
+def test_one_image_of_a_class_is_not():
+    with pytest.raises(ValueError, match=r"class .*fear.* has 1\."):
+        cut(np.array([0, 0, 1, 2, 2]))
+
+
+def test_one_group_is_named():
+    with pytest.raises(ValueError, match=r"All 6 images belong to the group .*S005"):
+        cut(np.array([0, 0, 1, 1, 2, 2]), np.repeat("S005", 6))
+
+
+def test_a_class_in_one_group_of_two_is_named():
+    y = np.array([0, 0, 1, 1, 2, 2])
+    with pytest.raises(ValueError, match=r"Class .*angry.* has images of 1 group"):
+        cut(y, np.array([0, 0, 0, 1, 1, 1]))
