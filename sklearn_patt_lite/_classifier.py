@@ -355,7 +355,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         images = resize_images(self._read_images(X), self.image_shape_)
         # Attention across the batch makes its size part of the model.
-        batch_size = self.batch_size if self.attention == "batch" else _PREDICTION_BATCH
+        across_batch = self._fitted_architecture.attention == "batch"
+        batch_size = self.batch_size if across_batch else _PREDICTION_BATCH
         return self.model_.predict(images, batch_size=batch_size, verbose=0)
 
     def predict(self, X):
@@ -574,6 +575,6 @@ def _encode_labels(y, images):
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
-            f"y holds one class only, {classes[0]!r}: a classifier needs at least two."
+            f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs at least two."
         )
     return classes, codes

@@ -49,7 +49,7 @@ def _cut_images(y, fraction, classes, seed):
     if counts.min() < 2:
         raise ValueError(
             f"validation_fraction={fraction} needs at least 2 images of each class, one to train "
-            f"on and one to validate on, but class {classes[counts.argmin()]!r} has "
+            f"on and one to validate on, but class {classes.tolist()[counts.argmin()]!r} has "
             f"{counts.min()}. {_WAYS_OUT}"
         )
     # At least an image a class on both sides.
@@ -62,8 +62,8 @@ def _cut_groups(y, groups, fraction, classes, seed):
     n_groups = len(np.unique(groups))
     if n_groups < 2:
         raise ValueError(
-            f"All {len(y)} images belong to the group {groups[0]!r}: no validation data of other "
-            f"groups can be cut off. {_WAYS_OUT}"
+            f"All {len(y)} images belong to the group {groups.tolist()[0]!r}: no validation data of "
+            f"other groups can be cut off. {_WAYS_OUT}"
         )
     n_splits = min(max(2, round(1 / fraction)), n_groups)
     folds = [
@@ -97,6 +97,6 @@ def _class_in_one_group(y, groups, fraction, classes):
     rarest = int(np.argmin(n_groups))
     return (
         f"validation_fraction={fraction} cannot be cut off by whole groups: each cut would leave "
-        f"a class without training images. Class {classes[rarest]!r} has images of "
+        f"a class without training images. Class {classes.tolist()[rarest]!r} has images of "
         f"{n_groups[rarest]} group(s) only. {_WAYS_OUT}"
     )

@@ -46,6 +46,15 @@ def quick(**changes):
     return PAttLiteClassifier(**{**QUICK, **changes})
 
 
+def bright_bands(n):
+    """Noise with a band that is brighter than the others, but not much: the class, of four."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 4, n)
+    coarse = rng.uniform(0, 0.7, (n, 4, 4))
+    coarse[np.arange(n), y] += 0.3
+    return coarse.repeat(8, axis=1).repeat(8, axis=2), y  # (n, 32, 32)
+
+
 @pytest.fixture(scope="module")
 def faces():
     return make_expression_faces(n_subjects=8, image_size=SIZE, random_state=0)
@@ -88,7 +97,16 @@ def test_fit_and_predict(faces, fitted):
     assert_array_equal(fitted.classes_, np.arange(7))
     assert fitted.image_shape_ == (SIZE, SIZE, 3)
     assert fitted.n_parameters_ == fitted.model_.count_params()
-    assert fitted.score(faces.images, faces.target) > 2 / 7  # twice chance
+
+
+@pytest.mark.parametrize("attention", ["patches", None])
+def test_it_learns_in_both_stages(attention):
+    X, y = bright_bands(400)
+    classifier = quick(attention=attention, epochs=8, finetune_epochs=4)
+    classifier.fit(X[:300], y[:300])
+    assert classifier.score(X[300:], y[300:]) > 0.5  # chance is 0.25
+    history = classifier.history_
+    assert history["finetune"]["loss"][-1] < history["head"]["loss"][0]
 
 
 def test_string_labels(faces):
@@ -164,9 +182,11 @@ def test_it_is_quiet_by_default_and_shows_progress_at_1(faces, capfd):
 # A prediction depends on its own image only
 
 
-def test_probabilities_do_not_depend_on_the_company(faces, fitted):
+def test_probabilities_do_not_depend_on_the_company(faces):
     import keras
 
+    settings = {"patience": None, "finetune_patience": None, "validation_fraction": None}
+    fitted = quick(epochs=12, **settings).fit(faces.images, faces.target)
     backbone = fitted.model_.get_layer("mobilenet")
     features = keras.Model(fitted.model_.input, backbone(fitted.model_.get_layer("scale").output))
     assert features.predict(faces.images, verbose=0).std(axis=0).mean() > 0.1
@@ -188,23 +208,21 @@ def test_probabilities_do_not_depend_on_the_company(faces, fitted):
     assert_allclose(with_others, expected, atol=1e-5)
 
 
-def test_attention_across_the_batch_is_what_the_published_code_does(faces):
+def test_attention_across_the_batch_is_what_the_published_code_does():
     """Its scores are higher when a batch holds one class only: class-sorted test images."""
-    train = faces.groups < 6
+    X, y = bright_bands(400)
+    train, test = np.arange(200), np.arange(200, 400)
     classifier = quick(
-        attention="batch", epochs=30, learning_rate=3e-3, patience=None, unfreeze_layers=0
+        attention="batch", epochs=15, patience=None, validation_fraction=None, unfreeze_layers=0
     )
     with pytest.warns(UserWarning, match="depend on the other images of its batch"):
-        classifier.fit(faces.images[train], faces.target[train])
-    images, target = faces.images[~train], faces.target[~train]
-    by_class = np.argsort(target, kind="stable")
-    mixed = np.random.default_rng(0).permutation(len(target))
-    in_order = classifier.predict_proba(images[by_class])
-    shuffled = classifier.predict_proba(images[mixed])
-    assert np.abs(in_order[np.argsort(by_class)] - shuffled[np.argsort(mixed)]).max() > 1e-3
-    sorted_score = np.mean(in_order.argmax(axis=1) == target[by_class])
-    shuffled_score = np.mean(shuffled.argmax(axis=1) == target[mixed])
+        classifier.fit(X[train], y[train])
+    by_class = test[np.argsort(y[test], kind="stable")]
+    in_order, shuffled = classifier.predict(X[by_class]), classifier.predict(X[test])
+    sorted_score, shuffled_score = np.mean(in_order == y[by_class]), np.mean(shuffled == y[test])
     assert sorted_score > shuffled_score + 0.05
+    # The very same images, so that nothing but their company makes the difference.
+    assert np.any(in_order[np.argsort(by_class)] != shuffled)
 
 
 # The two stages
@@ -283,7 +301,7 @@ def test_mobilenets_own_weight_files(faces, tmp_path, name):
     classifier = quick(backbone_weights=str(tmp_path / name), epochs=1, unfreeze_layers=0)
     classifier.fit(faces.images, faces.target)
     backbone = classifier.model_.get_layer("mobilenet")
-    for layer in backbone.layers:
+    for layer in backbone.layers[1:]:  # behind the input, whose name is a running number
         for loaded, saved in zip(
             layer.get_weights(), mobilenet.get_layer(layer.name).get_weights(), strict=True
         ):
@@ -306,6 +324,7 @@ def save_legacy_weights(model, path):
 # In searches and cross-validation
 
 
+@pytest.mark.slow
 def test_grid_search_over_unfreeze_depths_patches_and_output_layers(faces):
     search = GridSearchCV(
         make_pipeline(FaceResizer(size=SIZE), quick(epochs=1, finetune_epochs=1)),
@@ -466,7 +485,7 @@ def test_unreadable_files_are_named(faces, tmp_path, kind):
     ("fit", "message"),
     [
         ({"y": None}, "requires y to be passed"),
-        ({"y": np.zeros(112)}, r"one class only, np.float64\(0.0\)|one class"),
+        ({"y": np.zeros(112)}, "one class only, 0.0"),
         ({"groups": np.zeros(112)}, "belong to the group"),
         ({"groups": np.zeros(5)}, "inconsistent numbers of samples"),
         ({"sample_weight": -np.ones(112)}, "[Nn]egative"),
@@ -483,7 +502,7 @@ def test_unusable_companions(faces, fit, message):
 
 def test_a_class_with_a_single_image_is_named(faces):
     rows = np.flatnonzero((faces.target != 2) | (np.cumsum(faces.target == 2) == 1))
-    with pytest.raises(ValueError, match=r"class .*fear.* has 1\. .*validation_fraction=None"):
+    with pytest.raises(ValueError, match=r"class 'fear' has 1\. .*validation_fraction=None"):
         quick().fit(faces.images[rows], faces.target_names[faces.target[rows]])
 
 

@@ -1,0 +1,58 @@
+"""What is installed is whole."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = """
+import sys
+import sklearn_patt_lite
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.datasets import make_expression_faces
+
+assert sklearn_patt_lite.__file__.startswith(sys.argv[1]), sklearn_patt_lite.__file__
+faces = make_expression_faces(n_subjects=3, image_size=32, random_state=0)
+classifier = PAttLiteClassifier(
+    backbone_weights="drawn", alpha=0.25, input_size=64, patch_size=2, epochs=1, unfreeze_layers=0
+)
+print(classifier.fit(faces.images, faces.target).n_parameters_)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.mark.slow
+def test_a_wheel_holds_the_package_and_its_backbone(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "sklearn_patt_lite/weights/drawn.npz" in names
+    modules = {str(path.relative_to(ROOT)) for path in ROOT.glob("sklearn_patt_lite/**/*.py")}
+    assert modules <= set(names)
+    assert not [name for name in names if name.startswith(("tests", "examples", "docs"))]
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_fits(wheel, tmp_path):
+    """Away from the checkout, whose dependencies it borrows."""
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(tmp_path)]
+    subprocess.run([*install, str(wheel)], check=True, capture_output=True)
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) > 10_000

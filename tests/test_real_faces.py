@@ -1,0 +1,78 @@
+"""Real faces and real weights, where they are at hand."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from sklearn_patt_lite import PAttLiteClassifier
+
+SHARED = Path(__file__).parents[2] / "shared"
+FACES = SHARED / "data" / "fer2013_sample.npz"
+KERAS_HOME = SHARED / "keras"
+IMAGENET = KERAS_HOME / "models" / "mobilenet_1_0_224_tf_no_top.h5"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.real_faces,
+    pytest.mark.skipif(
+        not (FACES.exists() and IMAGENET.exists()), reason=f"needs {FACES.name} and {IMAGENET.name}"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def faces():
+    with np.load(FACES) as data:
+        rng = np.random.default_rng(0)
+        rows = rng.permutation(len(data["y_train"]))[:640]
+        return data["X_train"][rows], data["y_train"][rows]
+
+
+@pytest.fixture(scope="module")
+def fitted(faces):
+    """The head on frozen ImageNet features, at the smallest size that leaves 2×2 patches of 4."""
+    X, y = faces
+    classifier = PAttLiteClassifier(
+        backbone_weights=IMAGENET,
+        input_size=128,
+        epochs=4,
+        batch_size=32,
+        unfreeze_layers=0,
+        random_state=0,
+    )
+    return classifier.fit(X[:512], y[:512])
+
+
+def test_a_short_training_beats_chance(faces, fitted):
+    X, y = faces
+    # 128 faces, 7 classes: chance is 0.14, and 0.21 is two standard errors above it.
+    assert fitted.score(X[512:], y[512:]) > 0.21
+
+
+def test_probabilities_do_not_depend_on_the_company(faces, fitted):
+    X = faces[0][:32]
+    together = fitted.predict_proba(X)
+    assert together.std(axis=0).min() > 0.01
+    alone = np.concatenate([fitted.predict_proba(x[np.newaxis]) for x in X])
+    assert_allclose(alone, together, atol=1e-5)
+    assert_allclose(fitted.predict_proba(X[::-1])[::-1], together, atol=1e-5)
+
+
+def test_imagenet_weights_are_found_in_keras_home():
+    """In a process of its own: Keras looks for its home when it is imported."""
+    program = (
+        "import sys; from sklearn_patt_lite._weights import read_weights\n"
+        "found, given = read_weights('imagenet', 1.0), read_weights(sys.argv[1], 1.0)\n"
+        "assert len(found) > 50 and set(found) == set(given)\n"
+        "assert all((a == b).all() for n in found for a, b in zip(found[n], given[n]))\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program, str(IMAGENET)],
+        env={**os.environ, "KERAS_HOME": str(KERAS_HOME)},
+        check=True,
+    )

@@ -1,0 +1,93 @@
+"""SciKeras runs the stages as the plain loop does, and leaves nothing behind."""
+
+import dataclasses
+import random
+
+import keras
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklearn_patt_lite import _training
+from sklearn_patt_lite._network import BACKBONE, Architecture, build_network
+from sklearn_patt_lite._scikeras import scikeras_fit
+from sklearn_patt_lite._weights import load_weights
+
+ARCHITECTURE = Architecture(
+    n_classes=2,
+    image_shape=(32, 32, 1),
+    alpha=0.25,
+    input_size=32,
+    output_layer="conv_dw_3_relu",
+    patch_size=2,
+    n_filters=8,
+    hidden_units=8,
+    augment=False,
+)
+HEAD = {"epochs": 3, "learning_rate": 1e-3, "patience": None, "clipnorm": 3.0, "dropout": 0.0}
+STAGES = [
+    _training.head_stage(**HEAD),
+    _training.finetune_stage(**{**HEAD, "learning_rate": 1e-4, "unfreeze_layers": 6}),
+]
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    y = np.arange(32) % 2
+    X = (rng.uniform(0, 128, (32, 32, 32, 1)) + 100 * y[:, None, None, None]).astype("float32")
+    return _training.TrainingData(X, y, np.linspace(0.5, 1.5, 32), X[:8], y[:8])
+
+
+def train(data, fit, batch_size, seed=0):
+    with _training.seeded(0):
+        model = build_network(ARCHITECTURE)
+    load_weights(model, "drawn", ARCHITECTURE)
+    history = [
+        _training.train_stage(model, stage, data, batch_size=batch_size, seed=seed, fit=fit)
+        for stage in STAGES
+    ]
+    return model, history
+
+
+def test_both_loops_train_the_same_model(data):
+    """With all images in one batch, so that their order does not matter."""
+    (plain, plain_history), (wrapped, history) = (
+        train(data, fit, batch_size=32) for fit in (_training.keras_fit, scikeras_fit)
+    )
+    for ours, theirs in zip(plain.get_weights(), wrapped.get_weights(), strict=True):
+        assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+    for ours, theirs in zip(plain_history, history, strict=True):
+        assert set(ours) == set(theirs)
+        assert_allclose(ours["val_loss"], theirs["val_loss"], rtol=1e-3)
+
+
+def test_the_order_of_the_images_follows_the_seed(data):
+    first, again, other = (
+        train(data, scikeras_fit, batch_size=4, seed=seed)[0].predict(data.X, verbose=0)
+        for seed in (0, 0, 1)
+    )
+    assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 0
+
+
+def test_stage_2_starts_with_its_own_optimizer_and_layers(data):
+    model, (_, finetune) = train(data, scikeras_fit, batch_size=8)
+    assert finetune["learning_rate"][0] == pytest.approx(1e-4)
+    tuned = [layer for layer in model.get_layer(BACKBONE).layers if layer.trainable_weights]
+    assert tuned
+    fresh = build_network(ARCHITECTURE)
+    load_weights(fresh, "drawn", ARCHITECTURE)
+    for layer in tuned:
+        before = fresh.get_layer(BACKBONE).get_layer(layer.name).get_weights()[0]
+        assert (layer.get_weights()[0] != before).any()
+
+
+def test_global_state_is_put_back(data):
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(5)
+    expected = float(tf.random.uniform(())), random.random(), np.random.random()
+    keras.utils.set_random_seed(5)
+    train(dataclasses.replace(data, X_val=None, y_val=None), scikeras_fit, batch_size=32)
+    assert (float(tf.random.uniform(())), random.random(), np.random.random()) == expected
