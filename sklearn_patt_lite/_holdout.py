@@ -62,8 +62,8 @@ def _cut_groups(y, groups, fraction, classes, seed):
     n_groups = len(np.unique(groups))
     if n_groups < 2:
         raise ValueError(
-            f"All {len(y)} images belong to the group {groups.tolist()[0]!r}: no validation data of "
-            f"other groups can be cut off. {_WAYS_OUT}"
+            f"All {len(y)} images belong to the group {groups.tolist()[0]!r}: there are no others "
+            f"to cut validation data from. {_WAYS_OUT}"
         )
     n_splits = min(max(2, round(1 / fraction)), n_groups)
     folds = [

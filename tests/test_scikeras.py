@@ -55,10 +55,14 @@ def test_both_loops_train_the_same_model(data):
     (plain, plain_history), (wrapped, history) = (
         train(data, fit, batch_size=32) for fit in (_training.keras_fit, scikeras_fit)
     )
-    for ours, theirs in zip(plain.get_weights(), wrapped.get_weights(), strict=True):
-        assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+    # Adam steps by its full rate wherever a gradient is but rounding, so that single weights may
+    # part; what the networks say may not.
+    expected = wrapped.predict(data.X, verbose=0)
+    assert_allclose(plain.predict(data.X, verbose=0), expected, atol=1e-3)
+    assert history[0]["loss"][-1] < history[0]["loss"][0]
     for ours, theirs in zip(plain_history, history, strict=True):
         assert set(ours) == set(theirs)
+        assert_allclose(ours["loss"], theirs["loss"], rtol=1e-3)
         assert_allclose(ours["val_loss"], theirs["val_loss"], rtol=1e-3)
 
 
