@@ -7,7 +7,7 @@ the package and trains in both stages; nobody is both trained and tested on. Nex
 logistic regression of the pixels, on the same folds. A picture of held-out faces with their true
 and predicted expressions goes to examples/output/quickstart.png.
 
-It takes about a minute and a half on two cores. The scores show that the method works on
+It takes one and a half to three minutes on two cores. The scores show that the method works on
 drawings; they say nothing about real faces.
 """
 

@@ -16,7 +16,7 @@ ids; those of `make_expression_faces` have even ones, so that no user's subject 
 The targets are read off linearly from a coarse grid of cells, both at the default output layer of
 `PAttLiteClassifier` and at the end, so that truncation leaves useful features at every depth.
 
-It takes about five minutes on two idle cores. Convolution kernels are kept as float16, so that the
+It takes five to eight minutes on two cores. Convolution kernels are kept as float16, so that the
 file has 450 kB.
 """
 

@@ -1,6 +1,7 @@
 """What is installed is whole."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -26,8 +27,12 @@ print(classifier.fit(faces.images, faces.target).n_parameters_)
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
+    # Of a copy: a build leaves its traces, and another process may build at the same time.
+    source, folder = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    shutil.copytree(ROOT / "sklearn_patt_lite", source / "sklearn_patt_lite")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(source)]
     subprocess.run(command, check=True, capture_output=True)
     return next(folder.glob("*.whl"))
 
