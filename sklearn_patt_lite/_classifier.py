@@ -1,6 +1,10 @@
 """The estimator: PAtt-Lite behind scikit-learn's interface."""
 
+import contextlib
+import inspect
+import logging
 import os
+import threading
 import warnings
 from numbers import Integral, Real
 
@@ -17,6 +21,8 @@ from sklearn_patt_lite._images import check_images, decode_images, is_paths, res
 
 _PREDICTION_BATCH = 32  # images a forward pass, where it has no bearing on the result
 _KERAS_VERBOSE = (0, 2, 1)  # silent, a line an epoch, a bar: Keras counts them otherwise
+_FIT_LOCK = threading.RLock()  # a fit seeds the process: two threads would mix their seeds
+_NO_STAGE_2 = {"unfreeze_layers": 0, "finetune_patience": None}  # says so, and gets so
 _FINETUNE_PARAMETERS = (
     "unfreeze_layers",
     "finetune_epochs",
@@ -119,8 +125,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         `sample_weight`.
     validation_fraction : float or None, default=0.1
         Share of the training images that is cut off for validation, in (0, 1); not used if
-        `X_val` is given. None: train on everything, which asks for `patience=None` and
-        `finetune_patience=None`.
+        `X_val` is given. None: train on everything, which asks for `patience=None` and, if there
+        is a stage 2, `finetune_patience=None`.
     random_state : int, RandomState instance or None, default=None
         Of weights, dropout, augmentation, the order of images, and the validation cut. An int
         makes fits on one machine identical. Global seeds are left alone.
@@ -137,7 +143,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     history_ : dict
         A dict a stage ("head" and "finetune", or "end_to_end" for random weights), with a list
         of one float an epoch for "loss", "accuracy", "val_loss", "val_accuracy" and
-        "learning_rate", and "best_epoch", the one whose weights were kept. Under "validation":
+        "learning_rate", and "best_epoch", the one whose weights were kept (-1 if no epoch of stage
+        2 validated as well as the end of stage 1, which was kept then). Under "validation":
         "cut", how the validation data came about ("groups", "stratified", "given" or None),
         "n_train", "n_validation", and "indices" of the validation images in `X`.
     image_shape_ : tuple of int
@@ -313,16 +320,16 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         """
         self._check_settings(has_validation=X_val is not None)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        images = self._read_images(X)
+        images = _read_images(X, self.input_size)
         classes, codes = _encode_labels(y, images)
         weights = _check_sample_weight(sample_weight, images, ensure_non_negative=True)
         if groups is not None:
-            groups = column_or_1d(groups)
-            check_consistent_length(images, groups)
+            groups = _check_groups(groups, images)
         architecture = self._architecture_for(images.shape[1:], len(classes))
         data, validation = self._split(images, codes, weights, classes, groups, X_val, y_val, seed)
-        model = self._build(architecture, seed)
-        history = self._train(model, data, seed)
+        with _FIT_LOCK, _without_retracing_warnings():
+            model = self._build(architecture, seed)
+            history = self._train(model, data, seed)
         # Only now: a fit that does not come to its end changes nothing.
         self.classes_ = classes
         self.image_shape_ = architecture.image_shape
@@ -330,6 +337,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         self.history_ = {"validation": validation, **history}
         self.model_ = model
         self._fitted_architecture = architecture
+        self._fitted_batch_size = self.batch_size
         return self
 
     def predict_proba(self, X):
@@ -353,11 +361,14 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             If images cannot be used; the message names the culprit.
         """
         check_is_fitted(self)
-        images = resize_images(self._read_images(X), self.image_shape_)
+        # Of what was fitted: parameters may have been set since.
+        architecture = self._fitted_architecture
+        images = resize_images(_read_images(X, architecture.input_size), self.image_shape_)
         # Attention across the batch makes its size part of the model.
-        across_batch = self._fitted_architecture.attention == "batch"
-        batch_size = self.batch_size if across_batch else _PREDICTION_BATCH
-        return self.model_.predict(images, batch_size=batch_size, verbose=0)
+        across_batch = architecture.attention == "batch"
+        batch_size = self._fitted_batch_size if across_batch else _PREDICTION_BATCH
+        with _without_retracing_warnings():
+            return self.model_.predict(images, batch_size=batch_size, verbose=0)
 
     def predict(self, X):
         """Predict the most probable class.
@@ -405,8 +416,12 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             self._warn_of_unused_parameters()
 
     def _warn_of_unused_parameters(self):
-        defaults = type(self)().get_params(deep=False)
-        unused = [p for p in _FINETUNE_PARAMETERS if getattr(self, p) != defaults[p]]
+        signature = inspect.signature(PAttLiteClassifier).parameters
+        unused = [
+            name
+            for name in _FINETUNE_PARAMETERS
+            if getattr(self, name) not in (signature[name].default, _NO_STAGE_2.get(name))
+        ]
         if unused:
             warnings.warn(
                 f"{', '.join(unused)} not used: with backbone_weights=None everything trains in "
@@ -417,11 +432,6 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
     def _n_stages(self):
         return 1 if self.backbone_weights is None or self.unfreeze_layers == 0 else 2
-
-    def _read_images(self, X):
-        """Check images, and read those that are paths; (n, height, width, channels), 0 to 255."""
-        images = decode_images(X, self.input_size) if is_paths(X) else check_images(X)
-        return images[..., np.newaxis] if images.ndim == 3 else images
 
     def _architecture_for(self, image_shape, n_classes):
         from sklearn_patt_lite._network import Architecture, check_architecture
@@ -460,6 +470,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         else:
             images_val, codes_val = None, None
         balance = compute_sample_weight(self.class_weight, classes[codes[train]])
+        if balance.min() < 0:
+            raise ValueError(f"class_weight={self.class_weight} holds negative weights.")
         data = TrainingData(
             images[train], codes[train], weights[train] * balance, images_val, codes_val
         )
@@ -474,7 +486,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         if X_val is None or y_val is None:
             missing = "X_val" if X_val is None else "y_val"
             raise ValueError(f"X_val and y_val belong together, but {missing} is None.")
-        images_val = resize_images(self._read_images(X_val), images.shape[1:])
+        images_val = resize_images(_read_images(X_val, self.input_size), images.shape[1:])
         y_val = column_or_1d(y_val)
         check_consistent_length(images_val, y_val)
         unknown = np.setdiff1d(y_val, classes)
@@ -489,28 +501,23 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
         with seeded(seed):
             model = build_network(architecture)
-        load_weights(model, self.backbone_weights, architecture)
+            load_weights(model, self.backbone_weights, architecture)
         return model
 
     def _train(self, model, data, seed):
         """Train stage after stage; a dict of their histories."""
         from sklearn_patt_lite._scikeras import scikeras_fit
-        from sklearn_patt_lite._training import train_stage
+        from sklearn_patt_lite._training import train_stages
 
-        history = {}
-        for stage in self._stages():
-            if self.verbose:
-                print(f"[PAttLiteClassifier] {stage.describe(data)}")
-            history[stage.name] = train_stage(
-                model,
-                stage,
-                data,
-                batch_size=self.batch_size,
-                seed=seed,
-                verbose=_KERAS_VERBOSE[self.verbose],
-                fit=scikeras_fit,
-            )
-        return history
+        return train_stages(
+            model,
+            self._stages(),
+            data,
+            batch_size=self.batch_size,
+            seed=seed,
+            verbose=_KERAS_VERBOSE[self.verbose],
+            fit=scikeras_fit,
+        )
 
     def _stages(self):
         from sklearn_patt_lite import _training
@@ -559,9 +566,41 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             from sklearn_patt_lite._network import build_network
             from sklearn_patt_lite._training import seeded
 
-            with seeded(0):  # weights that are replaced at once need no luck of their own
+            with (
+                _FIT_LOCK,
+                seeded(0),
+            ):  # weights that are replaced at once need no luck of their own
                 self.model_ = build_network(self._fitted_architecture)
             self.model_.set_weights(state["model_"])
+
+
+def _read_images(X, size):
+    """Check images, and read those that are paths; (n, height, width, channels), 0 to 255."""
+    images = decode_images(X, size) if is_paths(X) else check_images(X)
+    return images[..., np.newaxis] if images.ndim == 3 else images
+
+
+def _check_groups(groups, images):
+    groups = np.asarray(groups)
+    if groups.ndim != 1:
+        raise ValueError(f"groups should be a 1-D array, got shape {groups.shape}.")
+    check_consistent_length(images, groups)
+    return groups
+
+
+@contextlib.contextmanager
+def _without_retracing_warnings():
+    """Keep TensorFlow from warning, after a few fits, of what is due: each network is new."""
+
+    def is_news(record):
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(is_news)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_news)
 
 
 def _encode_labels(y, images):

@@ -3,11 +3,11 @@
 import warnings
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
+from sklearn.model_selection import StratifiedGroupKFold
 
 _WAYS_OUT = (
     "Add images, pass X_val and y_val, or train for a fixed number of epochs on everything: "
-    "validation_fraction=None, patience=None, finetune_patience=None."
+    "validation_fraction=None with patience=None and, for two stages, finetune_patience=None."
 )
 
 
@@ -52,38 +52,50 @@ def _cut_images(y, fraction, classes, seed):
             f"on and one to validate on, but class {classes.tolist()[counts.argmin()]!r} has "
             f"{counts.min()}. {_WAYS_OUT}"
         )
-    # At least an image a class on both sides.
-    size = int(np.clip(round(fraction * len(y)), len(classes), len(y) - len(classes)))
-    splitter = StratifiedShuffleSplit(1, test_size=size, random_state=seed)
-    return next(splitter.split(y, y))
+    # StratifiedShuffleSplit would leave a rare class out of one side; here it is on both.
+    sizes = np.clip(np.round(fraction * counts).astype(int), 1, counts - 1)
+    rng = np.random.default_rng(seed)
+    validation = np.concatenate(
+        [
+            rng.choice(np.flatnonzero(y == code), size, replace=False)
+            for code, size in enumerate(sizes)
+        ]
+    )
+    return np.setdiff1d(np.arange(len(y)), validation), validation
 
 
 def _cut_groups(y, groups, fraction, classes, seed):
-    n_groups = len(np.unique(groups))
-    if n_groups < 2:
+    if len(np.unique(groups)) < 2:
         raise ValueError(
             f"All {len(y)} images belong to the group {groups.tolist()[0]!r}: there are no others "
             f"to cut validation data from. {_WAYS_OUT}"
         )
-    n_splits = min(max(2, round(1 / fraction)), n_groups)
-    folds = [
+    cuts = [
         (train, validation)
-        for train, validation in _stratified_group_folds(y, groups, n_splits, seed)
-        if len(validation) and len(np.unique(y[train])) == len(classes)
+        for train, validation in _merged_folds(y, groups, fraction, seed)
+        if len(np.unique(y[train])) == len(classes)
     ]
-    if not folds:
+    if not cuts:
         raise ValueError(_class_in_one_group(y, groups, fraction, classes))
-    return min(folds, key=lambda fold: _distance(y, fold[1], fraction))
+    return min(cuts, key=lambda cut: _distance(y, cut[1], fraction))
 
 
-def _stratified_group_folds(y, groups, n_splits, seed):
-    splitter = StratifiedGroupKFold(
-        min(n_splits, np.bincount(y).max()), shuffle=True, random_state=seed
-    )
+def _merged_folds(y, groups, fraction, seed):
+    """Candidates for the cut: as many neighbouring folds of stratified groups as make it up."""
+    n_folds = min(max(10, round(1 / fraction)), len(np.unique(groups)), np.bincount(y).max())
+    if n_folds < 2:
+        return
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # A class with fewer images than folds is no harm: only one fold is used.
+        # A class with fewer images than folds is no harm: the cut need not hold it.
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        yield from splitter.split(y, y, groups)
+        folds = [fold for _, fold in splitter.split(y, y, groups)]
+    n_merged = min(max(1, round(fraction * n_folds)), n_folds - 1)
+    for first in range(n_folds):
+        merged = [folds[(first + i) % n_folds] for i in range(n_merged)]
+        validation = np.concatenate(merged)
+        if len(validation):
+            yield np.setdiff1d(np.arange(len(y)), validation), validation
 
 
 def _distance(y, validation, fraction):

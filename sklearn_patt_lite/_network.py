@@ -26,6 +26,7 @@ CONTRAST = 0.3  # the published notebook's factor; the paper names none
 NORMALIZATION_MOMENTUM = 0.9
 _STRIDED_BLOCKS = (2, 4, 6, 12)  # MobileNetV1's blocks that halve the map
 _SMALLEST_IMAGE = 32  # the smallest that keras.applications.MobileNet builds
+_LARGEST_IMAGE = 10_000  # no need to look further for a size that works
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +168,10 @@ def _classify(x, architecture):
     if x.ndim == 3:
         x = layers.GlobalAveragePooling1D(name="pool")(x)
     x = layers.Dropout(0.5, name="attention_dropout")(x)
-    return layers.Dense(architecture.n_classes, activation="softmax", name="probabilities")(x)
+    # In float32 whatever the precision of the rest: probabilities sum to 1.
+    return layers.Dense(
+        architecture.n_classes, activation="softmax", dtype="float32", name="probabilities"
+    )(x)
 
 
 def _hidden(x, architecture):
@@ -204,9 +208,12 @@ def check_architecture(architecture):
             f"output_layer={architecture.output_layer!r} is not one of MobileNetV1's activations: "
             f"{', '.join(names)}; None keeps the whole MobileNetV1."
         )
+    if int(32 * architecture.alpha) < 1:  # MobileNetV1's first convolution has 32 filters
+        raise ValueError(f"alpha={architecture.alpha} leaves no filters: 1/32 is the least.")
     if not _fits(architecture):
         size = architecture.input_size
-        smallest = next(s for s in range(size + 1, 10**6) if _fits(architecture, s))
+        larger = (s for s in range(size + 1, _LARGEST_IMAGE) if _fits(architecture, s))
+        smallest = next(larger, f"beyond {_LARGEST_IMAGE}")
         raise ValueError(
             f"input_size={size} is too small for "
             f"output_layer={architecture.output_layer!r}, "

@@ -5,13 +5,29 @@ seeded and whose operations are deterministic, with the global seeds put back af
 """
 
 from scikeras.wrappers import KerasClassifier
+from sklearn.preprocessing import FunctionTransformer
+
+
+class _EncodedLabelsClassifier(KerasClassifier):
+    """Takes labels as they come: encoded, and the same for training and validation.
+
+    SciKeras would number the labels that it sees in training anew, but not those that it
+    validates on, and so shift all classes behind one that is missing.
+    """
+
+    @property
+    def target_encoder(self):
+        return FunctionTransformer()
+
+    def _type_of_target(self, y):
+        return "multiclass"
 
 
 def scikeras_fit(prepare_model, data, *, epochs, batch_size, callbacks, seed, verbose):
     """Run a stage with a SciKeras `KerasClassifier` of its own; same as `keras_fit`."""
     # A stage needs its own wrapper: with `warm_start` SciKeras silently keeps the optimizer of
     # the stage before, its learning rate and its list of what trains.
-    classifier = KerasClassifier(
+    classifier = _EncodedLabelsClassifier(
         prepare_model,
         epochs=epochs,
         batch_size=batch_size,

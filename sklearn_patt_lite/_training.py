@@ -96,6 +96,37 @@ def finetune_stage(*, epochs, learning_rate, patience, clipnorm, dropout, unfree
     )
 
 
+def train_stages(model, stages, data, *, batch_size, seed, verbose=0, fit=None):
+    """Train a network stage after stage; parameters and errors as in `train_stage`.
+
+    A stage whose every epoch validates worse than what it began with gives its weights back:
+    its "best_epoch" is -1 then.
+
+    Returns
+    -------
+    dict
+        The history of each stage, by its name.
+    """
+    histories, reached = {}, None
+    for stage in stages:
+        if verbose:
+            print(f"[PAttLiteClassifier] {stage.describe(data)}")
+        before = model.get_weights()
+        history = train_stage(
+            model, stage, data, batch_size=batch_size, seed=seed, verbose=verbose, fit=fit
+        )
+        histories[stage.name] = history
+        if "val_accuracy" not in history:
+            continue
+        best = history["val_accuracy"][history["best_epoch"]]
+        if reached is not None and best < reached:
+            model.set_weights(before)
+            history["best_epoch"] = -1
+        else:
+            reached = best
+    return histories
+
+
 def train_stage(model, stage, data, *, batch_size, seed, verbose=0, fit=None):
     """Train a network for one stage; it keeps the weights of its best epoch.
 
@@ -122,6 +153,11 @@ def train_stage(model, stage, data, *, batch_size, seed, verbose=0, fit=None):
         A list of one float an epoch for "loss", "accuracy", "learning_rate" and, with
         validation data, "val_loss" and "val_accuracy"; "best_epoch", counted from 0, is the
         one whose weights were kept.
+
+    Raises
+    ------
+    ValueError
+        If the training diverged.
     """
     watched = stage_callbacks(stage, has_validation=data.X_val is not None)
     (fit or keras_fit)(
@@ -134,6 +170,11 @@ def train_stage(model, stage, data, *, batch_size, seed, verbose=0, fit=None):
         verbose=verbose,
     )
     history = {key: [float(v) for v in values] for key, values in model.history.history.items()}
+    if not np.isfinite(history["loss"]).all():
+        raise ValueError(
+            f"Training diverged in stage {stage.name!r}: the loss is not finite. Lower its "
+            f"learning rate (now {stage.learning_rate}) or set clipnorm (now {stage.clipnorm})."
+        )
     history["best_epoch"] = _best_epoch(watched, len(history["loss"]))
     return history
 

@@ -126,7 +126,10 @@ def _drawn_weights(alpha):
 
 def _saved_network(path):
     """The layers of an earlier classifier, saved with `classifier.model_.save(path)`."""
-    network = keras.models.load_model(path, compile=False)
+    try:
+        network = keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras says "not found" of files that are there and damaged
+        raise ValueError(f"backbone_weights={str(path)!r} cannot be read: {error}") from error
     names = [layer.name for layer in network.layers]
     if BACKBONE not in names:
         raise ValueError(

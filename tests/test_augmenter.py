@@ -269,3 +269,14 @@ def test_clones_and_pickles():
     assert clone(augmenter).get_params() == augmenter.get_params()
     copy = pickle.loads(pickle.dumps(augmenter))
     np.testing.assert_array_equal(copy.fit_transform(RGB), augmenter.fit_transform(RGB))
+
+
+def test_signed_bytes_do_not_wrap_around():
+    X = np.tile(np.array([0, 127], dtype=np.int8), (4, 6, 3))
+    varied = FaceAugmenter(contrast=1.0, rotation=0, translation=0, zoom=0, random_state=0)
+    assert varied.fit_transform(X).min() >= 0
+
+
+def test_a_contrast_is_checked_without_a_fit_too():
+    with pytest.raises(ValueError, match="'contrast' parameter"):
+        FaceAugmenter(contrast=5).transform(np.zeros((2, 6, 6)))

@@ -1,5 +1,6 @@
 """The estimator as its users meet it."""
 
+import logging
 import os
 import pickle
 import random
@@ -10,6 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from joblib import Parallel, delayed
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from sklearn import config_context
@@ -135,6 +137,40 @@ def test_global_seeds_are_as_they_were(faces, fitted):
     assert drawn == expected
 
 
+def test_global_seeds_are_as_they_were_with_an_earlier_network(faces, fitted, tmp_path):
+    """Keras draws seeds for the layers that it loads."""
+    fitted.model_.save(tmp_path / "earlier.keras")
+    before = random.getstate()
+    quick(backbone_weights=tmp_path / "earlier.keras", epochs=1, unfreeze_layers=0).fit(
+        faces.images, faces.target
+    )
+    assert random.getstate() == before
+
+
+def test_threads_do_not_mix_their_seeds(faces):
+    def probabilities():
+        classifier = quick(epochs=1, unfreeze_layers=0).fit(faces.images, faces.target)
+        return classifier.predict_proba(faces.images)
+
+    expected = probabilities()
+    in_threads = Parallel(n_jobs=2, backend="threading")(delayed(probabilities)() for _ in range(2))
+    for result in in_threads:
+        assert_array_equal(result, expected)
+
+
+def test_tensorflow_does_not_complain_of_many_networks(faces, fitted, caplog):
+    tensorflow = logging.getLogger("tensorflow")
+    pickled, filters = pickle.dumps(fitted), list(tensorflow.filters)
+    tensorflow.addHandler(caplog.handler)
+    try:
+        for _ in range(7):
+            pickle.loads(pickled).predict_proba(faces.images[:2])
+    finally:
+        tensorflow.removeHandler(caplog.handler)
+    assert caplog.text == ""
+    assert tensorflow.filters == filters
+
+
 def test_pickle_gives_identical_probabilities(faces, fitted):
     loaded = pickle.loads(pickle.dumps(fitted))
     assert_array_equal(loaded.predict_proba(faces.images), fitted.predict_proba(faces.images))
@@ -249,6 +285,19 @@ def test_random_weights_train_in_one_stage(faces):
 def test_random_weights_warn_of_parameters_that_are_not_used(faces):
     with pytest.warns(UserWarning, match="unfreeze_layers, finetune_epochs.* not used"):
         quick(backbone_weights=None).fit(faces.images, faces.target)
+
+
+def test_settings_that_ask_for_no_stage_2_are_no_reason_to_warn(faces):
+    classifier = quick(
+        backbone_weights=None,
+        validation_fraction=None,
+        patience=None,
+        unfreeze_layers=0,
+        finetune_patience=None,
+        finetune_epochs=500,
+        finetune_learning_rate=1e-5,
+    )
+    classifier.fit(faces.images, faces.target)  # warnings are errors
 
 
 def test_classes_are_balanced(faces):
@@ -429,6 +478,8 @@ def test_file_paths(faces, fitted, tmp_path):
     for path, image in zip(paths, faces.images, strict=True):
         Image.fromarray(image).save(path)
     assert_allclose(fitted.predict_proba(paths), fitted.predict_proba(faces.images), atol=1e-6)
+    changed = pickle.loads(pickle.dumps(fitted)).set_params(input_size=8)
+    assert_array_equal(changed.predict_proba(paths), fitted.predict_proba(paths))
     from_paths = quick(epochs=1, unfreeze_layers=0).fit([str(p) for p in paths], faces.target)
     from_images = quick(epochs=1, unfreeze_layers=0).fit(faces.images, faces.target)
     assert from_paths.image_shape_ == (SIZE, SIZE, 3)
@@ -524,6 +575,9 @@ def test_a_class_of_a_single_subject_is_named(faces):
         ({"validation_fraction": None}, r"patience=5 and finetune_patience=20.*set them to None"),
         ({"alpha": 0.5}, r"'drawn' has alpha=0.25; got alpha=0.5"),
         ({"alpha": 0.3, "backbone_weights": "imagenet"}, r"no ImageNet weights for alpha=0.3"),
+        ({"alpha": 0.01}, r"alpha=0.01 leaves no filters"),
+        ({"patch_size": 10**6}, r"patch_size=1000000.*smallest that works is beyond"),
+        ({"class_weight": dict.fromkeys(range(7), -1.0)}, r"negative weights"),
         ({"dropout": 1}, r"'dropout' parameter"),
         ({"verbose": 3}, r"'verbose' parameter"),
     ],
@@ -551,6 +605,9 @@ def test_a_weight_file_that_holds_something_else(faces, tmp_path):
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]).save(tmp_path / "other.keras")
     with pytest.raises(ValueError, match="not the network of a PAttLiteClassifier"):
         quick(backbone_weights=tmp_path / "other.keras").fit(faces.images, faces.target)
+    (tmp_path / "damaged.keras").write_bytes(b"no network")
+    with pytest.raises(ValueError, match=r"damaged.keras' cannot be read"):
+        quick(backbone_weights=tmp_path / "damaged.keras").fit(faces.images, faces.target)
     (tmp_path / "other.h5").write_bytes(b"no weights")
     with pytest.raises(ValueError, match="does not hold the weights of"):
         quick(backbone_weights=tmp_path / "other.h5").fit(faces.images, faces.target)

@@ -66,3 +66,21 @@ def test_a_class_in_one_group_of_two_is_named():
     y = np.array([0, 0, 1, 1, 2, 2])
     with pytest.raises(ValueError, match=r"Class .*angry.* has images of 1 group"):
         cut(y, np.array([0, 0, 0, 1, 1, 1]))
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9])
+def test_a_rare_class_is_on_both_sides(fraction):
+    y = np.repeat([0, 1, 2], [98, 2, 50])
+    train, validation = cut(y, fraction=fraction)
+    assert set(y[train]) == set(y[validation]) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.3, 0.4, 0.6, 0.8, 0.9])
+def test_groups_of_one_size_are_cut_to_the_fraction(fraction):
+    y, groups = np.tile(np.arange(3), 100), np.repeat(np.arange(50), 6)
+    assert len(cut(y, groups, fraction)[1]) / 300 == pytest.approx(fraction, abs=0.05)
+
+
+def test_an_image_a_class_and_a_group_is_too_little():
+    with pytest.raises(ValueError, match=r"Class 'angry' has images of 1 group"):
+        cut(np.array([0, 1, 2]), np.array([0, 1, 2]))

@@ -109,3 +109,9 @@ def test_it_starts_a_pipeline():
 def test_images_are_no_columns_of_a_data_frame():
     assert not hasattr(FaceResizer(), "set_output")
     assert not hasattr(FaceResizer(), "get_feature_names_out")
+
+
+@pytest.mark.parametrize("size", [0, -1, "64"])
+def test_a_size_is_checked_without_a_fit_too(size):
+    with pytest.raises(ValueError, match="'size' parameter"):
+        FaceResizer(size=size).transform([np.zeros((8, 8))])

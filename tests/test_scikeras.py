@@ -95,3 +95,15 @@ def test_global_state_is_put_back(data):
     keras.utils.set_random_seed(5)
     train(dataclasses.replace(data, X_val=None, y_val=None), scikeras_fit, batch_size=32)
     assert (float(tf.random.uniform(())), random.random(), np.random.random()) == expected
+
+
+def test_a_class_that_is_not_trained_on_shifts_no_other(data):
+    """SciKeras would number the labels 0 and 2 as 0 and 1."""
+    architecture = dataclasses.replace(ARCHITECTURE, n_classes=3)
+    with _training.seeded(0):
+        model = build_network(architecture)
+    without_1 = dataclasses.replace(data, y=2 * data.y, X_val=data.X, y_val=2 * data.y)
+    stage = _training.end_to_end_stage(**{**HEAD, "epochs": 15, "learning_rate": 1e-2})
+    history = _training.train_stage(model, stage, without_1, batch_size=8, seed=0, fit=scikeras_fit)
+    assert max(history["val_accuracy"]) > 0.9
+    assert set(model.predict(data.X[data.y == 1], verbose=0).argmax(axis=1)) == {2}

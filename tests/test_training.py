@@ -205,3 +205,25 @@ def test_a_stage_says_what_it_does(data):
     assert "last 6 layers train" in said
     assert "36 images to train on, 12 to validate on" in said
     assert "frozen" in _training.head_stage(**HEAD).describe(without_validation(data))
+
+
+def test_a_stage_2_that_only_harms_gives_back_what_stage_1_reached(model, data):
+    """A rate that ruins everything."""
+    stages = [
+        _training.end_to_end_stage(**{**HEAD, "epochs": 8, "learning_rate": 0.01}),
+        _training.finetune_stage(
+            **{**FINETUNE, "learning_rate": 100.0, "clipnorm": None, "unfreeze_layers": 1000}
+        ),
+    ]
+    histories = _training.train_stages(model, stages, data, batch_size=8, seed=0)
+    first, second = histories["end_to_end"], histories["finetune"]
+    reached = first["val_accuracy"][first["best_epoch"]]
+    assert max(second["val_accuracy"]) < reached
+    assert second["best_epoch"] == -1
+    assert model.evaluate(data.X_val, data.y_val, verbose=0)[1] == pytest.approx(reached)
+
+
+def test_training_that_diverges_is_an_error(model, data):
+    stage = _training.head_stage(**{**HEAD, "learning_rate": 1e30, "clipnorm": None})
+    with pytest.raises(ValueError, match=r"diverged in stage 'head'.*learning rate"):
+        _training.train_stage(model, stage, data, batch_size=8, seed=0)

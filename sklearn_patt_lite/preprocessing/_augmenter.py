@@ -137,6 +137,7 @@ class FaceAugmenter(TransformerMixin, BaseEstimator):
         TypeError, ValueError
             If `X` is not as above.
         """
+        self._validate_params()  # stateless: it may not have been fitted
         return check_pixels(X)
 
     def fit_transform(self, X, y=None):
@@ -186,7 +187,8 @@ class FaceAugmenter(TransformerMixin, BaseEstimator):
         planes = planes.reshape(image.shape)
         if image.dtype.kind == "f":
             return np.clip(planes, 0, 1)
-        return np.rint(np.clip(planes, 0, 255))
+        highest = min(255, np.iinfo(image.dtype).max)  # int8 ends at 127
+        return np.rint(np.clip(planes, 0, highest))
 
     def __sklearn_is_fitted__(self):
         return True

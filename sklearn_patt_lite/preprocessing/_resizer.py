@@ -109,6 +109,7 @@ class FaceResizer(TransformerMixin, BaseEstimator):
         TypeError
             If a row is neither path nor image, or `X` no sequence of them.
         """
+        self._validate_params()  # stateless: it may not have been fitted
         return decode_images(X, self.size, n_jobs=self.n_jobs)
 
     def __sklearn_is_fitted__(self):
