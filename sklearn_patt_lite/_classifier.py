@@ -61,7 +61,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     alpha : float, default=1.0
         Width multiplier of MobileNetV1; 0.25, 0.5, 0.75 or 1.0 for ImageNet weights.
     input_size : int, default=224
-        Side, in pixels, at which the network sees an image.
+        Side, in pixels, at which the network sees an image; images of other sizes are resized.
+        The map at the default `output_layer` has about `input_size` / 16 cells a side (14 at 224),
+        which must be more than `patch_size`.
     output_layer : str or None, default="conv_dw_9_relu"
         Activation of MobileNetV1 at which it is truncated ([1]_, Table 5: `conv_dw_6_relu` to
         `conv_dw_11_relu`). None keeps the whole of it.
@@ -97,7 +99,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         0.6 × `patience` epochs.
     patience : int or None, default=5
         Epochs without a gain of 0.003 in validation accuracy after which stage 1 stops. None:
-        all epochs are trained, at rates that do not look at the validation data. Either way the
+        all epochs are trained, at a rate that validation data does not reduce. Either way the
         weights of the best epoch on validation data, if there is any, are kept.
     unfreeze_layers : int, default=40
         Layers at the end of the truncated backbone that train in stage 2 (the paper's 40 for
@@ -107,7 +109,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     finetune_epochs : int, default=500
         Epochs of stage 2 at most.
     finetune_learning_rate : float, default=1e-5
-        Adam's first learning rate in stage 2; it decays by 1 / (1 + epoch / 80).
+        Adam's first learning rate in stage 2. It decays by 1 / (1 + epoch / 80), and tenfold
+        besides when validation accuracy stalls for 0.6 × `finetune_patience` epochs.
     finetune_patience : int or None, default=20
         As `patience`, for stage 2.
     finetune_dropout : float, default=0.2

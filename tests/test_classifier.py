@@ -480,6 +480,16 @@ def test_file_paths(faces, fitted, tmp_path):
     assert_allclose(fitted.predict_proba(paths), fitted.predict_proba(faces.images), atol=1e-6)
     changed = pickle.loads(pickle.dumps(fitted)).set_params(input_size=8)
     assert_array_equal(changed.predict_proba(paths), fitted.predict_proba(paths))
+    with config_context(enable_metadata_routing=True):
+        scores = cross_validate(
+            quick(epochs=1, unfreeze_layers=0),
+            paths,
+            faces.target.tolist(),
+            cv=GroupKFold(2),
+            params={"groups": faces.groups.tolist()},
+            error_score="raise",
+        )
+    assert np.isfinite(scores["test_score"]).all()
     from_paths = quick(epochs=1, unfreeze_layers=0).fit([str(p) for p in paths], faces.target)
     from_images = quick(epochs=1, unfreeze_layers=0).fit(faces.images, faces.target)
     assert from_paths.image_shape_ == (SIZE, SIZE, 3)
