@@ -399,7 +399,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     def _check_settings(self, *, has_validation):
         """Check what scikit-learn's constraints cannot: parameters that depend on each other."""
         patient = {"patience": self.patience}
-        if self._n_stages() == 2:
+        if self._has_stage_2():
             patient["finetune_patience"] = self.finetune_patience
         if self.validation_fraction is None and not has_validation:
             watching = [f"{name}={value}" for name, value in patient.items() if value is not None]
@@ -433,8 +433,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
                 stacklevel=5,
             )
 
-    def _n_stages(self):
-        return 1 if self.backbone_weights is None or self.unfreeze_layers == 0 else 2
+    def _has_stage_2(self):
+        return self.backbone_weights is not None and self.unfreeze_layers > 0
 
     def _architecture_for(self, image_shape, n_classes):
         from sklearn_patt_lite._network import Architecture, check_architecture
@@ -459,7 +459,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         """Set validation data apart, and tell how."""
         from sklearn_patt_lite._training import TrainingData
 
-        train, validation = np.arange(len(codes)), None
+        # Everything, unless some is cut off; a slice, since an index would copy all images.
+        train, validation = slice(None), None
         cut = None
         if X_val is not None or y_val is not None:
             cut = "given"
@@ -480,7 +481,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         )
         return data, {
             "cut": cut,
-            "n_train": len(train),
+            "n_train": len(data.X),
             "n_validation": 0 if codes_val is None else len(codes_val),
             "indices": None if validation is None else validation.tolist(),
         }
@@ -535,7 +536,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         if self.backbone_weights is None:
             return [_training.end_to_end_stage(**first)]
         stages = [_training.head_stage(**first)]
-        if self.unfreeze_layers > 0:
+        if self._has_stage_2():
             stages.append(
                 _training.finetune_stage(
                     epochs=self.finetune_epochs,
@@ -569,10 +570,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             from sklearn_patt_lite._network import build_network
             from sklearn_patt_lite._training import seeded
 
-            with (
-                _FIT_LOCK,
-                seeded(0),
-            ):  # weights that are replaced at once need no luck of their own
+            # Any seed: the weights are replaced at once.
+            with _FIT_LOCK, seeded(0):
                 self.model_ = build_network(self._fitted_architecture)
             self.model_.set_weights(state["model_"])
 
