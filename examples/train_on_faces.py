@@ -38,6 +38,16 @@ from sklearn_patt_lite.preprocessing import FaceResizer
 
 FER2013 = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
+SETTINGS = (  # of PAttLiteClassifier, that are options of this script
+    "epochs",
+    "patience",
+    "batch_size",
+    "unfreeze_layers",
+    "finetune_epochs",
+    "finetune_patience",
+    "finetune_learning_rate",
+)
+
 
 def main():
     arguments = parse_arguments()
@@ -78,15 +88,7 @@ def parse_arguments():
         "--groups-from", help="regular expression that finds the subject in a file's name"
     )
     parser.add_argument("--verbose", action="store_true", help="a line an epoch")
-    for name in (
-        "epochs",
-        "patience",
-        "batch_size",
-        "unfreeze_layers",
-        "finetune_epochs",
-        "finetune_patience",
-        "finetune_learning_rate",
-    ):
+    for name in SETTINGS:
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             type=type(defaults[name]),
@@ -164,14 +166,8 @@ def fit_and_predict(X_train, y_train, groups, X_test, y_test, attention, seed, a
     """Predictions of the test images, from disk if they were made before."""
     classifier = PAttLiteClassifier(
         attention=None if attention == "none" else attention,
-        epochs=arguments.epochs,
-        patience=arguments.patience,
-        batch_size=arguments.batch_size,
-        unfreeze_layers=arguments.unfreeze_layers,
-        finetune_epochs=arguments.finetune_epochs,
-        finetune_patience=arguments.finetune_patience,
-        finetune_learning_rate=arguments.finetune_learning_rate,
         random_state=seed,
+        **{name: getattr(arguments, name) for name in SETTINGS},
     )
     key = joblib.hash([classifier.get_params(), X_train, y_train, groups, X_test])
     kept = arguments.output / f"{key}.npy"

@@ -38,10 +38,14 @@ def cut_validation(y, groups, *, fraction, classes, seed):
         If a class would be missing from what is left to train on.
     """
     if groups is None:
-        train, validation = _cut_images(y, fraction, classes, seed)
+        validation = _cut_images(y, fraction, classes, seed)
     else:
-        train, validation = _cut_groups(y, groups, fraction, classes, seed)
-    return np.sort(train), np.sort(validation)
+        validation = _cut_groups(y, groups, fraction, classes, seed)
+    return _rest(y, validation), np.sort(validation)
+
+
+def _rest(y, validation):
+    return np.setdiff1d(np.arange(len(y)), validation)
 
 
 def _cut_images(y, fraction, classes, seed):
@@ -55,13 +59,12 @@ def _cut_images(y, fraction, classes, seed):
     # StratifiedShuffleSplit would leave a rare class out of one side; here it is on both.
     sizes = np.clip(np.round(fraction * counts).astype(int), 1, counts - 1)
     rng = np.random.default_rng(seed)
-    validation = np.concatenate(
+    return np.concatenate(
         [
             rng.choice(np.flatnonzero(y == code), size, replace=False)
             for code, size in enumerate(sizes)
         ]
     )
-    return np.setdiff1d(np.arange(len(y)), validation), validation
 
 
 def _cut_groups(y, groups, fraction, classes, seed):
@@ -71,13 +74,13 @@ def _cut_groups(y, groups, fraction, classes, seed):
             f"to cut validation data from. {_WAYS_OUT}"
         )
     cuts = [
-        (train, validation)
-        for train, validation in _merged_folds(y, groups, fraction, seed)
-        if len(np.unique(y[train])) == len(classes)
+        validation
+        for validation in _merged_folds(y, groups, fraction, seed)
+        if len(np.unique(y[_rest(y, validation)])) == len(classes)
     ]
     if not cuts:
         raise ValueError(_class_in_one_group(y, groups, fraction, classes))
-    return min(cuts, key=lambda cut: _distance(y, cut[1], fraction))
+    return min(cuts, key=lambda cut: _distance(y, cut, fraction))
 
 
 def _merged_folds(y, groups, fraction, seed):
@@ -95,7 +98,7 @@ def _merged_folds(y, groups, fraction, seed):
         merged = [folds[(first + i) % n_folds] for i in range(n_merged)]
         validation = np.concatenate(merged)
         if len(validation):
-            yield np.setdiff1d(np.arange(len(y)), validation), validation
+            yield validation
 
 
 def _distance(y, validation, fraction):
