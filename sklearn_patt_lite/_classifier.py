@@ -19,7 +19,6 @@ from sklearn.utils.validation import _check_sample_weight, assert_all_finite, ch
 from sklearn_patt_lite._holdout import cut_validation
 from sklearn_patt_lite._images import check_images, decode_images, is_paths, resize_images
 
-_PREDICTION_BATCH = 32  # images a forward pass, where it has no bearing on the result
 _KERAS_VERBOSE = (0, 2, 1)  # silent, a line an epoch, a bar: Keras counts them otherwise
 _FIT_LOCK = threading.RLock()  # a fit seeds the process: two threads would mix their seeds
 _NO_STAGE_2 = {"unfreeze_layers": 0, "finetune_patience": None}  # says so, and gets so
@@ -143,6 +142,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     model_ : keras.Model
         The network: images of shape (n, *image_shape_) with values 0 to 255 in, probabilities of
         shape (n, n_classes) out; resizing and scaling are inside.
+        Predictions come from a compiled copy of it, made at the first of them.
     history_ : dict
         A dict a stage ("head" and "finetune", or "end_to_end" for random weights), with a list
         of one float an epoch for "loss", "accuracy", "val_loss", "val_accuracy" and
@@ -341,6 +341,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         self.model_ = model
         self._fitted_architecture = architecture
         self._fitted_batch_size = self.batch_size
+        self._predictor = _predictor(model)
         return self
 
     def predict_proba(self, X):
@@ -367,11 +368,11 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         # Of what was fitted: parameters may have been set since.
         architecture = self._fitted_architecture
         images = resize_images(_read_images(X, architecture.input_size), self.image_shape_)
+        if architecture.attention != "batch":
+            return self._predictor(images)
         # Attention across the batch makes its size part of the model.
-        across_batch = architecture.attention == "batch"
-        batch_size = self._fitted_batch_size if across_batch else _PREDICTION_BATCH
         with _without_retracing_warnings():
-            return self.model_.predict(images, batch_size=batch_size, verbose=0)
+            return self.model_.predict(images, batch_size=self._fitted_batch_size, verbose=0)
 
     def predict(self, X):
         """Predict the most probable class.
@@ -561,6 +562,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         state = super().__getstate__()
         if "model_" in state:
             state = {**state, "model_": state["model_"].get_weights()}
+            del state["_predictor"]
         return state
 
     def __setstate__(self, state):
@@ -574,6 +576,13 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             with _FIT_LOCK, seeded(0):
                 self.model_ = build_network(self._fitted_architecture)
             self.model_.set_weights(state["model_"])
+            self._predictor = _predictor(self.model_)
+
+
+def _predictor(model):
+    from sklearn_patt_lite._engine import Predictor
+
+    return Predictor(model)
 
 
 def _read_images(X, size):

@@ -1,0 +1,278 @@
+"""Quick forward passes on the CPU: a fitted network, taken apart for prediction.
+
+The backbone is nearly all of the work. Its BatchNormalization is folded into the convolutions
+before it, and it runs in LiteRT (the extra "litert") where that is installed, else in TensorFlow.
+What stands before it (resizing) and after it (the head) stays Keras' own.
+"""
+
+import collections
+import functools
+import hashlib
+import importlib.util
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+import keras
+import numpy as np
+import tensorflow as tf
+
+from sklearn_patt_lite._network import BACKBONE
+
+_BATCH = 32  # images a forward pass: larger ones only take more memory
+_KEPT_ENGINES = 4  # in a process; the fits of a search share their frozen backbone
+_ENGINES = collections.OrderedDict()
+_ENGINES_LOCK = threading.Lock()
+
+
+class Predictor:
+    """A fitted network's probabilities, quicker than by `keras.Model.predict`.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From `build_network`, with the weights that it is to predict with: later changes of
+        them are not seen.
+    """
+
+    def __init__(self, network):
+        backbone = network.get_layer(BACKBONE)
+        after = network.layers[network.layers.index(backbone) + 1]
+        self._parts = [
+            _preprocessing(network),
+            functools.partial(backbone_engine, backbone),
+            _keras_part(after.input, network.output),
+        ]
+        self._engines = None
+        self._lock = threading.Lock()
+
+    def __call__(self, images):
+        """Predict probabilities.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n, height, width, channels)
+            Images of the network's own input shape, 0 to 255.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), dtype float32
+            Those of ``network.predict(images)``, up to rounding.
+        """
+        with self._lock:  # threads would compile the parts once each
+            if self._engines is None:
+                self._engines = [part() for part in self._parts if part is not None]
+                self._parts = None  # what is compiled no longer needs the Keras layers
+        batches = (images[i : i + _BATCH] for i in range(0, len(images), _BATCH))
+        return np.concatenate([self._predict_batch(batch) for batch in batches])
+
+    def _predict_batch(self, x):
+        for engine in self._engines:
+            x = engine(x)
+        return x
+
+
+def _preprocessing(network):
+    """What brings images to the network's size; None where they have it already.
+
+    In TensorFlow: LiteRT has no antialiased resizing.
+    """
+    sized = network.get_layer("scale").input
+    if network.input.shape[1:] == sized.shape[1:]:
+        return None
+    return _keras_part(network.input, sized)
+
+
+def _keras_part(inputs, outputs):
+    """Take a part out of a network, to be compiled with TensorFlow."""
+    part = functools.partial(keras.Model(inputs, outputs), training=False)
+    return functools.partial(TensorFlowEngine, part, inputs.shape[1:])
+
+
+def backbone_engine(backbone):
+    """Get the quickest forward pass at hand of a truncated MobileNetV1.
+
+    Parameters
+    ----------
+    backbone : keras.Model
+        From `build_backbone`.
+
+    Returns
+    -------
+    callable
+        Maps images, an ndarray of shape (n, size, size, 3) with values 0 to 255, to the
+        backbone's output: float32, of shape (n, cells, cells, depth). The same backbone gets
+        the same engine again.
+    """
+    steps, shape = fold(backbone), backbone.input.shape[1:]
+    engine = LiteRTEngine if _has_litert() else TensorFlowEngine
+    key = (engine, shape, _digest(steps))
+    with _ENGINES_LOCK:
+        if key not in _ENGINES:
+            _ENGINES[key] = engine(functools.partial(forward, steps), shape)
+        _ENGINES.move_to_end(key)
+        while len(_ENGINES) > _KEPT_ENGINES:
+            _ENGINES.popitem(last=False)
+        return _ENGINES[key]
+
+
+def _has_litert():
+    """Whether LiteRT is installed, and the machine has no GPU, which TensorFlow uses better."""
+    found = importlib.util.find_spec("ai_edge_litert") is not None
+    return found and not tf.config.list_physical_devices("GPU")
+
+
+def n_threads():
+    """Count the threads that this process may use: joblib gives its workers a share each."""
+    share = os.environ.get("OMP_NUM_THREADS", "")
+    return int(share) if share.isdigit() and int(share) > 0 else joblib.cpu_count()
+
+
+def fold(backbone):
+    """Fold each BatchNormalization of a MobileNetV1 into the convolution before it.
+
+    Parameters
+    ----------
+    backbone : keras.Model
+        From `build_backbone`: one chain of layers.
+
+    Returns
+    -------
+    list of (str, dict)
+        What is to be done, in order: "conv", "depthwise", "scale", "relu6" or "pad", with its
+        arrays (float32) and settings.
+    """
+    steps = []
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            _fold_normalization(steps, layer)
+        elif not isinstance(layer, keras.layers.InputLayer):
+            steps.append(_describe(layer))
+    return steps
+
+
+def _describe(layer):
+    if isinstance(layer, keras.layers.ZeroPadding2D):
+        return "pad", {"padding": layer.padding}
+    if isinstance(layer, keras.layers.ReLU):
+        return "relu6", {}
+    depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+    return "depthwise" if depthwise else "conv", {
+        "kernel": layer.get_weights()[0],
+        "bias": None,
+        "stride": layer.strides[0],
+        "padding": layer.padding.upper(),
+    }
+
+
+def _fold_normalization(steps, layer):
+    gamma, beta, mean, variance = layer.get_weights()
+    scale = gamma / np.sqrt(variance + layer.epsilon)
+    bias = beta - mean * scale
+    kind, step = steps[-1] if steps else (None, {})
+    if kind == "depthwise":
+        step.update(kernel=step["kernel"] * scale[:, np.newaxis], bias=bias)
+    elif kind == "conv":
+        step.update(kernel=step["kernel"] * scale, bias=bias)
+
+
+def _digest(steps):
+    digest = hashlib.blake2b(repr([(kind, _settings(step)) for kind, step in steps]).encode())
+    for _, step in steps:
+        for array in (step.get("kernel"), step.get("bias")):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array))
+    return digest.digest()
+
+
+def _settings(step):
+    return {name: value for name, value in step.items() if name not in ("kernel", "bias")}
+
+
+def forward(steps, images):
+    """Run the steps of `fold` in TensorFlow, on images of 0 to 255."""
+    x = images / 127.5 - 1
+    for kind, step in steps:
+        if kind == "pad":
+            x = tf.pad(x, [(0, 0), *step["padding"], (0, 0)])
+        elif kind == "relu6":
+            x = tf.nn.relu6(x)
+        else:
+            x = _convolve(kind, step, x)
+    return x
+
+
+def _convolve(kind, step, x):
+    if kind == "conv":
+        x = tf.nn.conv2d(x, step["kernel"], step["stride"], step["padding"])
+    else:
+        strides = [1, step["stride"], step["stride"], 1]
+        x = tf.nn.depthwise_conv2d(x, step["kernel"], strides, step["padding"])
+    return x if step["bias"] is None else tf.nn.bias_add(x, step["bias"])
+
+
+class TensorFlowEngine:
+    """A function of a batch in TensorFlow: traced once, whatever the size of the batch."""
+
+    def __init__(self, function, shape):
+        # Without a signature, a smaller last batch would be traced anew.
+        signature = [tf.TensorSpec((None, *shape), tf.float32)]
+        self._function = tf.function(function, input_signature=signature)
+
+    def __call__(self, batch):
+        """Map an ndarray of shape (n, *shape) to the function's result, a float32 ndarray."""
+        return self._function(np.asarray(batch, dtype=np.float32)).numpy()
+
+
+class LiteRTEngine:
+    """A function of a batch in LiteRT, row by row: as many at once as there are threads.
+
+    Its arrays are constants: there are no variables to convert.
+    """
+
+    def __init__(self, function, shape):
+        signature = tf.TensorSpec((1, *shape), tf.float32)
+        traced = tf.function(function).get_concrete_function(signature)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], tf.Module())
+        model, threads = converter.convert(), n_threads()
+        self._together = _interpreter(model, threads)
+        self._apart = [_interpreter(model, 1) for _ in range(threads)]
+        self._pool = ThreadPoolExecutor(threads)
+        self._lock = threading.Lock()  # an interpreter has room for one row
+
+    def __call__(self, batch):
+        """Map an ndarray of shape (n, *shape) to the function's result, a float32 ndarray."""
+        result = np.empty((len(batch), *_output(self._together)["shape"][1:]), dtype=np.float32)
+        n = len(self._apart)
+        with self._lock:
+            if len(batch) < n:
+                _invoke(self._together, batch, result)
+                return result
+            work = [
+                self._pool.submit(_invoke, interpreter, batch[i::n], result[i::n])
+                for i, interpreter in enumerate(self._apart)
+            ]
+            for part in work:
+                part.result()
+        return result
+
+
+def _interpreter(model, threads):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=model, num_threads=threads)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def _output(interpreter):
+    return interpreter.get_output_details()[0]
+
+
+def _invoke(interpreter, batch, result):
+    source, target = interpreter.get_input_details()[0]["index"], _output(interpreter)["index"]
+    for row, out in zip(batch, result, strict=True):
+        interpreter.set_tensor(source, row[np.newaxis].astype(np.float32, copy=False))
+        interpreter.invoke()
+        out[...] = interpreter.get_tensor(target)[0]

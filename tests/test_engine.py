@@ -1,0 +1,135 @@
+"""Quick forward passes say what the Keras network says."""
+
+import importlib.util
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from numpy.testing import assert_allclose
+
+from sklearn_patt_lite import _engine
+from sklearn_patt_lite._network import BACKBONE, Architecture, build_network
+from sklearn_patt_lite._weights import load_weights
+
+needs_litert = pytest.mark.skipif(
+    not importlib.util.find_spec("ai_edge_litert"), reason="needs the extra 'litert'"
+)
+ENGINES = [pytest.param(True, marks=needs_litert, id="litert"), pytest.param(False, id="tf")]
+
+
+def build(image_shape=(64, 64, 3), **settings):
+    """A network whose probabilities vary: drawn features, and logits that are far apart."""
+    settings = {"alpha": 0.25, "input_size": 64, "patch_size": 2, "n_filters": 16, **settings}
+    architecture = Architecture(n_classes=7, image_shape=image_shape, **settings)
+    network = build_network(architecture)
+    load_weights(network, "drawn", architecture)
+    last = network.get_layer("probabilities")
+    hidden = keras.Model(network.input, last.input).predict(noise(40, image_shape), verbose=0)
+    kernel = last.get_weights()[0]
+    kernel /= (hidden @ kernel).std(axis=0)
+    last.set_weights([kernel, -hidden.mean(axis=0) @ kernel])
+    return network
+
+
+def noise(n, image_shape=(64, 64, 3)):
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (n, 4, 4, image_shape[2]))
+    rows, columns = (np.arange(side) * 4 // side for side in image_shape[:2])
+    return coarse[:, rows][:, :, columns].astype(np.uint8)
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request, monkeypatch):
+    monkeypatch.setattr(_engine, "_has_litert", lambda: request.param)
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize(
+    ("image_shape", "settings"),
+    [
+        ((64, 64, 3), {}),
+        ((64, 64, 3), {"augment": False, "attention": None}),
+        ((48, 40, 1), {}),  # enlarged
+        ((96, 80, 3), {}),  # shrunk, with antialiasing
+        ((64, 64, 3), {"patch_extraction": "conv", "output_layer": "conv_pw_5_relu"}),
+        ((64, 64, 3), {"patch_extraction": "attention"}),
+        ((64, 64, 3), {"patch_extraction": None, "output_layer": None}),
+        ((64, 64, 3), {"output_layer": "conv_dw_12_relu", "patch_size": 1, "hidden_units": None}),
+    ],
+)
+def test_probabilities_are_the_networks(image_shape, settings):
+    network, images = build(image_shape, **settings), noise(40, image_shape)
+    expected = network.predict(images, verbose=0)
+    assert expected.std(axis=0).max() > 0.05  # else the test could not fail
+    found = _engine.Predictor(network)(images)
+    assert found.dtype == np.float32
+    assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("n", [1, 2, 3, 31, 33])
+def test_any_number_of_images(n):
+    network, images = build(), noise(33)
+    predict = _engine.Predictor(network)
+    assert_allclose(predict(images[:n]), predict(images)[:n], atol=1e-6)
+
+
+def test_a_changing_last_batch_is_not_traced_anew():
+    calls = []
+
+    def function(x):
+        calls.append(x.shape)  # runs while TensorFlow traces
+        return x + 1
+
+    engine = _engine.TensorFlowEngine(function, (2,))
+    for n in (32, 7, 1, 32):
+        assert engine(np.zeros((n, 2))).shape == (n, 2)
+    assert len(calls) == 1
+
+
+@pytest.mark.usefixtures("engine")
+def test_networks_with_one_backbone_share_its_engine():
+    first, second = build(), build(n_filters=8)
+    shared = _engine.backbone_engine(first.get_layer(BACKBONE))
+    assert _engine.backbone_engine(second.get_layer(BACKBONE)) is shared
+    kernel = second.get_layer(BACKBONE).get_layer("conv_dw_3")
+    kernel.set_weights([1.01 * array for array in kernel.get_weights()])
+    assert _engine.backbone_engine(second.get_layer(BACKBONE)) is not shared
+
+
+@pytest.mark.usefixtures("engine")
+def test_engines_that_are_kept_are_few():
+    backbone = build(output_layer="conv_dw_4_relu").get_layer(BACKBONE)
+    layer = backbone.get_layer("conv_dw_4")
+    for _ in range(6):
+        layer.set_weights([1.01 * array for array in layer.get_weights()])
+        _engine.backbone_engine(backbone)
+    assert len(_engine._ENGINES) <= _engine._KEPT_ENGINES
+
+
+def test_every_normalization_is_folded_away():
+    backbone = build(output_layer=None, patch_extraction=None).get_layer(BACKBONE)
+    rng = np.random.default_rng(0)
+    for layer in backbone.layers:  # of another scale and shift than the file's
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    steps = _engine.fold(backbone)
+    convolutions = [step for kind, step in steps if kind in ("conv", "depthwise")]
+    assert len(convolutions) == 27
+    assert all(step["bias"] is not None for step in convolutions)
+    images = noise(4).astype(np.float32)
+    expected = backbone.predict(images / 127.5 - 1, verbose=0)
+    assert expected.std() > 0.1
+    assert_allclose(_engine.forward(steps, tf.constant(images)), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(("share", "expected"), [("1", 1), ("3", 3)])
+def test_a_worker_takes_no_more_threads_than_joblib_gives_it(monkeypatch, share, expected):
+    monkeypatch.setenv("OMP_NUM_THREADS", share)
+    assert _engine.n_threads() == expected
+
+
+def test_without_a_share_all_cores_are_used(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert _engine.n_threads() >= 1
