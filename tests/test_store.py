@@ -197,8 +197,18 @@ def test_refresh_opens_new_files_only(memory, monkeypatch):
     write(memory.rows(SHAPE), [1])
     handle.refresh()
     monkeypatch.setattr(_store, "_read_shard", None)
+    write(handle, [2])
     handle.refresh()
-    assert kept(handle, [0, 1]) == [0, 1]
+    assert kept(handle, range(3)) == [0, 1, 2]
+
+
+def test_a_row_is_verified_when_it_is_first_read(memory, monkeypatch):
+    handle = memory.rows(SHAPE)
+    write(handle, [0])
+    assert kept(handle, [0]) == [0]
+    monkeypatch.setattr(_store, "_checksum", lambda key, content: None)
+    assert kept(handle, [0]) == [0]
+    assert kept(memory.rows(SHAPE), [0]) == []
 
 
 def test_a_process_killed_while_it_writes_leaves_nothing_that_is_believed(memory, tmp_path):
