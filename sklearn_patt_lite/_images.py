@@ -284,7 +284,7 @@ def _to_channels(image, channels):
     return image  # grey broadcasts to RGB where it is assigned
 
 
-def decode_images(X, size, n_jobs=None):
+def decode_images(X, size, n_jobs=None, *, rows=None):
     """Read images of any kinds and sizes into one array.
 
     Parameters
@@ -295,6 +295,8 @@ def decode_images(X, size, n_jobs=None):
         Side of the resulting squares in pixels.
     n_jobs : int or None, default=None
         Number of threads, as in joblib (Pillow works without the interpreter's lock).
+    rows : sequence of int of length n, default=None
+        Numbers by which errors name the images; 0 to n - 1 by default.
 
     Returns
     -------
@@ -316,8 +318,10 @@ def decode_images(X, size, n_jobs=None):
     X = check_sources(X)
     images = np.empty((len(X), size, size, 3), dtype=np.uint8)
     # Every thread writes its rows in place: no second copy of the images is ever held.
+    rows = range(len(X)) if rows is None else rows
     Parallel(n_jobs=n_jobs, require="sharedmem")(
-        delayed(_decode_row)(images, row, source) for row, source in enumerate(X)
+        delayed(_decode_row)(image, source, row)
+        for image, source, row in zip(images, X, rows, strict=True)
     )
     return images
 
@@ -356,9 +360,9 @@ def check_sources(X):
     return X
 
 
-def _decode_row(images, row, source):
+def _decode_row(image, source, row):
     try:
-        images[row] = decode_image(source, images.shape[1])
+        image[...] = decode_image(source, image.shape[0])
     except (FileNotFoundError, TypeError, ValueError) as error:
         raise type(error)(f"row {row}: {error}") from error
 
