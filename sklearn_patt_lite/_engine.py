@@ -9,19 +9,20 @@ import collections
 import functools
 import hashlib
 import importlib.util
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import joblib
 import keras
 import numpy as np
 import tensorflow as tf
 
 from sklearn_patt_lite._network import BACKBONE
+from sklearn_patt_lite._quick_layers import quick_copy
+from sklearn_patt_lite._sources import n_threads
+from sklearn_patt_lite._training import seeded
 
 _BATCH = 32  # images a forward pass: larger ones only take more memory
-_KEPT_ENGINES = 4  # in a process; the fits of a search share their frozen backbone
+_KEPT_ENGINES = 24  # in a process; the fits of a search share their frozen backbone
 _ENGINES = collections.OrderedDict()
 _ENGINES_LOCK = threading.Lock()
 
@@ -34,15 +35,16 @@ class Predictor:
     network : keras.Model
         From `build_network`, with the weights that it is to predict with: later changes of
         them are not seen.
+    cut : str, default=None
+        Activation of the backbone: predict from the features there instead of from images.
     """
 
-    def __init__(self, network):
+    def __init__(self, network, cut=None):
         backbone = network.get_layer(BACKBONE)
-        after = network.layers[network.layers.index(backbone) + 1]
         self._parts = [
-            _preprocessing(network),
-            functools.partial(backbone_engine, backbone),
-            _keras_part(after.input, network.output),
+            _preprocessing(network) if cut is None else None,
+            functools.partial(_backbone_part, backbone, cut),
+            functools.partial(_head_part, network),
         ]
         self._engines = None
         self._lock = threading.Lock()
@@ -53,7 +55,7 @@ class Predictor:
         Parameters
         ----------
         images : ndarray of shape (n, height, width, channels)
-            Images of the network's own input shape, 0 to 255.
+            Images of the network's own input shape, 0 to 255; or features at the cut.
 
         Returns
         -------
@@ -62,7 +64,8 @@ class Predictor:
         """
         with self._lock:  # threads would compile the parts once each
             if self._engines is None:
-                self._engines = [part() for part in self._parts if part is not None]
+                engines = [part() for part in self._parts if part is not None]
+                self._engines = [engine for engine in engines if engine is not None]
                 self._parts = None  # what is compiled no longer needs the Keras layers
         batches = (images[i : i + _BATCH] for i in range(0, len(images), _BATCH))
         return np.concatenate([self._predict_batch(batch) for batch in batches])
@@ -71,6 +74,38 @@ class Predictor:
         for engine in self._engines:
             x = engine(x)
         return x
+
+
+def quick_head(network):
+    """Copy what is behind the backbone, weights included, in quick layers."""
+    layers = network.layers
+    first = layers[layers.index(network.get_layer(BACKBONE)) + 1]
+    head = keras.Model(first.input, network.output)
+    with seeded(0):  # dropout's seeds, which come with the weights if they matter
+        copy = keras.models.clone_model(head, clone_function=quick_copy)
+    copy.set_weights(head.get_weights())
+    return copy
+
+
+def _head_part(network):
+    head = quick_head(network)
+    return TensorFlowEngine(functools.partial(head, training=False), head.input.shape[1:])
+
+
+def preprocessing(network):
+    """Make an engine of what brings images to the network's size; None where they have it."""
+    part = _preprocessing(network)
+    return None if part is None else part()
+
+
+def _backbone_part(backbone, cut):
+    """The engine of the backbone behind a cut; None if nothing is left there."""
+    if cut is None:
+        return backbone_engine(backbone)
+    steps = fold(backbone)
+    names = [step.get("name") for _, step in steps]
+    steps = steps[names.index(cut) + 1 :]
+    return steps_engine(steps, backbone.get_layer(cut).output.shape[1:]) if steps else None
 
 
 def _preprocessing(network):
@@ -105,9 +140,27 @@ def backbone_engine(backbone):
         backbone's output: float32, of shape (n, cells, cells, depth). The same backbone gets
         the same engine again.
     """
-    steps, shape = fold(backbone), backbone.input.shape[1:]
-    engine = LiteRTEngine if _has_litert() else TensorFlowEngine
-    key = (engine, shape, _digest(steps))
+    return steps_engine(fold(backbone), backbone.input.shape[1:])
+
+
+def steps_engine(steps, shape):
+    """Get the quickest forward pass at hand of folded steps.
+
+    Parameters
+    ----------
+    steps : list of (str, dict)
+        From `fold`, or a part of it.
+    shape : tuple of int
+        Of one row that goes in.
+
+    Returns
+    -------
+    callable
+        Maps an ndarray of shape (n, *shape) to another one, row by row: a new one of dtype
+        float32, or a given one, ``out``. The same steps get the same engine again.
+    """
+    engine = engine_class()
+    key = (engine, shape, digest(steps))
     with _ENGINES_LOCK:
         if key not in _ENGINES:
             _ENGINES[key] = engine(functools.partial(forward, steps), shape)
@@ -117,16 +170,15 @@ def backbone_engine(backbone):
         return _ENGINES[key]
 
 
+def engine_class():
+    """The class of the engine that is quickest here."""
+    return LiteRTEngine if _has_litert() else TensorFlowEngine
+
+
 def _has_litert():
     """Whether LiteRT is installed, and the machine has no GPU, which TensorFlow uses better."""
     found = importlib.util.find_spec("ai_edge_litert") is not None
     return found and not tf.config.list_physical_devices("GPU")
-
-
-def n_threads():
-    """Count the threads that this process may use: joblib gives its workers a share each."""
-    share = os.environ.get("OMP_NUM_THREADS", "")
-    return int(share) if share.isdigit() and int(share) > 0 else joblib.cpu_count()
 
 
 def fold(backbone):
@@ -140,10 +192,10 @@ def fold(backbone):
     Returns
     -------
     list of (str, dict)
-        What is to be done, in order: "conv", "depthwise", "scale", "relu6" or "pad", with its
-        arrays (float32) and settings.
+        What is to be done, in order: "scale" (of 0 to 255, first), "conv", "depthwise",
+        "relu6" or "pad", with its arrays (float32) and settings.
     """
-    steps = []
+    steps = [("scale", {"factor": 1 / 127.5, "offset": -1.0})]
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             _fold_normalization(steps, layer)
@@ -156,7 +208,7 @@ def _describe(layer):
     if isinstance(layer, keras.layers.ZeroPadding2D):
         return "pad", {"padding": layer.padding}
     if isinstance(layer, keras.layers.ReLU):
-        return "relu6", {}
+        return "relu6", {"name": layer.name}
     depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
     return "depthwise" if depthwise else "conv", {
         "kernel": layer.get_weights()[0],
@@ -170,15 +222,17 @@ def _fold_normalization(steps, layer):
     gamma, beta, mean, variance = layer.get_weights()
     scale = gamma / np.sqrt(variance + layer.epsilon)
     bias = beta - mean * scale
-    kind, step = steps[-1] if steps else (None, {})
+    kind, step = steps[-1]
     if kind == "depthwise":
         step.update(kernel=step["kernel"] * scale[:, np.newaxis], bias=bias)
     elif kind == "conv":
         step.update(kernel=step["kernel"] * scale, bias=bias)
 
 
-def _digest(steps):
-    digest = hashlib.blake2b(repr([(kind, _settings(step)) for kind, step in steps]).encode())
+def digest(steps):
+    """Tell steps from others, by their arrays and settings; 16 bytes."""
+    settings = repr([(kind, _settings(step)) for kind, step in steps]).encode()
+    digest = hashlib.blake2b(settings, digest_size=16)
     for _, step in steps:
         for array in (step.get("kernel"), step.get("bias")):
             if array is not None:
@@ -190,11 +244,12 @@ def _settings(step):
     return {name: value for name, value in step.items() if name not in ("kernel", "bias")}
 
 
-def forward(steps, images):
-    """Run the steps of `fold` in TensorFlow, on images of 0 to 255."""
-    x = images / 127.5 - 1
+def forward(steps, x):
+    """Run steps of `fold` in TensorFlow; the first of them takes images of 0 to 255."""
     for kind, step in steps:
-        if kind == "pad":
+        if kind == "scale":
+            x = x * step["factor"] + step["offset"]
+        elif kind == "pad":
             x = tf.pad(x, [(0, 0), *step["padding"], (0, 0)])
         elif kind == "relu6":
             x = tf.nn.relu6(x)
@@ -220,9 +275,13 @@ class TensorFlowEngine:
         signature = [tf.TensorSpec((None, *shape), tf.float32)]
         self._function = tf.function(function, input_signature=signature)
 
-    def __call__(self, batch):
-        """Map an ndarray of shape (n, *shape) to the function's result, a float32 ndarray."""
-        return self._function(np.asarray(batch, dtype=np.float32)).numpy()
+    def __call__(self, batch, out=None):
+        """Map an ndarray of shape (n, *shape) to the function's result; see `steps_engine`."""
+        result = self._function(np.asarray(batch, dtype=np.float32)).numpy()
+        if out is None:
+            return result
+        out[...] = result
+        return out
 
 
 class LiteRTEngine:
@@ -241,21 +300,22 @@ class LiteRTEngine:
         self._pool = ThreadPoolExecutor(threads)
         self._lock = threading.Lock()  # an interpreter has room for one row
 
-    def __call__(self, batch):
-        """Map an ndarray of shape (n, *shape) to the function's result, a float32 ndarray."""
-        result = np.empty((len(batch), *_output(self._together)["shape"][1:]), dtype=np.float32)
+    def __call__(self, batch, out=None):
+        """Map an ndarray of shape (n, *shape) to the function's result; see `steps_engine`."""
+        if out is None:
+            out = np.empty((len(batch), *_output(self._together)["shape"][1:]), dtype=np.float32)
         n = len(self._apart)
         with self._lock:
             if len(batch) < n:
-                _invoke(self._together, batch, result)
-                return result
+                _invoke(self._together, batch, out)
+                return out
             work = [
-                self._pool.submit(_invoke, interpreter, batch[i::n], result[i::n])
+                self._pool.submit(_invoke, interpreter, batch[i::n], out[i::n])
                 for i, interpreter in enumerate(self._apart)
             ]
             for part in work:
                 part.result()
-        return result
+        return out
 
 
 def _interpreter(model, threads):
@@ -271,8 +331,9 @@ def _output(interpreter):
 
 
 def _invoke(interpreter, batch, result):
-    source, target = interpreter.get_input_details()[0]["index"], _output(interpreter)["index"]
+    source = interpreter.tensor(interpreter.get_input_details()[0]["index"])
+    target = interpreter.tensor(_output(interpreter)["index"])
     for row, out in zip(batch, result, strict=True):
-        interpreter.set_tensor(source, row[np.newaxis].astype(np.float32, copy=False))
+        source()[0] = row  # in place; nobody may hold on to what is called here
         interpreter.invoke()
-        out[...] = interpreter.get_tensor(target)[0]
+        out[...] = target()[0]

@@ -122,14 +122,3 @@ def test_every_normalization_is_folded_away():
     expected = backbone.predict(images / 127.5 - 1, verbose=0)
     assert expected.std() > 0.1
     assert_allclose(_engine.forward(steps, tf.constant(images)), expected, atol=1e-3)
-
-
-@pytest.mark.parametrize(("share", "expected"), [("1", 1), ("3", 3)])
-def test_a_worker_takes_no_more_threads_than_joblib_gives_it(monkeypatch, share, expected):
-    monkeypatch.setenv("OMP_NUM_THREADS", share)
-    assert _engine.n_threads() == expected
-
-
-def test_without_a_share_all_cores_are_used(monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert _engine.n_threads() >= 1
