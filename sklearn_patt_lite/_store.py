@@ -6,6 +6,7 @@ content never changes, so that all a process has to expect of others is that fil
 """
 
 import contextlib
+import functools
 import io
 import math
 import numbers
@@ -28,7 +29,7 @@ _MAGIC = b"PAttRow\x01"  # the last byte is the format's version
 _KEY_SIZE = 16
 # The checksum is of key and row: with one of the row alone, a damaged key would find a wrong row.
 _ENTRY = np.dtype([("key", f"V{_KEY_SIZE}"), ("checksum", "<u4")])
-_ROW = np.dtype("<f2")
+_ROW = np.dtype("<u2")
 
 
 class FeatureMemory:
@@ -48,14 +49,15 @@ class FeatureMemory:
     --------
     >>> import tempfile
     >>> import numpy as np
+    >>> from sklearn_patt_lite import FeatureMemory
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     memory = FeatureMemory(folder, max_bytes=2**20)
-    ...     memory.rows((2, 3)).write([b"sixteen bytes..."], np.ones((1, 2, 3), np.float16))
-    ...     row = np.empty((2, 3), np.float16)
+    ...     memory.rows((2, 3)).write([b"sixteen bytes..."], np.ones((1, 2, 3), np.uint16))
+    ...     row = np.empty((2, 3), np.uint16)
     ...     print(memory.rows((2, 3)).read(b"sixteen bytes...", row), row.sum(), memory.nbytes > 12)
     ...     memory.clear()
     ...     print(memory.rows((2, 3)).read(b"sixteen bytes...", row), memory.nbytes)
-    True 6.0 True
+    True 6 True
     False 0
     """
 
@@ -191,7 +193,7 @@ class FeatureRows:
         ----------
         key : bytes
             16 of them.
-        out : ndarray of the rows' shape, dtype float16
+        out : ndarray of the rows' shape, dtype uint16
             C-contiguous; gets the row. What it holds after False is undefined.
 
         Returns
@@ -231,7 +233,7 @@ class FeatureRows:
         ----------
         keys : sequence of bytes of length n
             16 bytes each. A key that is there already gets the new row.
-        rows : ndarray of shape (n, ...), dtype float16
+        rows : ndarray of shape (n, ...), dtype uint16
             Rows of the shape that was opened.
 
         Raises
@@ -300,7 +302,7 @@ class FeatureRows:
 def _check_rows(rows, shape):
     if rows.shape != shape or rows.dtype.newbyteorder("<") != _ROW:
         raise ValueError(
-            f"Expected float16 of shape {shape}, got {rows.dtype} of shape {rows.shape}."
+            f"Expected uint16 of shape {shape}, got {rows.dtype} of shape {rows.shape}."
         )
 
 
@@ -315,6 +317,7 @@ def _make_entries(keys, rows):
     return entries
 
 
+@functools.lru_cache(maxsize=256)  # a folder holds thousands of shards of a few sizes
 def _headers(n, shape):
     """What stands in front of the entries and of the rows of a shard of `n` rows."""
     before_entries = _MAGIC + n.to_bytes(8, "little") + _array_header(_ENTRY, (n,))

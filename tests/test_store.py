@@ -30,7 +30,7 @@ def key(i):
 
 
 def row(i, shape=SHAPE):
-    return np.random.default_rng(i).standard_normal(shape).astype(np.float16)
+    return np.random.default_rng(i).integers(0, 2**16, shape, np.uint16)
 
 
 def write(handle, numbers):
@@ -39,7 +39,7 @@ def write(handle, numbers):
 
 def read(handle, i):
     """The row, or None."""
-    out = np.full(SHAPE, np.nan, np.float16)
+    out = np.zeros(SHAPE, np.uint16)
     return out if handle.read(key(i), out) else None
 
 
@@ -85,14 +85,14 @@ def shard_size(tmp_path_factory):
 def test_rows_come_back_as_they_were(memory, shape, again):
     handle = memory.rows(shape)
     rows = np.stack([row(i, shape) for i in range(N_ROWS)])
-    rows[0] = np.nan
-    rows[1] = np.inf
+    rows[0] = 0
+    rows[1] = 2**16 - 1
     handle.write([key(i) for i in range(N_ROWS)], rows)
     if again:
         handle = memory.rows(tuple(map(int, shape)))
     for i in reversed(range(N_ROWS)):
         for _ in range(2):
-            out = np.zeros(shape, np.float16)
+            out = np.zeros(shape, np.uint16)
             assert handle.read(key(i), out)
             assert_array_equal(out, rows[i])
 
@@ -113,11 +113,11 @@ def test_missing_keys(memory, tmp_path):
     write(handle, [0])
     assert kept(handle, range(2)) == [0]
     assert kept(memory.rows((4, 3, 2)), []) == []
-    assert not memory.rows((4, 3, 2)).read(key(0), np.empty((4, 3, 2), np.float16))
+    assert not memory.rows((4, 3, 2)).read(key(0), np.empty((4, 3, 2), np.uint16))
 
 
 def test_nothing_to_write(memory):
-    memory.rows(SHAPE).write([], np.empty((0, *SHAPE), np.float16))
+    memory.rows(SHAPE).write([], np.empty((0, *SHAPE), np.uint16))
     assert memory.nbytes == 0
 
 
@@ -125,9 +125,9 @@ def test_rows_may_lie_anyhow_in_memory_and_in_any_byte_order(memory):
     handle = memory.rows(SHAPE)
     rows = np.stack([row(i) for i in range(4)])
     strided = np.asfortranarray(np.repeat(rows, 2, axis=0))[::2]
-    handle.write([key(i) for i in range(4)], strided.astype(">f2"))
+    handle.write([key(i) for i in range(4)], strided.astype(">u2"))
     assert kept(handle, range(4)) == list(range(4))
-    out = np.empty(SHAPE, ">f2")
+    out = np.empty(SHAPE, ">u2")
     assert handle.read(key(3), out)
     assert_array_equal(out, row(3))
 
@@ -139,7 +139,7 @@ def test_a_file_holds_little_endian_arrays_that_numpy_reads(memory, tmp_path):
         entries = np.load(file, allow_pickle=False)
         rows = np.load(file, allow_pickle=False)
     assert entries["key"].tolist() == [key(i) for i in range(3)]
-    assert rows.dtype == np.dtype("<f2")
+    assert rows.dtype == np.dtype("<u2")
     assert_array_equal(rows, [row(i) for i in range(3)])
 
 
@@ -156,7 +156,7 @@ def test_the_newest_of_duplicates_is_read_and_any_of_them_is_enough(memory, tmp_
 @pytest.mark.parametrize(
     "out",
     [
-        np.empty(SHAPE[1:], np.float16),
+        np.empty(SHAPE[1:], np.uint16),
         np.empty(SHAPE, np.float32),
         np.empty(SHAPE, np.int16),
     ],
@@ -165,9 +165,9 @@ def test_the_newest_of_duplicates_is_read_and_any_of_them_is_enough(memory, tmp_
 def test_a_wrong_array_is_refused_and_harms_no_file(memory, out):
     handle = memory.rows(SHAPE)
     write(handle, [0])
-    with pytest.raises(ValueError, match=r"Expected float16 of shape \(2, 3, 4\), got"):
+    with pytest.raises(ValueError, match=r"Expected uint16 of shape \(2, 3, 4\), got"):
         handle.read(key(0), out)
-    with pytest.raises(ValueError, match=r"Expected float16 of shape \(1, 2, 3, 4\), got"):
+    with pytest.raises(ValueError, match=r"Expected uint16 of shape \(1, 2, 3, 4\), got"):
         handle.write([key(0)], out[np.newaxis])
     assert kept(memory.rows(SHAPE), [0]) == [0]
 
@@ -219,7 +219,7 @@ from sklearn_patt_lite._store import FeatureMemory
 
 os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)
 keys = [i.to_bytes(16, "big") for i in range(3)]
-FeatureMemory({str(tmp_path)!r}).rows({SHAPE}).write(keys, np.ones((3, *{SHAPE}), np.float16))
+FeatureMemory({str(tmp_path)!r}).rows({SHAPE}).write(keys, np.ones((3, *{SHAPE}), np.uint16))
 """)
     assert result.returncode == -9, result.stderr
     (left,) = unfinished(tmp_path)
@@ -422,7 +422,7 @@ def test_a_file_of_another_shape_is_not_believed(memory, tmp_path):
     elsewhere = file.parent.with_name("4x3x2")  # as many bytes
     elsewhere.mkdir()
     file.rename(elsewhere / file.name)
-    assert not memory.rows((4, 3, 2)).read(key(0), np.empty((4, 3, 2), np.float16))
+    assert not memory.rows((4, 3, 2)).read(key(0), np.empty((4, 3, 2), np.uint16))
 
 
 # --- The size limit
