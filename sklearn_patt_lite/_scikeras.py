@@ -4,8 +4,12 @@ SciKeras gives what `keras.Model.fit` lacks in TensorFlow: a stage whose order o
 seeded and whose operations are deterministic, with the global seeds put back afterwards.
 """
 
+import functools
+
 from scikeras.wrappers import KerasClassifier
 from sklearn.preprocessing import FunctionTransformer
+
+from sklearn_patt_lite._training import prepare
 
 
 class _EncodedLabelsClassifier(KerasClassifier):
@@ -23,13 +27,13 @@ class _EncodedLabelsClassifier(KerasClassifier):
         return "multiclass"
 
 
-def scikeras_fit(prepare_model, data, *, epochs, batch_size, callbacks, seed, verbose):
+def scikeras_fit(model, stage, data, *, batch_size, callbacks, seed, verbose):
     """Run a stage with a SciKeras `KerasClassifier` of its own; same as `keras_fit`."""
     # A stage needs its own wrapper: with `warm_start` SciKeras silently keeps the optimizer of
     # the stage before, its learning rate and its list of what trains.
     classifier = _EncodedLabelsClassifier(
-        prepare_model,
-        epochs=epochs,
+        functools.partial(prepare, model, stage),
+        epochs=stage.epochs,
         batch_size=batch_size,
         callbacks=callbacks,
         random_state=seed,
@@ -41,3 +45,4 @@ def scikeras_fit(prepare_model, data, *, epochs, batch_size, callbacks, seed, ve
         sample_weight=data.sample_weight,
         validation_data=data.validation,
     )
+    return model.history.history

@@ -7,7 +7,6 @@ the reduction of the learning rate and the choice of the best weights in both st
 
 import contextlib
 import dataclasses
-import functools
 import random
 
 import keras
@@ -145,7 +144,7 @@ def train_stage(model, stage, data, *, batch_size, seed, verbose=0, fit=None):
     verbose : int
         Keras' `verbose` of `keras.Model.fit`.
     fit : callable, default=None
-        What runs the stage; `keras_fit` by default.
+        What runs the stage, and returns Keras' history of it; `keras_fit` by default.
 
     Returns
     -------
@@ -160,16 +159,10 @@ def train_stage(model, stage, data, *, batch_size, seed, verbose=0, fit=None):
         If the training diverged.
     """
     watched = stage_callbacks(stage, has_validation=data.X_val is not None)
-    (fit or keras_fit)(
-        functools.partial(prepare, model, stage),
-        data,
-        epochs=stage.epochs,
-        batch_size=batch_size,
-        callbacks=watched,
-        seed=seed,
-        verbose=verbose,
+    history = (fit or keras_fit)(
+        model, stage, data, batch_size=batch_size, callbacks=watched, seed=seed, verbose=verbose
     )
-    history = {key: [float(v) for v in values] for key, values in model.history.history.items()}
+    history = {key: [float(v) for v in values] for key, values in history.items()}
     if not np.isfinite(history["loss"]).all():
         raise ValueError(
             f"Training diverged in stage {stage.name!r}: the loss is not finite. Lower its "
@@ -179,36 +172,47 @@ def train_stage(model, stage, data, *, batch_size, seed, verbose=0, fit=None):
     return history
 
 
-def keras_fit(prepare_model, data, *, epochs, batch_size, callbacks, seed, verbose):
+def keras_fit(model, stage, data, *, batch_size, callbacks, seed, verbose):
     """Run a stage with `keras.Model.fit`."""
     with seeded(seed):
-        prepare_model().fit(
+        history = prepare(model, stage).fit(
             data.X,
             data.y,
             sample_weight=data.sample_weight,
             validation_data=data.validation,
-            epochs=epochs,
+            epochs=stage.epochs,
             batch_size=batch_size,
             callbacks=callbacks,
             verbose=verbose,
         )
+    return history.history
 
 
 def prepare(model, stage):
     """Set what trains in a stage and at which dropout rates, and compile the network for it."""
+    set_trainable(model, stage)
+    for name in ("patch_dropout", "token_dropout", "attention_dropout"):
+        model.get_layer(name).rate = getattr(stage, name)
+    model.compile(
+        optimizer=optimizer(stage),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def optimizer(stage):
+    """Make the optimizer of a stage."""
+    return keras.optimizers.Adam(stage.learning_rate, global_clipnorm=stage.clipnorm)
+
+
+def set_trainable(model, stage):
+    """Let train what trains in a stage."""
     backbone = model.get_layer(BACKBONE)
     if stage.unfreeze_layers is None:
         backbone.trainable = True
     else:
         unfreeze_last(backbone, stage.unfreeze_layers)
-    for name in ("patch_dropout", "token_dropout", "attention_dropout"):
-        model.get_layer(name).rate = getattr(stage, name)
-    model.compile(
-        optimizer=keras.optimizers.Adam(stage.learning_rate, global_clipnorm=stage.clipnorm),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
-    return model
 
 
 def unfreeze_last(backbone, n_layers):
