@@ -1,0 +1,319 @@
+"""Training on features: what is behind the frozen layers, without Keras' overhead a step.
+
+A step of the head alone takes a few milliseconds, most of which `keras.Model.fit` spends around
+it. Here TensorFlow loops over the steps itself, and XLA compiles them. That takes seconds, so that
+compiled trainers are kept in the process, for the other fits of a search.
+"""
+
+import collections
+import json
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from sklearn_patt_lite import _training
+from sklearn_patt_lite._engine import quick_head
+from sklearn_patt_lite._features import (
+    CLEAN,
+    VIEWS,
+    FeatureBank,
+    FeatureCache,
+    FrozenBackbone,
+    decode,
+    frozen_cut,
+)
+from sklearn_patt_lite._network import BACKBONE
+
+_CHUNK = 128  # rows that TensorFlow is given at once, if they are more than a batch
+_KEPT_TRAINERS = 8  # in a process
+_TRAINERS = collections.OrderedDict()
+
+
+class FeatureTraining:
+    """Runs the stages of a fit on features where that is cheaper; see `_training.train_stage`.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From `build_network`, with the weights that the first stage begins with.
+    stages : list of Stage
+        All that it will be trained for, in order.
+    data : TrainingData
+        On what.
+    memory : FeatureMemory or None
+        Where features are kept beyond the fit.
+    augment : bool
+        Whether training images are shown in the views of the bank, or as they are.
+    otherwise : callable
+        Runs the stages for which features are not cheaper.
+    """
+
+    def __init__(self, network, stages, data, *, memory, augment, otherwise):
+        self._cuts = {stage: _cut(network, stage) for stage in stages}
+        self._n_views = len(VIEWS) if augment else 1
+        self._memory = memory
+        self._otherwise = otherwise
+        self._banks = {}
+        if any(self._cuts.values()):
+            frozen, cache = FrozenBackbone(network), FeatureCache(memory)
+            self._banks["train"] = FeatureBank(frozen, data.X, cache)
+            if data.X_val is not None:
+                self._banks["validation"] = FeatureBank(frozen, data.X_val, cache)
+
+    @property
+    def cut(self):
+        """The activation at which the last stage begins to train; None for the image."""
+        return list(self._cuts.values())[-1]
+
+    @property
+    def counts(self):
+        """How many rows of features took a forward pass, and how many were found."""
+        banks = self._banks.values()
+        return {
+            "computed": sum(bank.n_computed for bank in banks),
+            "found": sum(bank.n_found for bank in banks),
+        }
+
+    def __call__(self, network, stage, data, **settings):
+        """Run a stage; as `_training.keras_fit`."""
+        if self._cuts[stage] is None:
+            return self._otherwise(network, stage, data, **settings)
+        _training.prepare(network, stage)
+        trainer = _trainer(network, self._cuts[stage], stage, settings["batch_size"])
+        trainer.load(network, stage)
+        history = self._run(trainer, stage, data, **settings)
+        trainer.unload(network)
+        return history
+
+    def _run(self, trainer, stage, data, *, batch_size, callbacks, seed, verbose):
+        rng = np.random.default_rng(seed)
+        n = len(data.y)
+        callbacks = keras.callbacks.CallbackList(
+            callbacks,
+            add_history=True,
+            add_progbar=verbose != 0,
+            model=trainer.model,
+            verbose=verbose,
+            epochs=stage.epochs,
+            steps=math.ceil(n / batch_size),
+        )
+        callbacks.on_train_begin()
+        for epoch in range(stage.epochs):
+            callbacks.on_epoch_begin(epoch)
+            order = rng.permutation(n)
+            logs = trainer.train(self._chunks(stage, epoch, order, data, trainer), callbacks)
+            if data.y_val is not None:
+                logs |= trainer.evaluate(self._validation_chunks(stage, data, trainer))
+            callbacks.on_epoch_end(epoch, logs)
+            if trainer.model.stop_training:
+                break
+        callbacks.on_train_end(logs)
+        return trainer.model.history.history
+
+    def _chunks(self, stage, epoch, order, data, trainer):
+        """The training data in an order, in pieces: features, labels, weights."""
+        bank, cut = self._banks["train"], self._cuts[stage]
+        views = bank.views(epoch) if self._n_views > 1 else np.full(len(bank), CLEAN)
+        kept = self._kept(stage, epoch % self._n_views, self._n_views)
+        for start in range(0, len(order), trainer.chunk_size):
+            rows = order[start : start + trainer.chunk_size]
+            x = bank.read(cut, rows, views[rows], kept)
+            yield x, data.y[rows], data.sample_weight[rows]
+
+    def _validation_chunks(self, stage, data, trainer):
+        bank, cut = self._banks["validation"], self._cuts[stage]
+        kept = self._kept(stage, 0, 1)
+        for start in range(0, len(bank), trainer.chunk_size):
+            rows = np.arange(len(bank))[start : start + trainer.chunk_size]
+            yield bank.read(cut, rows, np.full(len(rows), CLEAN), kept), data.y_val[rows]
+
+    def _kept(self, stage, i_view, n_views):
+        """The cuts at which features of the i-th view of each image will be asked for again."""
+        stages = list(self._cuts)
+        later = stages[stages.index(stage) + 1 :]
+        kept = [s for s in later if i_view < s.epochs]
+        if stage.epochs > n_views:
+            kept.append(stage)
+        return {self._cuts[s] for s in (self._cuts if self._memory is not None else kept)}
+
+
+def _cut(network, stage):
+    _training.set_trainable(network, stage)
+    return frozen_cut(network)
+
+
+def _trainer(network, cut, stage, batch_size):
+    """Get a trainer of what is behind the cut; the same architecture gets the same one again."""
+    backbone = network.get_layer(BACKBONE)
+    tail = backbone.layers[backbone.layers.index(backbone.get_layer(cut)) + 1 :]
+    head = network.layers[network.layers.index(backbone) + 1 :]
+    configs = [layer.get_config() for layer in [*tail, *head]]
+    shape = backbone.get_layer(cut).output.shape[1:]
+    key = json.dumps([shape, batch_size, stage.clipnorm, configs])
+    if key not in _TRAINERS:
+        while len(_TRAINERS) >= _KEPT_TRAINERS:
+            _TRAINERS.popitem(last=False)
+        with _training.seeded(0):  # of weights that are replaced
+            model = _copy(network, tail, shape)
+        _TRAINERS[key] = _Trainer(model, stage, batch_size, compiled=not tail)
+    _TRAINERS.move_to_end(key)
+    return _TRAINERS[key]
+
+
+def _copy(network, tail, shape):
+    """Build what is behind a cut anew, from features to probabilities."""
+    head = quick_head(network)
+    x = features = keras.Input(shape)
+    for layer in tail:
+        x = layer.__class__.from_config(layer.get_config())(x)
+    return keras.Model(features, head(x)) if tail else head
+
+
+class _Trainer:
+    """A network from features to probabilities, with its compiled steps.
+
+    Parameters
+    ----------
+    model : keras.Model
+        What is trained; its weights come from a network, and go back.
+    stage : Stage
+        Whose settings the steps are compiled with.
+    batch_size : int
+        Images a gradient step.
+    compiled : bool
+        Whether XLA compiles the steps: quicker for all but large convolutions, which it has no
+        good kernels for.
+    """
+
+    def __init__(self, model, stage, batch_size, *, compiled):
+        self.model = model
+        self.chunk_size = batch_size * max(1, _CHUNK // batch_size)
+        self._batch_size = batch_size
+        self._optimizer = _training.optimizer(stage)
+        self._optimizer.build(model.trainable_variables)
+        model.compile(self._optimizer)
+        shape = model.input.shape[1:]
+        steps = [*self._signature(self.chunk_size, shape), tf.TensorSpec((), tf.int32)]
+        self._steps = tf.function(self._run_steps, input_signature=steps, jit_compile=compiled)
+        # A last batch with fewer images than the others; compiled, it would take its own seconds.
+        self._step = tf.function(self._run_step, input_signature=self._signature(None, shape))
+        rows = self._signature(self.chunk_size, shape)[:2]
+        self._score = tf.function(self._run_score, input_signature=rows, jit_compile=compiled)
+
+    @staticmethod
+    def _signature(n, shape):
+        return [
+            tf.TensorSpec((n, *shape), tf.uint16),
+            tf.TensorSpec((n,), tf.int32),
+            tf.TensorSpec((n,), tf.float32),
+        ]
+
+    def load(self, network, stage):
+        """Take over a network's weights and dropout's seeds, with a new optimizer."""
+        for mine, theirs in self._pairs(network):
+            mine.assign(theirs)
+        for variable in self._optimizer.variables:
+            variable.assign(ops.zeros_like(variable))
+        self._optimizer.learning_rate = stage.learning_rate
+        self.model.stop_training = False
+
+    def unload(self, network):
+        """Give the weights back."""
+        for mine, theirs in self._pairs(network):
+            theirs.assign(mine)
+
+    def _pairs(self, network):
+        theirs = {layer.name: layer for layer in _all_layers(network)}
+        for layer in _all_layers(self.model):
+            if layer.name in theirs:  # the inputs' names are not
+                # Dropout that was made with a rate of 0 has no seeds.
+                yield from zip(layer.variables, theirs[layer.name].variables, strict=False)
+
+    def train(self, chunks, callbacks):
+        """Train on chunks for an epoch; its loss and accuracy."""
+        totals, n = np.zeros(2), 0
+        for x, y, weights in chunks:
+            rest = len(y) % self._batch_size
+            whole = len(y) - rest
+            parts = []
+            if whole:
+                arrays = (_filled(a[:whole], self.chunk_size) for a in (x, y, weights))
+                parts.append(self._steps(*_cast(*arrays), whole // self._batch_size))
+            if rest:
+                parts.append(self._step(*_cast(x[whole:], y[whole:], weights[whole:])))
+            totals += sum(np.array([float(value) for value in part]) for part in parts)
+            n += len(y)
+            logs = {"loss": totals[0] / n, "accuracy": totals[1] / n}
+            callbacks.on_train_batch_end(math.ceil(n / self._batch_size) - 1, logs)
+        return logs
+
+    def evaluate(self, chunks):
+        """Loss and accuracy on validation data, under the names of Keras."""
+        totals, n = np.zeros(2), 0
+        for x, y in chunks:
+            arrays = (_filled(a, self.chunk_size) for a in (x, y))
+            scores = self._score(*_cast(*arrays))
+            totals += [score.numpy()[: len(y)].sum(dtype=float) for score in scores]
+            n += len(y)
+        return {"val_loss": totals[0] / n, "val_accuracy": totals[1] / n}
+
+    def _run_steps(self, x, y, weights, n_steps):
+        loss, correct = 0.0, 0.0
+        for i in tf.range(n_steps):
+            start, size = i * self._batch_size, self._batch_size
+            shape = x.shape[1:]
+            batch = tf.slice(x, [start, 0, 0, 0], [size, *shape])
+            batch_loss, batch_correct = self._run_step(
+                batch, tf.slice(y, [start], [size]), tf.slice(weights, [start], [size])
+            )
+            loss += batch_loss
+            correct += batch_correct
+        return loss, correct
+
+    def _run_step(self, x, y, weights):
+        """One gradient step; the batch's sum of losses and number of right answers."""
+        x = decode(x)
+        with tf.GradientTape() as tape:
+            probabilities = self.model(x, training=True)
+            losses = keras.losses.sparse_categorical_crossentropy(y, probabilities) * weights
+            loss = tf.reduce_mean(losses)
+        variables = self.model.trainable_variables
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        self._optimizer.apply(gradients, variables)
+        return tf.reduce_sum(losses), tf.reduce_sum(_correct(y, probabilities))
+
+    def _run_score(self, x, y):
+        probabilities = self.model(decode(x), training=False)
+        losses = keras.losses.sparse_categorical_crossentropy(y, probabilities)
+        return losses, _correct(y, probabilities)
+
+
+def _all_layers(model):
+    """All layers that hold variables of their own, those of nested models too."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _all_layers(layer)
+        else:
+            yield layer
+
+
+def _correct(y, probabilities):
+    return tf.cast(tf.argmax(probabilities, axis=1, output_type=tf.int32) == y, tf.float32)
+
+
+def _filled(array, n):
+    """Bring an array to the length that was compiled; what is added is not looked at."""
+    if len(array) == n:
+        return array
+    filled = np.zeros((n, *array.shape[1:]), dtype=array.dtype)
+    filled[: len(array)] = array
+    return filled
+
+
+def _cast(x, y, weights=None):
+    """What TensorFlow's functions were told to expect."""
+    arrays = [x, y.astype(np.int32)]
+    return arrays if weights is None else [*arrays, weights.astype(np.float32)]

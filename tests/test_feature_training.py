@@ -1,0 +1,201 @@
+"""Training on features does what Keras does on images."""
+
+import collections
+import dataclasses
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklearn_patt_lite import _feature_training, _training
+from sklearn_patt_lite._feature_training import FeatureTraining
+from sklearn_patt_lite._network import BACKBONE, Architecture, build_network
+from sklearn_patt_lite._weights import load_weights
+
+SIZE = 32
+ARCHITECTURE = Architecture(
+    n_classes=2,
+    image_shape=(SIZE, SIZE, 1),
+    alpha=0.25,
+    input_size=SIZE,
+    output_layer="conv_dw_4_relu",
+    patch_size=2,
+    n_filters=8,
+    hidden_units=8,
+    augment=False,
+)
+HEAD = {"epochs": 3, "learning_rate": 1e-3, "patience": None, "clipnorm": 3.0, "dropout": 0.0}
+FINETUNE = {**HEAD, "learning_rate": 1e-4, "unfreeze_layers": 4}
+STAGES = [_training.head_stage(**HEAD), _training.finetune_stage(**FINETUNE)]
+BATCH = 8
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Faces of a kind: bright above or below; the last batch is not full."""
+    rng = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    X = rng.uniform(0, 128, (40, 4, 4, 1)).repeat(8, axis=1).repeat(8, axis=2)
+    X[y == 0, :16] += 100
+    X[y == 1, 16:] += 100
+    X = X.astype("float32")
+    return _training.TrainingData(X[:29], y[:29], np.linspace(0.5, 1.5, 29), X[29:], y[29:])
+
+
+def build(architecture=ARCHITECTURE):
+    with _training.seeded(0):
+        network = build_network(architecture)
+    load_weights(network, "drawn", architecture)
+    return network
+
+
+def refuse(*args, **kwargs):
+    raise AssertionError("no stage should be trained on images")
+
+
+def train(data, stages=STAGES, network=None, *, memory=None, augment=False, otherwise=refuse):
+    network = network or build()
+    features = FeatureTraining(
+        network, stages, data, memory=memory, augment=augment, otherwise=otherwise
+    )
+    history = _training.train_stages(network, stages, data, batch_size=BATCH, seed=0, fit=features)
+    return network, history, features
+
+
+def by_hand(network, stage, data, *, batch_size, callbacks, seed, verbose):
+    """The plain loop, over the same order of images."""
+    rng = np.random.default_rng(seed)
+    _training.prepare(network, stage)
+    history = {key: [] for key in ("loss", "accuracy", "val_loss", "val_accuracy")}
+    for _ in range(stage.epochs):
+        order, totals = rng.permutation(len(data.y)), np.zeros(2)
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            scores = network.train_on_batch(data.X[rows], data.y[rows], data.sample_weight[rows])
+            totals += len(rows) * np.array(scores)  # of this batch alone
+        scores = [*totals / len(order), *network.evaluate(*data.validation, verbose=0)]
+        for values, score in zip(history.values(), scores, strict=True):
+            values.append(score)
+    history["learning_rate"] = [0.0]
+    return history
+
+
+def test_it_trains_as_keras_does(data, monkeypatch):
+    """Chunks of two batches, a chunk that is not full, a last batch that is not full."""
+    monkeypatch.setattr(_feature_training, "_CHUNK", 2 * BATCH)
+    monkeypatch.setattr(_training, "stage_callbacks", lambda *args, **kwargs: [])
+    expected = build()
+    histories = _training.train_stages(
+        expected, STAGES, data, batch_size=BATCH, seed=0, fit=by_hand
+    )
+    network, found, _ = train(data)
+    for name, history in histories.items():
+        for key in ("loss", "val_loss"):
+            assert_allclose(found[name][key], history[key], rtol=2e-3)
+        for key in ("accuracy", "val_accuracy"):
+            assert_allclose(found[name][key], history[key], atol=0.1)
+    probabilities = expected.predict(data.X, verbose=0)
+    assert probabilities.std(axis=0).max() > 0.005
+    assert_allclose(network.predict(data.X, verbose=0), probabilities, atol=2e-3)
+
+
+def test_what_is_frozen_stays_and_what_trains_moves(data):
+    network = build()
+    before = {v.path: np.array(v) for v in network.variables}
+    train(data, STAGES, network)
+    moved = {v.path for v in network.weights if (np.array(v) != before[v.path]).any()}
+    backbone = {v.path for v in network.get_layer(BACKBONE).weights}
+    trained = {v.path for v in network.trainable_variables}
+    assert moved & backbone == trained & backbone
+    assert len(trained & backbone) == 1  # conv_dw_4; stage 2's last 4 layers
+    assert {v.path for v in network.weights} - backbone <= moved
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_it_learns(data, augment):
+    stages = [_training.head_stage(**{**HEAD, "epochs": 40, "learning_rate": 0.01})]
+    network, history, _ = train(data, stages, augment=augment)
+    assert history["head"]["val_accuracy"][-1] > 0.9
+    accuracy = (network.predict(data.X_val, verbose=0).argmax(axis=1) == data.y_val).mean()
+    assert accuracy > 0.9
+
+
+def test_a_fit_knows_nothing_of_the_one_before(data):
+    """Trainers are kept: weights, optimizers and dropout's seeds must not be."""
+    stages = [dataclasses.replace(stage, token_dropout=0.3) for stage in STAGES]
+    first, first_history, _ = train(data, stages)
+    with _training.seeded(1):
+        other = build_network(ARCHITECTURE)
+    train(data, stages, other)
+    again, history, _ = train(data, stages)
+    assert history == first_history
+    for mine, theirs in zip(again.get_weights(), first.get_weights(), strict=True):
+        assert_array_equal(mine, theirs)
+
+
+def test_dropout_drops(data):
+    plain, _, _ = train(data)
+    dropped, _, _ = train(data, [dataclasses.replace(STAGES[0], token_dropout=0.5), STAGES[1]])
+    assert (
+        np.abs(plain.predict(data.X, verbose=0) - dropped.predict(data.X, verbose=0)).max() > 1e-3
+    )
+
+
+def test_networks_of_one_architecture_share_a_trainer(data):
+    train(data)
+    n_trainers = len(_feature_training._TRAINERS)
+    train(data)
+    assert len(_feature_training._TRAINERS) == n_trainers
+    assert n_trainers <= _feature_training._KEPT_TRAINERS
+
+
+def test_trainers_that_are_kept_are_few(data, monkeypatch):
+    monkeypatch.setattr(_feature_training, "_KEPT_TRAINERS", 1)
+    monkeypatch.setattr(_feature_training, "_TRAINERS", collections.OrderedDict())
+    train(data)
+    assert len(_feature_training._TRAINERS) == 1
+
+
+def test_the_best_epochs_weights_are_kept(data):
+    stages = [_training.head_stage(**{**HEAD, "epochs": 8, "learning_rate": 0.05, "patience": 3})]
+    network, history, _ = train(data, stages)
+    loss, accuracy = network.evaluate(*data.validation, verbose=0)
+    best = history["head"]["best_epoch"]
+    assert accuracy == pytest.approx(history["head"]["val_accuracy"][best])
+    assert loss == pytest.approx(history["head"]["val_loss"][best], rel=0.02)
+
+
+def test_epochs_beyond_the_views_compute_nothing(data):
+    stages = [_training.head_stage(**{**HEAD, "epochs": 9})]
+    _, _, features = train(data, stages, augment=True)
+    n_train, n_val = len(data.y), len(data.y_val)
+    assert features.counts["computed"] == 6 * n_train + n_val
+    assert features.counts["found"] == 3 * n_train + 8 * n_val
+    _, _, features = train(data, stages, augment=False)
+    assert features.counts["computed"] == n_train + n_val
+
+
+def test_stage_2_finds_what_stage_1_passed(data):
+    """Its cut lies on the way to that of stage 1."""
+    architecture = dataclasses.replace(
+        ARCHITECTURE, input_size=64, image_shape=(64, 64, 1), output_layer="conv_dw_7_relu"
+    )
+    larger = dataclasses.replace(
+        data, X=data.X.repeat(2, 1).repeat(2, 2), X_val=data.X_val.repeat(2, 1).repeat(2, 2)
+    )
+    _, _, features = train(larger, STAGES, build(architecture))
+    assert features.counts["computed"] == len(data.y) + len(data.y_val)
+
+
+def test_a_stage_whose_features_would_not_pay_is_trained_on_images(data):
+    stages = [STAGES[0], dataclasses.replace(STAGES[1], unfreeze_layers=1000)]
+    trained = []
+
+    def otherwise(network, stage, *args, **settings):
+        trained.append(stage.name)
+        return _training.keras_fit(network, stage, *args, **settings)
+
+    _, history, features = train(data, stages, otherwise=otherwise)
+    assert trained == ["finetune"]
+    assert list(history) == ["head", "finetune"]
+    assert features.cut is None

@@ -1,0 +1,245 @@
+"""Features of frozen layers: the right ones, the same wherever they come from, and kept."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklearn_patt_lite import _features, _training
+from sklearn_patt_lite._engine import Predictor
+from sklearn_patt_lite._features import (
+    CLEAN,
+    VIEWS,
+    FeatureBank,
+    FeatureCache,
+    FrozenBackbone,
+    decode,
+)
+from sklearn_patt_lite._network import BACKBONE, Architecture, build_network
+from sklearn_patt_lite._store import FeatureMemory
+from sklearn_patt_lite._weights import load_weights
+
+SIZE = 64
+EARLY, LATE = "conv_pw_6_relu", "conv_dw_9_relu"
+N = 6
+
+
+def build(**settings):
+    settings = {"image_shape": (SIZE, SIZE, 3), "alpha": 0.25, "input_size": SIZE, **settings}
+    architecture = Architecture(n_classes=3, patch_size=2, n_filters=8, **settings)
+    with _training.seeded(0):
+        network = build_network(architecture)
+    load_weights(network, "drawn" if architecture.alpha == 0.25 else None, architecture)
+    return network
+
+
+@pytest.fixture(scope="module")
+def network():
+    return build()
+
+
+@pytest.fixture(scope="module")
+def frozen(network):
+    return FrozenBackbone(network)
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (N, 8, 8, 3), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+
+
+@pytest.fixture
+def memory(tmp_path):
+    return FeatureMemory(tmp_path)
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """The activations at which features are computed, once for each row."""
+    calls = []
+    forward = FrozenBackbone.forward
+
+    def counted(self, name, x, out):
+        calls.extend([name] * len(x))
+        forward(self, name, x, out)
+
+    monkeypatch.setattr(FrozenBackbone, "forward", counted)
+    return calls
+
+
+def bank_of(frozen, images, memory=None, **settings):
+    return FeatureBank(frozen, images, FeatureCache(memory, **settings))
+
+
+def read(bank, cut, view=CLEAN, kept=(EARLY, LATE)):
+    return bank.read(cut, np.arange(len(bank)), np.full(len(bank), view), kept)
+
+
+# What is computed
+
+
+def test_clean_features_are_the_backbones(network, frozen, images):
+    backbone = network.get_layer(BACKBONE)
+    found = np.asarray(decode(read(bank_of(frozen, images), LATE)))
+    expected = backbone.predict(images / 127.5 - 1, verbose=0)
+    assert expected.std(axis=0).mean() > 0.1
+    assert_allclose(found, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("view", range(len(VIEWS)), ids=str)
+def test_views_are_flips_and_contrasts(frozen, images, view):
+    flip, contrast = VIEWS[view]
+    expected = images.astype(np.float32)
+    if flip:
+        expected = tf.image.flip_left_right(expected)
+    expected = np.clip(tf.image.adjust_contrast(expected, contrast), 0, 255)
+    shown = frozen.view(images, np.full(N, view))
+    assert shown.dtype == np.float32
+    assert_allclose(shown, expected, atol=0.01)
+
+
+def test_the_bank_of_views_spreads_as_keras_contrast_does():
+    contrasts = np.array([contrast for _, contrast in VIEWS])
+    assert len(set(VIEWS)) == len(VIEWS) == 6
+    assert VIEWS[CLEAN] == (False, 1.0)
+    assert contrasts.mean() == pytest.approx(1)
+    # Keras draws uniformly from 0.7 to 1.3.
+    assert contrasts.std() == pytest.approx(0.6 / np.sqrt(12), rel=0.1)
+
+
+def test_each_image_goes_through_all_views_in_an_order_of_its_own(frozen):
+    rng = np.random.default_rng(0)
+    bank = bank_of(frozen, rng.integers(0, 256, (60, 4, 4, 3), dtype=np.uint8))
+    shown = np.array([bank.views(epoch) for epoch in range(2 * len(VIEWS))])
+    assert_array_equal(shown[: len(VIEWS)], shown[len(VIEWS) :])
+    assert_array_equal(np.sort(shown[: len(VIEWS)], axis=0)[:, 0], np.arange(len(VIEWS)))
+    assert (np.arange(len(VIEWS)) == np.sort(shown[: len(VIEWS)], axis=0).T).all()
+    assert len(np.unique(shown.T, axis=0)) > 30
+    assert np.bincount(shown[0]).min() >= 3  # all views in every epoch
+
+
+@pytest.mark.parametrize("shape", [(48, 40, 1), (96, 96, 3)], ids=str)
+def test_images_of_other_shapes_are_resized_as_the_network_does(shape):
+    network = build(image_shape=shape)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (3, *shape), dtype=np.uint8)
+    features = decode(read(bank_of(FrozenBackbone(network), images), LATE))
+    found = Predictor(network, LATE)(np.asarray(features))
+    assert_allclose(found, network.predict(images, verbose=0), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "unfreeze_layers", "expected"),
+    [
+        (1.0, 0, LATE),
+        (1.0, 2, LATE),  # neither an activation nor its normalization trains
+        (1.0, 3, "conv_pw_8_relu"),
+        (1.0, 4, "conv_pw_8_relu"),
+        (1.0, 16, EARLY),
+        (1.0, 40, None),  # 56×56×128 values: more than 224×224×3
+        (1.0, 1000, None),
+        (0.25, 40, "conv_dw_3_relu"),  # 56×56×32 values
+    ],
+)
+def test_where_the_frozen_part_ends(alpha, unfreeze_layers, expected, paper_networks):
+    network = paper_networks[alpha]
+    _training.unfreeze_last(network.get_layer(BACKBONE), unfreeze_layers)
+    assert _features.frozen_cut(network) == expected
+
+
+@pytest.fixture(scope="module")
+def paper_networks():
+    return {
+        alpha: build_network(Architecture(3, (224, 224, 3), alpha=alpha)) for alpha in (0.25, 1.0)
+    }
+
+
+# The same, wherever they come from
+
+
+def test_features_do_not_depend_on_what_is_kept(frozen, images, memory):
+    expected = read(bank_of(frozen, images), LATE, kept=())
+    kept = bank_of(frozen, images, memory)
+    read(kept, EARLY)
+    assert_array_equal(read(kept, LATE), expected)
+    assert_array_equal(read(bank_of(frozen, images, memory), LATE), expected)
+    few = bank_of(frozen, images[::2], memory)
+    assert_array_equal(read(few, LATE), expected[::2])
+
+
+def test_the_way_is_shared(frozen, images, memory, passes):
+    """Features at an earlier cut are kept on the way to a later one, and a way goes on there."""
+    read(bank_of(frozen, images, memory), LATE)
+    assert set(passes) > {EARLY, LATE}
+    passes.clear()
+    read(bank_of(frozen, images, memory), EARLY)
+    assert passes == []
+    read(bank_of(frozen, images, memory), "conv_dw_7_relu")
+    assert passes == ["conv_dw_7_relu"] * N
+
+
+def test_only_what_is_worth_it_is_kept(frozen, images, passes):
+    bank = bank_of(frozen, images)
+    read(bank, LATE, kept={EARLY})
+    passes.clear()
+    read(bank, EARLY)
+    assert passes == []
+    read(bank, LATE)
+    assert LATE in passes
+
+
+def test_what_exceeds_memory_goes_to_a_temporary_file(
+    frozen, images, passes, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    row = read(bank_of(frozen, images), LATE)[0].nbytes
+    bank = bank_of(frozen, images, ram=2 * row)
+    expected = read(bank, LATE, kept={LATE})
+    passes.clear()
+    assert_array_equal(read(bank, LATE), expected)
+    assert passes == []
+    assert len(bank._cache._ram) == 2
+    assert list(tmp_path.iterdir())
+    del bank
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_are_counted(frozen, images):
+    bank = bank_of(frozen, images)
+    rows = np.array([0, 1, 2])
+    for _ in range(2):
+        bank.read(LATE, rows, np.full(3, CLEAN), {LATE})
+    read(bank, LATE)
+    assert (bank.n_computed, bank.n_found) == (N, 6)
+
+
+def test_other_images_views_weights_and_sizes_have_other_features(frozen, images, memory, passes):
+    read(bank_of(frozen, images, memory), LATE)
+    passes.clear()
+    read(bank_of(frozen, images, memory), LATE, view=1)
+    assert passes.count(LATE) == N
+    changed = images.copy()
+    changed[0, 0, 0, 0] ^= 1
+    read(bank_of(frozen, changed, memory), LATE)
+    assert passes.count(LATE) == N + 1
+    other = build()
+    layer = other.get_layer(BACKBONE).get_layer("conv_dw_2")
+    layer.set_weights([1.01 * array for array in layer.get_weights()])
+    read(bank_of(FrozenBackbone(other), images, memory), LATE)
+    assert passes.count(LATE) == 2 * N + 1
+    # The same arrays of pixels, as images of another size.
+    halves = images.reshape(2 * N, SIZE // 2, SIZE, 3)
+    other = FrozenBackbone(build(image_shape=(SIZE // 2, SIZE, 3)))
+    read(bank_of(other, halves, memory), LATE)
+    assert passes.count(LATE) == 4 * N + 1
+
+
+def test_weights_behind_the_cut_do_not_matter(frozen, images, memory, passes):
+    read(bank_of(frozen, images, memory), EARLY, kept={EARLY})
+    passes.clear()
+    other = build()
+    layer = other.get_layer(BACKBONE).get_layer("conv_dw_8")
+    layer.set_weights([1.01 * array for array in layer.get_weights()])
+    read(bank_of(FrozenBackbone(other), images, memory), EARLY)
+    assert passes == []
