@@ -6,9 +6,9 @@ __version__ = "0.1.0"
 
 # The classifier's module is light too, but one rule for all public names is simpler to keep:
 # a name is imported when it is first used.
-_PUBLIC = {"PAttLiteClassifier": "_classifier"}
+_PUBLIC = {"FeatureMemory": "_store", "PAttLiteClassifier": "_classifier"}
 
-__all__ = ["PAttLiteClassifier", "__version__"]
+__all__ = ["FeatureMemory", "PAttLiteClassifier", "__version__"]
 
 
 def __getattr__(name):

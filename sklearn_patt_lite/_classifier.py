@@ -11,15 +11,17 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite, check_is_fitted
 
 from sklearn_patt_lite._holdout import cut_validation
-from sklearn_patt_lite._images import check_images, decode_images, is_paths, resize_images
+from sklearn_patt_lite._sources import ImageFiles, as_source, keep_to_share_of_cores, read_images
+from sklearn_patt_lite._store import FeatureMemory, as_feature_memory
 
 _KERAS_VERBOSE = (0, 2, 1)  # silent, a line an epoch, a bar: Keras counts them otherwise
+_CHUNK = 256  # images that a prediction reads at once
 _FIT_LOCK = threading.RLock()  # a fit seeds the process: two threads would mix their seeds
 _NO_STAGE_2 = {"unfreeze_layers": 0, "finetune_patience": None}  # says so, and gets so
 _FINETUNE_PARAMETERS = (
@@ -119,9 +121,15 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         Images a gradient step.
     clipnorm : float or None, default=3.0
         Largest global norm of a gradient; None does not clip.
-    augment : bool, default=True
-        Whether training images are flipped left to right and changed in contrast (by a factor of
-        0.7 to 1.3) at random. Validation images never are.
+    augment : bool or "exact", default=True
+        Whether training images are flipped left to right and changed in contrast at random.
+        Validation images never are.
+
+        - "exact": anew in every epoch, by a factor of 0.7 to 1.3 ([1]_, Section III-A).
+        - True: the same, except that a stage whose frozen layers are computed once (see Notes)
+          takes each image through a bank of 6 views, one an epoch: flipped or not, with a
+          contrast of 0.8, 1 or 1.2.
+        - False: not at all.
     class_weight : "balanced", dict or None, default="balanced"
         Weights of the classes in the loss of both stages, as in scikit-learn. They multiply
         `sample_weight`.
@@ -132,6 +140,11 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     random_state : int, RandomState instance or None, default=None
         Of weights, dropout, augmentation, the order of images, and the validation cut. An int
         makes fits on one machine identical. Global seeds are left alone.
+    memory : None, path-like, FeatureMemory or object with the joblib.Memory interface, \
+            default=None
+        Folder that keeps the features of frozen layers for other fits and predictions, of this
+        process and of others: those of a search, and tomorrow's. What is kept changes no
+        result, and may be deleted at any time. None: they are kept for the one fit.
     verbose : int, default=0
         0: silent; 1: a line a stage and an epoch; 2: Keras' progress bars.
 
@@ -149,7 +162,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         "learning_rate", and "best_epoch", the one whose weights were kept (-1 if no epoch of stage
         2 validated as well as the end of stage 1, which was kept then). Under "validation":
         "cut", how the validation data came about ("groups", "stratified", "given" or None),
-        "n_train", "n_validation", and "indices" of the validation images in `X`.
+        "n_train", "n_validation", and "indices" of the validation images in `X`. Under
+        "features": how many rows of features were "computed", by a forward pass of frozen layers,
+        and how many were "found", having been computed before.
     image_shape_ : tuple of int
         (height, width, channels) of the training images; file paths are read as RGB at
         `input_size`. At prediction, images of another size are resized to it, and grey images
@@ -159,6 +174,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
     See Also
     --------
+    FeatureMemory : A folder for `memory`, with a size limit.
     sklearn_patt_lite.preprocessing.FaceResizer : Brings images of all kinds to one size.
     sklearn_patt_lite.datasets.make_expression_faces : Drawn faces to try it on.
 
@@ -169,6 +185,13 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     groups that they split by down to `fit`, whose validation cut then keeps subjects together.
     With routing off, scikit-learn keeps `groups` to the outer splitter: the inner cut is by image,
     and ``history_["validation"]["cut"]`` says "stratified".
+
+    What is frozen is computed once: in each stage, the features at the last frozen activation are
+    a function of the image and of how it is augmented, so that later epochs train on those of
+    earlier ones. They are kept in memory up to 1 GiB, and beyond that in a temporary file (or in
+    the folder `memory`). Stages in which nothing is frozen, or whose features would be larger than
+    the images (by default, with more than 20 unfrozen layers), compute everything in every epoch,
+    as do `augment="exact"` and `attention="batch"`.
 
     An `X_val` that is given to a search is cut by its folds if it is as long as `X`, and a
     Pipeline hands it on untransformed unless it is made with ``transform_input=["X_val"]``.
@@ -219,10 +242,11 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         "finetune_dropout": [Interval(Real, 0, 1, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "clipnorm": [Interval(Real, 0, None, closed="neither"), None],
-        "augment": ["boolean"],
+        "augment": ["boolean", StrOptions({"exact"})],
         "class_weight": [StrOptions({"balanced"}), dict, None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
         "random_state": ["random_state"],
+        "memory": [str, os.PathLike, FeatureMemory, HasMethods(["cache"]), None],
         "verbose": [Interval(Integral, 0, 2, closed="both")],
     }
 
@@ -256,6 +280,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         class_weight="balanced",
         validation_fraction=0.1,
         random_state=None,
+        memory=None,
         verbose=0,
     ):
         self.backbone_weights = backbone_weights
@@ -282,6 +307,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
         self.random_state = random_state
+        self.memory = memory
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -322,8 +348,10 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             leave unused.
         """
         self._check_settings(has_validation=X_val is not None)
+        keep_to_share_of_cores()
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        images = _read_images(X, self.input_size)
+        memory = as_feature_memory(self.memory)
+        images = as_source(X, self.input_size)
         classes, codes = _encode_labels(y, images)
         weights = _check_sample_weight(sample_weight, images, ensure_non_negative=True)
         if groups is not None:
@@ -332,7 +360,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         data, validation = self._split(images, codes, weights, classes, groups, X_val, y_val, seed)
         with _FIT_LOCK, _without_retracing_warnings():
             model = self._build(architecture, seed)
-            history = self._train(model, data, seed)
+            history, cut = self._train(model, data, memory, seed)
         # Only now: a fit that does not come to its end changes nothing.
         self.classes_ = classes
         self.image_shape_ = architecture.image_shape
@@ -341,7 +369,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         self.model_ = model
         self._fitted_architecture = architecture
         self._fitted_batch_size = self.batch_size
-        self._predictor = _predictor(model)
+        self._cut = cut
+        self._set_predictors()
         return self
 
     def predict_proba(self, X):
@@ -367,12 +396,17 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         # Of what was fitted: parameters may have been set since.
         architecture = self._fitted_architecture
-        images = resize_images(_read_images(X, architecture.input_size), self.image_shape_)
-        if architecture.attention != "batch":
-            return self._predictor(images)
-        # Attention across the batch makes its size part of the model.
-        with _without_retracing_warnings():
-            return self.model_.predict(images, batch_size=self._fitted_batch_size, verbose=0)
+        images = as_source(X, architecture.input_size, self.image_shape_)
+        if architecture.attention == "batch":
+            # Attention across the batch makes its size part of the model.
+            images, batch_size = read_images(images), self._fitted_batch_size
+            with _without_retracing_warnings():
+                return self.model_.predict(images, batch_size=batch_size, verbose=0)
+        memory = as_feature_memory(self.memory)
+        if memory is not None and self._cut is not None:
+            return self._feature_predictor(images, memory)
+        chunks = [slice(start, start + _CHUNK) for start in range(0, len(images), _CHUNK)]
+        return np.concatenate([self._predictor(read_images(images, chunk)) for chunk in chunks])
 
     def predict(self, X):
         """Predict the most probable class.
@@ -451,7 +485,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             n_filters=self.n_filters,
             attention=self.attention,
             hidden_units=self.hidden_units,
-            augment=self.augment,
+            augment=bool(self.augment),
         )
         check_architecture(architecture)
         return architecture
@@ -491,7 +525,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         if X_val is None or y_val is None:
             missing = "X_val" if X_val is None else "y_val"
             raise ValueError(f"X_val and y_val belong together, but {missing} is None.")
-        images_val = resize_images(_read_images(X_val, self.input_size), images.shape[1:])
+        images_val = as_source(X_val, self.input_size, images.shape[1:])
+        if not isinstance(images, ImageFiles):
+            images_val = read_images(images_val)
         y_val = column_or_1d(y_val)
         check_consistent_length(images_val, y_val)
         unknown = np.setdiff1d(y_val, classes)
@@ -509,20 +545,39 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             load_weights(model, self.backbone_weights, architecture)
         return model
 
-    def _train(self, model, data, seed):
-        """Train stage after stage; a dict of their histories."""
+    def _train(self, model, data, memory, seed):
+        """Train stage after stage; their histories by name, and where the frozen layers end."""
+        from sklearn_patt_lite._feature_training import FeatureTraining
         from sklearn_patt_lite._scikeras import scikeras_fit
+        from sklearn_patt_lite._streaming import streaming_fit
         from sklearn_patt_lite._training import train_stages
 
-        return train_stages(
+        stages = self._stages()
+        fit = streaming_fit if isinstance(data.X, ImageFiles) else scikeras_fit
+        features = None
+        if self._may_use_features(model):
+            fit = features = FeatureTraining(
+                model, stages, data, memory=memory, augment=self.augment, otherwise=fit
+            )
+        history = train_stages(
             model,
-            self._stages(),
+            stages,
             data,
             batch_size=self.batch_size,
             seed=seed,
             verbose=_KERAS_VERBOSE[self.verbose],
-            fit=scikeras_fit,
+            fit=fit,
         )
+        if features is None:
+            return {**history, "features": {"computed": 0, "found": 0}}, None
+        return {**history, "features": features.counts}, features.cut
+
+    def _may_use_features(self, model):
+        # Mixed precision would need Keras' scaling of the loss.
+        from sklearn_patt_lite._network import BACKBONE
+
+        is_plain = model.get_layer(BACKBONE).compute_dtype == "float32"
+        return is_plain and self.augment != "exact" and self.attention != "batch"
 
     def _stages(self):
         from sklearn_patt_lite import _training
@@ -562,7 +617,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         state = super().__getstate__()
         if "model_" in state:
             state = {**state, "model_": state["model_"].get_weights()}
-            del state["_predictor"]
+            del state["_predictor"], state["_feature_predictor"]
         return state
 
     def __setstate__(self, state):
@@ -572,23 +627,19 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             from sklearn_patt_lite._network import build_network
             from sklearn_patt_lite._training import seeded
 
+            keep_to_share_of_cores()
             # Any seed: the weights are replaced at once.
             with _FIT_LOCK, seeded(0):
                 self.model_ = build_network(self._fitted_architecture)
             self.model_.set_weights(state["model_"])
-            self._predictor = _predictor(self.model_)
+            self._set_predictors()
 
+    def _set_predictors(self):
+        from sklearn_patt_lite._engine import Predictor
+        from sklearn_patt_lite._features import FeaturePredictor
 
-def _predictor(model):
-    from sklearn_patt_lite._engine import Predictor
-
-    return Predictor(model)
-
-
-def _read_images(X, size):
-    """Check images, and read those that are paths; (n, height, width, channels), 0 to 255."""
-    images = decode_images(X, size) if is_paths(X) else check_images(X)
-    return images[..., np.newaxis] if images.ndim == 3 else images
+        self._predictor = Predictor(self.model_)
+        self._feature_predictor = FeaturePredictor(self.model_, self._cut)
 
 
 def _check_groups(groups, images):

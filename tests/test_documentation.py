@@ -11,6 +11,10 @@ from sklearn import config_context
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = [
+    "sklearn_patt_lite.FeatureMemory",
+    "sklearn_patt_lite.FeatureMemory.clear",
+    "sklearn_patt_lite.FeatureMemory.nbytes",
+    "sklearn_patt_lite.FeatureMemory.rows",
     "sklearn_patt_lite.PAttLiteClassifier",
     "sklearn_patt_lite.PAttLiteClassifier.fit",
     "sklearn_patt_lite.PAttLiteClassifier.predict",
