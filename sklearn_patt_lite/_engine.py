@@ -17,9 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from sklearn_patt_lite._network import BACKBONE
-from sklearn_patt_lite._quick_layers import quick_copy
 from sklearn_patt_lite._sources import n_threads
-from sklearn_patt_lite._training import seeded
 
 _BATCH = 32  # images a forward pass: larger ones only take more memory
 _KEPT_ENGINES = 24  # in a process; the fits of a search share their frozen backbone
@@ -76,20 +74,11 @@ class Predictor:
         return x
 
 
-def quick_head(network):
-    """Copy what is behind the backbone, weights included, in quick layers."""
+def _head_part(network):
+    """Make an engine of what is behind the backbone."""
     layers = network.layers
     first = layers[layers.index(network.get_layer(BACKBONE)) + 1]
-    head = keras.Model(first.input, network.output)
-    with seeded(0):  # dropout's seeds, which come with the weights if they matter
-        copy = keras.models.clone_model(head, clone_function=quick_copy)
-    copy.set_weights(head.get_weights())
-    return copy
-
-
-def _head_part(network):
-    head = quick_head(network)
-    return TensorFlowEngine(functools.partial(head, training=False), head.input.shape[1:])
+    return _keras_part(first.input, network.output)()
 
 
 def preprocessing(network):

@@ -15,7 +15,6 @@ import tensorflow as tf
 from keras import ops
 
 from sklearn_patt_lite import _training
-from sklearn_patt_lite._engine import quick_head
 from sklearn_patt_lite._features import (
     CLEAN,
     VIEWS,
@@ -26,6 +25,7 @@ from sklearn_patt_lite._features import (
     frozen_cut,
 )
 from sklearn_patt_lite._network import BACKBONE
+from sklearn_patt_lite._quick_layers import quick_copy
 
 _CHUNK = 128  # rows that TensorFlow is given at once, if they are more than a batch
 _KEPT_TRAINERS = 8  # in a process
@@ -165,7 +165,10 @@ def _trainer(network, cut, stage, batch_size):
 
 def _copy(network, tail, shape):
     """Build what is behind a cut anew, from features to probabilities."""
-    head = quick_head(network)
+    layers = network.layers
+    first = layers[layers.index(network.get_layer(BACKBONE)) + 1]
+    head = keras.Model(first.input, network.output)
+    head = keras.models.clone_model(head, clone_function=quick_copy)
     x = features = keras.Input(shape)
     for layer in tail:
         x = layer.__class__.from_config(layer.get_config())(x)
