@@ -1,14 +1,15 @@
 """Quick forward passes on the CPU: a fitted network, taken apart for prediction.
 
 The backbone is nearly all of the work. Its BatchNormalization is folded into the convolutions
-before it, and it runs in LiteRT (the extra "litert") where that is installed, else in TensorFlow.
-What stands before it (resizing) and after it (the head) stays Keras' own.
+before it. It and the head behind it run in LiteRT (the extra "litert") where that is installed,
+else in TensorFlow. What stands before it (resizing) stays Keras' own.
 """
 
 import collections
 import functools
 import hashlib
 import importlib.util
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,6 +21,7 @@ from sklearn_patt_lite._network import BACKBONE
 from sklearn_patt_lite._sources import n_threads
 
 _BATCH = 32  # images a forward pass: larger ones only take more memory
+_LARGE_KERNEL = 2**20  # values: 4 MB, more than a core's cache holds
 _KEPT_ENGINES = 24  # in a process; the fits of a search share their frozen backbone
 _ENGINES = collections.OrderedDict()
 _ENGINES_LOCK = threading.Lock()
@@ -78,7 +80,24 @@ def _head_part(network):
     """Make an engine of what is behind the backbone."""
     layers = network.layers
     first = layers[layers.index(network.get_layer(BACKBONE)) + 1]
-    return _keras_part(first.input, network.output)()
+    head = keras.Model(first.input, network.output)
+    # As constants: LiteRT has no variables.
+    weights = [
+        [variable.numpy() for variable in variables]
+        for variables in (head.trainable_variables, head.non_trainable_variables)
+    ]
+
+    def forward_head(x):
+        probabilities, _ = head.stateless_call(*weights, x, training=False)
+        return probabilities
+
+    engine = TensorFlowEngine if _has_large_kernel(head) else engine_class()
+    return engine(forward_head, head.input.shape[1:])
+
+
+def _has_large_kernel(head):
+    """Whether a kernel is so large that it is better read once a batch than once a row."""
+    return any(math.prod(w.shape) > _LARGE_KERNEL for w in head.trainable_variables)
 
 
 def preprocessing(network):
@@ -105,13 +124,8 @@ def _preprocessing(network):
     sized = network.get_layer("scale").input
     if network.input.shape[1:] == sized.shape[1:]:
         return None
-    return _keras_part(network.input, sized)
-
-
-def _keras_part(inputs, outputs):
-    """Take a part out of a network, to be compiled with TensorFlow."""
-    part = functools.partial(keras.Model(inputs, outputs), training=False)
-    return functools.partial(TensorFlowEngine, part, inputs.shape[1:])
+    part = functools.partial(keras.Model(network.input, sized), training=False)
+    return functools.partial(TensorFlowEngine, part, network.input.shape[1:])
 
 
 def backbone_engine(backbone):
@@ -280,10 +294,7 @@ class LiteRTEngine:
     """
 
     def __init__(self, function, shape):
-        signature = tf.TensorSpec((1, *shape), tf.float32)
-        traced = tf.function(function).get_concrete_function(signature)
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], tf.Module())
-        model, threads = converter.convert(), n_threads()
+        model, threads = litert_model(function, shape), n_threads()
         self._together = _interpreter(model, threads)
         self._apart = [_interpreter(model, 1) for _ in range(threads)]
         self._pool = ThreadPoolExecutor(threads)
@@ -305,6 +316,14 @@ class LiteRTEngine:
             for part in work:
                 part.result()
         return out
+
+
+def litert_model(function, shape):
+    """Convert a function of one row, whose arrays are constants; bytes."""
+    signature = tf.TensorSpec((1, *shape), tf.float32)
+    traced = tf.function(function).get_concrete_function(signature)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], tf.Module())
+    return converter.convert()
 
 
 def _interpreter(model, threads):

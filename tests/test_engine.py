@@ -122,3 +122,15 @@ def test_every_normalization_is_folded_away():
     expected = backbone.predict(images / 127.5 - 1, verbose=0)
     assert expected.std() > 0.1
     assert_allclose(_engine.forward(steps, tf.constant(images)), expected, atol=1e-3)
+
+
+@needs_litert
+@pytest.mark.parametrize(
+    ("largest", "kind"), [(0, _engine.TensorFlowEngine), (2**20, _engine.LiteRTEngine)]
+)
+def test_a_head_with_a_large_kernel_is_left_to_tensorflow(largest, kind, monkeypatch):
+    monkeypatch.setattr(_engine, "_LARGE_KERNEL", largest)
+    network, images = build(patch_extraction="conv"), noise(3)
+    predict = _engine.Predictor(network)
+    assert_allclose(predict(images), network.predict(images, verbose=0), atol=1e-4)
+    assert type(predict._engines[-1]) is kind

@@ -1,24 +1,29 @@
-"""Compare `predict_proba` with `model_.predict` and with bare LiteRT, in one run.
+"""Compare `predict_proba` with `model_.predict`, bare LiteRT and bare ONNX Runtime, in one run.
 
     python examples/benchmarks/prediction.py
     python examples/benchmarks/prediction.py --images 200 --rounds 3
 
 The network is the default one (224 pixels, alpha=1) with random weights: what they are has no
 bearing on the time. All sides take the same images in turn, round after round, so that the
-machine's moods meet all of them alike; ratios are those of the medians.
+machine's moods meet all of them alike; ratios are medians over the rounds. The bare engines run the
+folded backbone without the head, so that they have less to do. ONNX Runtime's side needs `onnx`
+and `onnxruntime` installed.
 """
 
 import argparse
+import functools
+import importlib.util
 import time
 from unittest import mock
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from sklearn_patt_lite import _engine, _network
+from sklearn_patt_lite._sources import n_threads
 
 BATCH_SIZES = (8, 32, 64)
+ONNX_BATCH = 8
 
 
 def main():
@@ -57,6 +62,8 @@ def make_sides(network):
     if _engine._has_litert():
         sides["predict_proba with LiteRT"] = predictor(network, with_litert=True)
         sides["bare LiteRT"] = bare_litert(network)
+    if all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime")):
+        sides["bare ONNX Runtime"] = bare_onnx(network)
     return sides
 
 
@@ -72,12 +79,9 @@ def bare_litert(network):
     from ai_edge_litert.interpreter import Interpreter
 
     backbone = network.get_layer(_network.BACKBONE)
-    steps = _engine.fold(backbone)
-    function = tf.function(lambda x: _engine.forward(steps, x)).get_concrete_function(
-        tf.TensorSpec((1, *backbone.input.shape[1:]), tf.float32)
-    )
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module())
-    interpreter = Interpreter(model_content=converter.convert(), num_threads=_engine.n_threads())
+    forward = functools.partial(_engine.forward, _engine.fold(backbone))
+    model = _engine.litert_model(forward, backbone.input.shape[1:])
+    interpreter = Interpreter(model_content=model, num_threads=n_threads())
     interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]["index"]
     target = interpreter.get_output_details()[0]["index"]
@@ -91,6 +95,66 @@ def bare_litert(network):
         return np.concatenate(result)
 
     return predict
+
+
+def bare_onnx(network):
+    """The folded backbone, without its head, in ONNX Runtime with all threads."""
+    import onnxruntime
+
+    backbone = network.get_layer(_network.BACKBONE)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = n_threads()
+    session = onnxruntime.InferenceSession(
+        onnx_model(_engine.fold(backbone), backbone.input.shape[1:]).SerializeToString(), options
+    )
+
+    def predict(images):
+        batches = (images[i : i + ONNX_BATCH] for i in range(0, len(images), ONNX_BATCH))
+        rows = [batch.transpose(0, 3, 1, 2).astype(np.float32) for batch in batches]
+        return np.concatenate([session.run(None, {"x": x})[0] for x in rows])
+
+    return predict
+
+
+def onnx_model(steps, shape):
+    """Write folded steps as ONNX' operators, which want channels before rows and columns."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes, arrays = [], []
+
+    def add(operator, *inputs, **attributes):
+        names = [nodes[-1].output[0] if nodes else "x"]
+        for array in inputs:
+            names.append(f"array_{len(arrays)}")
+            arrays.append(numpy_helper.from_array(array, names[-1]))
+        nodes.append(helper.make_node(operator, names, [f"y_{len(nodes)}"], **attributes))
+
+    for kind, step in steps:
+        if kind == "scale":
+            add("Mul", np.float32(step["factor"]))
+            add("Add", np.float32(step["offset"]))
+        elif kind == "pad":
+            (top, bottom), (left, right) = step["padding"]
+            add("Pad", np.array([0, 0, top, left, 0, 0, bottom, right]))
+        elif kind == "relu6":
+            add("Clip", np.float32(0), np.float32(6))
+        else:
+            # (height, width, in, out), or (height, width, channels, 1), to (out, in / group, ...)
+            depthwise = kind == "depthwise"
+            kernel = step["kernel"].transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1))
+            add(
+                "Conv",
+                np.ascontiguousarray(kernel),
+                step["bias"].astype(np.float32),
+                strides=[step["stride"]] * 2,
+                group=len(kernel) if depthwise else 1,
+                auto_pad={"SAME": "SAME_UPPER", "VALID": "VALID"}[step["padding"]],
+            )
+    height, width, channels = shape
+    images = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", channels, height, width])
+    features = helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "backbone", [images], [features], arrays)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 def alone(side):
@@ -116,11 +180,12 @@ def report(title, seconds, n_images):
         speed = n_images / times
         print(f"  {name:34}{np.median(speed):7.0f}  ({speed.min():.0f} to {speed.max():.0f})")
     plain = [name for name in seconds if name.startswith("model_.predict")]
-    fastest = min(plain, key=lambda name: np.median(seconds[name]), default=None)
+    fastest = [min(plain, key=lambda name: np.median(seconds[name]))] if plain else []
+    others = [*fastest, *(name for name in seconds if name.startswith("bare"))]
     for name in (n for n in seconds if n.startswith("predict_proba")):
-        for other in filter(None, (fastest, "bare LiteRT" if "bare LiteRT" in seconds else None)):
-            ratio = np.median(seconds[other]) / np.median(seconds[name])
-            print(f"  {name} : {other} = {ratio:.2f}")
+        for other in others:
+            ratio = np.median(seconds[other] / seconds[name])  # round by round
+            print(f"  {name} : {other} = {ratio:.2f} times as fast")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,45 @@
+"""The benchmarks run, at sizes at which their figures mean nothing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+SCRIPTS = {
+    "fit.py": ["--images", "20", "--epochs", "1", "--unfreeze", "0", "4"],
+    "grid_search.py": ["--images", "70", "--epochs", "1", "--plain-fits", "1"],
+    "peak_memory.py": ["--images", "20"],
+    "prediction.py": ["--images", "4", "--rounds", "1"],
+    "roofline.py": [],
+    "scaling.py": ["--images", "70", "--folds", "2", "--candidates", "1", "--epochs", "1"],
+    "stage_2_hours.py": ["--images", "16", "--unfreeze", "4"],
+    "views.py": [
+        str(SHARED / "data" / "fer2013_sample.npz"),
+        *["--seeds", "1", "--folds", "2", "--epochs", "1", "--input-size", "64"],
+    ],
+}
+
+
+def test_each_benchmark_is_tried():
+    scripts = {path.name for path in (ROOT / "examples" / "benchmarks").glob("[!_]*.py")}
+    assert scripts - set(SCRIPTS) == {"hidden_layer_place.py"}  # trains for an hour
+
+
+@pytest.mark.slow
+@pytest.mark.real_faces
+@pytest.mark.skipif(not SHARED.exists(), reason="needs ImageNet weights and real faces")
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_benchmarks_run(name):
+    result = subprocess.run(
+        [sys.executable, ROOT / "examples" / "benchmarks" / name, *SCRIPTS[name]],
+        env={**os.environ, "KERAS_HOME": str(SHARED / "keras")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout
