@@ -323,6 +323,7 @@ def litert_model(function, shape):
     signature = tf.TensorSpec((1, *shape), tf.float32)
     traced = tf.function(function).get_concrete_function(signature)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], tf.Module())
+    converter.experimental_lower_to_saved_model = False  # there and back takes as long again
     return converter.convert()
 
 

@@ -204,7 +204,7 @@ class _Trainer:
         # A last batch with fewer images than the others; compiled, it would take its own seconds.
         self._step = tf.function(self._run_step, input_signature=self._signature(None, shape))
         rows = self._signature(self.chunk_size, shape)[:2]
-        self._score = tf.function(self._run_score, input_signature=rows, jit_compile=compiled)
+        self._score = tf.function(self._run_score, input_signature=rows)
 
     @staticmethod
     def _signature(n, shape):
