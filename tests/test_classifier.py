@@ -723,6 +723,6 @@ for i in range(18):
 """
     command = [sys.executable, "-c", script]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
-    warm, later, last = map(float, result.stdout.split())
+    warm, _, last = map(float, result.stdout.split())
     # What is fitted holds 3 MB of features, and a network of 1 MB: neither is left behind.
     assert last - warm < 40, result.stdout
