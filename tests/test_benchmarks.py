@@ -19,7 +19,7 @@ SCRIPTS = {
     "stage_2_hours.py": ["--images", "16", "--unfreeze", "4"],
     "views.py": [
         str(SHARED / "data" / "fer2013_sample.npz"),
-        *["--seeds", "1", "--folds", "2", "--epochs", "1", "--input-size", "64"],
+        *["--seeds", "1", "--folds", "2", "--epochs", "1", "--input-size", "80"],
     ],
 }
 
