@@ -17,7 +17,13 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite, check_is_fitted
 
 from sklearn_patt_lite._holdout import cut_validation
-from sklearn_patt_lite._sources import ImageFiles, as_source, keep_to_share_of_cores, read_images
+from sklearn_patt_lite._sources import (
+    ImageFiles,
+    ahead,
+    as_source,
+    keep_to_share_of_cores,
+    read_images,
+)
 from sklearn_patt_lite._store import FeatureMemory, as_feature_memory
 
 _KERAS_VERBOSE = (0, 2, 1)  # silent, a line an epoch, a bar: Keras counts them otherwise
@@ -405,8 +411,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         memory = as_feature_memory(self.memory)
         if memory is not None and self._cut is not None:
             return self._feature_predictor(images, memory)
-        chunks = [slice(start, start + _CHUNK) for start in range(0, len(images), _CHUNK)]
-        return np.concatenate([self._predictor(read_images(images, chunk)) for chunk in chunks])
+        chunks = (slice(start, start + _CHUNK) for start in range(0, len(images), _CHUNK))
+        parts = ahead(read_images(images, chunk) for chunk in chunks)
+        return np.concatenate([self._predictor(part) for part in parts])
 
     def predict(self, X):
         """Predict the most probable class.

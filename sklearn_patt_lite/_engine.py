@@ -5,10 +5,10 @@ before it. It and the head behind it run in LiteRT (the extra "litert") where th
 else in TensorFlow. What stands before it (resizing) stays Keras' own.
 """
 
-import collections
 import functools
 import hashlib
 import importlib.util
+import json
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -17,14 +17,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from sklearn_patt_lite._kept import Kept
 from sklearn_patt_lite._network import BACKBONE
 from sklearn_patt_lite._sources import n_threads
 
 _BATCH = 32  # images a forward pass: larger ones only take more memory
 _LARGE_KERNEL = 2**20  # values: 4 MB, more than a core's cache holds
-_KEPT_ENGINES = 24  # in a process; the fits of a search share their frozen backbone
-_ENGINES = collections.OrderedDict()
-_ENGINES_LOCK = threading.Lock()
+_ENGINES = Kept(24)  # the fits of a search share their frozen backbone
 
 
 class Predictor:
@@ -44,7 +43,7 @@ class Predictor:
         self._parts = [
             _preprocessing(network) if cut is None else None,
             functools.partial(_backbone_part, backbone, cut),
-            functools.partial(_head_part, network),
+            functools.partial(_head_part, network, cut),
         ]
         self._engines = None
         self._lock = threading.Lock()
@@ -76,28 +75,39 @@ class Predictor:
         return x
 
 
-def _head_part(network):
-    """Make an engine of what is behind the backbone."""
+def _head_part(network, cut):
+    """Make an engine of what is behind the backbone.
+
+    It takes a moment to convert a head for LiteRT, and saves more where images go through the
+    backbone one at a time; a search that predicts from features is better off without.
+    """
     layers = network.layers
     first = layers[layers.index(network.get_layer(BACKBONE)) + 1]
     head = keras.Model(first.input, network.output)
-    # As constants: LiteRT has no variables.
-    weights = [
+    if cut is not None or engine_class() is TensorFlowEngine or _is_for_tensorflow(head):
+        return SharedHead(head)
+    forward_head = functools.partial(_forward_head, head, *_weights(head))
+    return LiteRTEngine(forward_head, head.input.shape[1:])
+
+
+def _is_for_tensorflow(head):
+    """Whether a head is not for LiteRT, row by row and in float32."""
+    # A large kernel is better read once a batch; 16-bit layers are not converted.
+    has_large_kernel = any(math.prod(w.shape) > _LARGE_KERNEL for w in head.trainable_variables)
+    return has_large_kernel or any(x.compute_dtype != "float32" for x in head.layers)
+
+
+def _forward_head(head, trainable, non_trainable, x):
+    """Predict with given weights, not with the layers' own variables: LiteRT has none."""
+    probabilities, _ = head.stateless_call(trainable, non_trainable, x, training=False)
+    return probabilities
+
+
+def _weights(head):
+    return [
         [variable.numpy() for variable in variables]
         for variables in (head.trainable_variables, head.non_trainable_variables)
     ]
-
-    def forward_head(x):
-        probabilities, _ = head.stateless_call(*weights, x, training=False)
-        return probabilities
-
-    engine = TensorFlowEngine if _has_large_kernel(head) else engine_class()
-    return engine(forward_head, head.input.shape[1:])
-
-
-def _has_large_kernel(head):
-    """Whether a kernel is so large that it is better read once a batch than once a row."""
-    return any(math.prod(w.shape) > _LARGE_KERNEL for w in head.trainable_variables)
 
 
 def preprocessing(network):
@@ -164,13 +174,7 @@ def steps_engine(steps, shape):
     """
     engine = engine_class()
     key = (engine, shape, digest(steps))
-    with _ENGINES_LOCK:
-        if key not in _ENGINES:
-            _ENGINES[key] = engine(functools.partial(forward, steps), shape)
-        _ENGINES.move_to_end(key)
-        while len(_ENGINES) > _KEPT_ENGINES:
-            _ENGINES.popitem(last=False)
-        return _ENGINES[key]
+    return _ENGINES.get(key, lambda: engine(functools.partial(forward, steps), shape))
 
 
 def engine_class():
@@ -180,8 +184,11 @@ def engine_class():
 
 def _has_litert():
     """Whether LiteRT is installed, and the machine has no GPU, which TensorFlow uses better."""
-    found = importlib.util.find_spec("ai_edge_litert") is not None
-    return found and not tf.config.list_physical_devices("GPU")
+    return importlib.util.find_spec("ai_edge_litert") is not None and not _has_gpu()
+
+
+def _has_gpu():
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def fold(backbone):
@@ -285,6 +292,34 @@ class TensorFlowEngine:
             return result
         out[...] = result
         return out
+
+
+class SharedHead:
+    """A head in TensorFlow, traced once for all heads of its architecture: they differ in weights.
+
+    Parameters
+    ----------
+    head : keras.Model
+        From the backbone's features to probabilities.
+    """
+
+    _functions = Kept(8)  # a search has as many architectures as it has patch settings
+
+    def __init__(self, head):
+        self._weights = [[tf.constant(w) for w in weights] for weights in _weights(head)]
+        configs = [layer.get_config() for layer in head.layers[1:]]  # the input's name is its own
+        key = json.dumps([head.input.shape, configs])
+        self._function = self._functions.get(key, lambda: self._trace(head))
+
+    def _trace(self, head):
+        weights = [[tf.TensorSpec(w.shape, w.dtype) for w in part] for part in self._weights]
+        features = tf.TensorSpec((None, *head.input.shape[1:]), tf.float32)
+        forward_head = functools.partial(_forward_head, head)
+        return tf.function(forward_head, input_signature=[*weights, features])
+
+    def __call__(self, features):
+        """Map features, an ndarray of shape (n, ...), to probabilities."""
+        return self._function(*self._weights, np.asarray(features, dtype=np.float32)).numpy()
 
 
 class LiteRTEngine:

@@ -5,7 +5,6 @@ it. Here TensorFlow loops over the steps itself, and XLA compiles them. That tak
 compiled trainers are kept in the process, for the other fits of a search.
 """
 
-import collections
 import json
 import math
 
@@ -24,12 +23,13 @@ from sklearn_patt_lite._features import (
     decode,
     frozen_cut,
 )
+from sklearn_patt_lite._kept import Kept
 from sklearn_patt_lite._network import BACKBONE
 from sklearn_patt_lite._quick_layers import quick_copy
+from sklearn_patt_lite._sources import ahead
 
 _CHUNK = 128  # rows that TensorFlow is given at once, if they are more than a batch
-_KEPT_TRAINERS = 8  # in a process
-_TRAINERS = collections.OrderedDict()
+_TRAINERS = Kept(8)
 
 
 class FeatureTraining:
@@ -104,9 +104,10 @@ class FeatureTraining:
         for epoch in range(stage.epochs):
             callbacks.on_epoch_begin(epoch)
             order = rng.permutation(n)
-            logs = trainer.train(self._chunks(stage, epoch, order, data, trainer), callbacks)
+            chunks = ahead(self._chunks(stage, epoch, order, data, trainer))
+            logs = trainer.train(chunks, callbacks)
             if data.y_val is not None:
-                logs |= trainer.evaluate(self._validation_chunks(stage, data, trainer))
+                logs |= trainer.evaluate(ahead(self._validation_chunks(stage, data, trainer)))
             callbacks.on_epoch_end(epoch, logs)
             if trainer.model.stop_training:
                 break
@@ -153,14 +154,13 @@ def _trainer(network, cut, stage, batch_size):
     configs = [layer.get_config() for layer in [*tail, *head]]
     shape = backbone.get_layer(cut).output.shape[1:]
     key = json.dumps([shape, batch_size, stage.clipnorm, configs])
-    if key not in _TRAINERS:
-        while len(_TRAINERS) >= _KEPT_TRAINERS:
-            _TRAINERS.popitem(last=False)
+
+    def make():
         with _training.seeded(0):  # of weights that are replaced
             model = _copy(network, tail, shape)
-        _TRAINERS[key] = _Trainer(model, stage, batch_size, compiled=not tail)
-    _TRAINERS.move_to_end(key)
-    return _TRAINERS[key]
+        return _Trainer(model, stage, batch_size, compiled=not tail)
+
+    return _TRAINERS.get(key, make)
 
 
 def _copy(network, tail, shape):
@@ -203,7 +203,7 @@ class _Trainer:
         self._steps = tf.function(self._run_steps, input_signature=steps, jit_compile=compiled)
         # A last batch with fewer images than the others; compiled, it would take its own seconds.
         self._step = tf.function(self._run_step, input_signature=self._signature(None, shape))
-        rows = self._signature(self.chunk_size, shape)[:2]
+        rows = self._signature(None, shape)[:2]
         self._score = tf.function(self._run_score, input_signature=rows)
 
     @staticmethod
@@ -257,9 +257,8 @@ class _Trainer:
         """Loss and accuracy on validation data, under the names of Keras."""
         totals, n = np.zeros(2), 0
         for x, y in chunks:
-            arrays = (_filled(a, self.chunk_size) for a in (x, y))
-            scores = self._score(*_cast(*arrays))
-            totals += [score.numpy()[: len(y)].sum(dtype=float) for score in scores]
+            scores = self._score(*_cast(x, y))
+            totals += [score.numpy().sum(dtype=float) for score in scores]
             n += len(y)
         return {"val_loss": totals[0] / n, "val_accuracy": totals[1] / n}
 

@@ -24,7 +24,7 @@ from keras import ops
 
 from sklearn_patt_lite import _engine
 from sklearn_patt_lite._network import BACKBONE
-from sklearn_patt_lite._sources import image_digests, read_images
+from sklearn_patt_lite._sources import ahead, image_digests, read_images
 from sklearn_patt_lite._store import FeatureMemory
 
 #: The bank of views: whether an image is flipped left to right, and the factor of its contrast.
@@ -332,4 +332,4 @@ class FeaturePredictor:
         views = np.full(len(bank), CLEAN)
         kept = {self._cut}
         features = (bank.read(self._cut, rows, views[rows], kept) for rows in parts)
-        return np.concatenate([self._predict(np.asarray(decode(x))) for x in features])
+        return np.concatenate([self._predict(np.asarray(decode(x))) for x in ahead(features)])

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
@@ -117,6 +118,33 @@ def _digest(*parts):
     for part in parts:
         digest.update(part)
     return digest.digest()
+
+
+def ahead(items):
+    """Go through an iterable whose next item is made by another thread while one is in use.
+
+    Parameters
+    ----------
+    items : iterable
+        Makes items when it is asked for them; an exception of it comes where its item would.
+
+    Yields
+    ------
+    object
+        Each item, in order.
+
+    Examples
+    --------
+    >>> list(ahead(range(3)))
+    [0, 1, 2]
+    """
+    iterator = iter(items)
+    with ThreadPoolExecutor(1) as maker:
+        end = object()
+        coming = maker.submit(next, iterator, end)
+        while (item := coming.result()) is not end:
+            coming = maker.submit(next, iterator, end)
+            yield item
 
 
 def read_images(images, rows=slice(None)):

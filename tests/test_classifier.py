@@ -111,6 +111,28 @@ def test_it_learns_in_both_stages(attention):
     assert history["finetune"]["loss"][-1] < history["head"]["loss"][0]
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision(faces, policy):
+    """As GPUs like it; features of frozen layers are for float32."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        classifier = quick(unfreeze_layers=0).fit(faces.images, faces.target)
+        found = classifier.predict_proba(faces.images)
+        expected = classifier.model_.predict(faces.images, verbose=0)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert classifier.model_.get_layer("hidden").compute_dtype == policy.removeprefix("mixed_")
+    assert classifier.history_["features"] == {"computed": 0, "found": 0}
+    assert classifier.history_["head"]["loss"][-1] < classifier.history_["head"]["loss"][0]
+    assert found.dtype == np.float32
+    assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+    assert found.std(axis=0).max() > 1e-3
+    assert_allclose(found, expected, atol=1e-3)  # bfloat16 has two digits
+
+
 def test_string_labels(faces):
     names = faces.target_names[faces.target]
     classifier = quick(epochs=1, unfreeze_layers=0).fit(faces.images, names)

@@ -75,6 +75,16 @@ def test_any_number_of_images(n):
     assert_allclose(predict(images[:n]), predict(images)[:n], atol=1e-6)
 
 
+@needs_litert
+@pytest.mark.parametrize("found", [False, True], ids=["none", "one"])
+def test_a_gpu_is_left_to_tensorflow(found, monkeypatch):
+    monkeypatch.setattr(_engine, "_has_gpu", lambda: found)
+    predict = _engine.Predictor(build())
+    predict(noise(3))
+    litert = [isinstance(engine, _engine.LiteRTEngine) for engine in predict._engines]
+    assert litert == ([False, False] if found else [True, True])
+
+
 def test_a_changing_last_batch_is_not_traced_anew():
     calls = []
 
@@ -98,14 +108,14 @@ def test_networks_with_one_backbone_share_its_engine():
     assert _engine.backbone_engine(second.get_layer(BACKBONE)) is not shared
 
 
-@pytest.mark.usefixtures("engine")
-def test_engines_that_are_kept_are_few():
-    backbone = build(output_layer="conv_dw_4_relu").get_layer(BACKBONE)
-    layer = backbone.get_layer("conv_dw_4")
-    for _ in range(6):
-        layer.set_weights([1.01 * array for array in layer.get_weights()])
-        _engine.backbone_engine(backbone)
-    assert len(_engine._ENGINES) <= _engine._KEPT_ENGINES
+def test_heads_of_one_architecture_share_their_function():
+    first, second = (_engine.Predictor(build(), "conv_dw_9_relu") for _ in range(2))
+    other = _engine.Predictor(build(n_filters=8), "conv_dw_9_relu")
+    features = np.random.default_rng(0).random((3, 4, 4, 128), dtype=np.float32)
+    found = [predict(features) for predict in (first, second, other)]
+    functions = [predict._engines[-1]._function for predict in (first, second, other)]
+    assert functions[0] is functions[1] is not functions[2]
+    assert np.abs(found[0] - found[1]).max() > 1e-3  # each with weights of its own
 
 
 def test_every_normalization_is_folded_away():
@@ -126,7 +136,7 @@ def test_every_normalization_is_folded_away():
 
 @needs_litert
 @pytest.mark.parametrize(
-    ("largest", "kind"), [(0, _engine.TensorFlowEngine), (2**20, _engine.LiteRTEngine)]
+    ("largest", "kind"), [(0, _engine.SharedHead), (2**20, _engine.LiteRTEngine)]
 )
 def test_a_head_with_a_large_kernel_is_left_to_tensorflow(largest, kind, monkeypatch):
     monkeypatch.setattr(_engine, "_LARGE_KERNEL", largest)

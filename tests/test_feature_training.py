@@ -1,6 +1,5 @@
 """Training on features does what Keras does on images."""
 
-import collections
 import dataclasses
 
 import numpy as np
@@ -146,14 +145,6 @@ def test_networks_of_one_architecture_share_a_trainer(data):
     n_trainers = len(_feature_training._TRAINERS)
     train(data)
     assert len(_feature_training._TRAINERS) == n_trainers
-    assert n_trainers <= _feature_training._KEPT_TRAINERS
-
-
-def test_trainers_that_are_kept_are_few(data, monkeypatch):
-    monkeypatch.setattr(_feature_training, "_KEPT_TRAINERS", 1)
-    monkeypatch.setattr(_feature_training, "_TRAINERS", collections.OrderedDict())
-    train(data)
-    assert len(_feature_training._TRAINERS) == 1
 
 
 def test_the_best_epochs_weights_are_kept(data):

@@ -1,11 +1,20 @@
 """Images in files look like an array of images."""
 
+import threading
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from sklearn_patt_lite._sources import ImageFiles, as_source, image_digests, n_threads, read_images
+from sklearn_patt_lite._sources import (
+    ImageFiles,
+    ahead,
+    as_source,
+    image_digests,
+    n_threads,
+    read_images,
+)
 
 SIZE = 8
 N = 5
@@ -90,3 +99,35 @@ def test_a_worker_takes_no_more_threads_than_joblib_gives_it(monkeypatch, share,
 def test_without_a_share_all_cores_are_used(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert n_threads() >= 1
+
+
+def test_the_next_item_is_made_while_one_is_in_use():
+    made = [threading.Event() for _ in range(4)]
+
+    def items():
+        for i, event in enumerate(made):
+            event.set()
+            yield i
+
+    for i in ahead(items()):
+        assert all(event.wait(10) for event in made[: i + 2])
+        assert not any(event.is_set() for event in made[i + 2 :])  # and no more than the next
+
+
+def test_what_fails_to_be_made_is_told_in_its_turn():
+    def items():
+        yield 1
+        raise KeyError("second")
+
+    coming = ahead(items())
+    assert next(coming) == 1
+    with pytest.raises(KeyError, match="second"):
+        next(coming)
+
+
+def test_who_stops_early_leaves_no_thread_behind():
+    before = threading.active_count()
+    coming = ahead(range(100))
+    next(coming)
+    coming.close()
+    assert threading.active_count() == before
