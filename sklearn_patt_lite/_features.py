@@ -17,6 +17,7 @@ import math
 import tempfile
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -38,6 +39,7 @@ _DECODE = "scale", {"factor": 6 / _LEVELS, "offset": 0.0}
 _FORMAT = b"1"  # of what is computed here; another one makes all that is kept unknown
 _FIRST_STATION = "conv_pw_6_relu"  # before it maps are large, and nobody cuts
 _BATCH = 32  # images a forward pass
+_AT_ONCE = 2  # batches: one is read or written while another takes its forward pass
 _RAM = 2**30  # bytes of features that a fit keeps in memory; more go to a temporary file
 _ORDERS = list(itertools.permutations(range(len(VIEWS))))
 
@@ -160,6 +162,8 @@ def _show(image, view, out):
 class FeatureCache:
     """Rows of features by their keys: in memory up to a bound, beyond that in a folder.
 
+    Threads may share it.
+
     Parameters
     ----------
     memory : FeatureMemory, default=None
@@ -172,6 +176,7 @@ class FeatureCache:
         self._memory = memory
         self._ram, self._room = {}, ram
         self._rows = {}  # the memory's, by their shape
+        self._lock = threading.Lock()
 
     def find(self, key, out):
         """Write a row into `out` if it is there, and tell whether it is."""
@@ -184,22 +189,25 @@ class FeatureCache:
     def keep(self, keys, rows):
         """Keep rows, an ndarray of shape (n, ...), dtype uint16."""
         in_ram = [self._keep_in_ram(key, row) for key, row in zip(keys, rows, strict=True)]
-        if self._memory is None and not all(in_ram):
-            self._memory = _temporary_memory(self)
+        with self._lock:
+            if self._memory is None and not all(in_ram):
+                self._memory = _temporary_memory(self)
         if self._memory is not None:
             self._store(rows.shape[1:]).write(keys, rows)
 
     def _keep_in_ram(self, key, row):
-        if row.nbytes > self._room:
-            return False
-        self._room -= row.nbytes
+        with self._lock:
+            if row.nbytes > self._room:
+                return False
+            self._room -= row.nbytes
         self._ram[key] = row.copy()
         return True
 
     def _store(self, shape):
-        if shape not in self._rows:
-            self._rows[shape] = self._memory.rows(shape)
-        return self._rows[shape]
+        with self._lock:
+            if shape not in self._rows:
+                self._rows[shape] = self._memory.rows(shape)
+            return self._rows[shape]
 
 
 def _temporary_memory(owner):
@@ -266,11 +274,15 @@ class FeatureBank:
             Features, to be decoded.
         """
         out = np.empty((len(rows), *self._frozen.shape(cut)), dtype=np.uint16)
-        for start in range(0, len(rows), _BATCH):
+
+        def fill(start):
             part = slice(start, start + _BATCH)
-            n_missing = self._fill(cut, rows[part], views[part], kept, out[part])
-            self.n_computed += n_missing
-            self.n_found += len(out[part]) - n_missing
+            return self._fill(cut, rows[part], views[part], kept, out[part])
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            n_missing = sum(pool.map(fill, range(0, len(rows), _BATCH)))
+        self.n_computed += n_missing
+        self.n_found += len(rows) - n_missing
         return out
 
     def _fill(self, cut, rows, views, kept, out):

@@ -4,11 +4,11 @@ import contextlib
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import joblib
 import numpy as np
 import PIL
-from joblib import Parallel, delayed
 
 from sklearn_patt_lite._images import check_images, decode_images, is_paths, resize_images
 
@@ -102,22 +102,8 @@ class ImageFiles:
 
     def digests(self):
         """Tell the files' contents from others: 16 bytes a file."""
-        reading = f"{PIL.__version__} {self._size} {self.shape[1:]}".encode()
-        return Parallel(n_jobs=n_threads(), require="sharedmem")(
-            delayed(_file_digest)(path, reading) for path in self._paths
-        )
-
-
-def _file_digest(path, reading):
-    with open(path, "rb") as file:
-        return _digest(reading, file.read())
-
-
-def _digest(*parts):
-    digest = hashlib.blake2b(digest_size=_DIGEST_SIZE)
-    for part in parts:
-        digest.update(part)
-    return digest.digest()
+        reading = f"{PIL.__version__} {self._size} {self.shape[1:]}"
+        return _digests(self._paths, lambda path: Path(path).read_bytes(), reading)
 
 
 def ahead(items):
@@ -157,5 +143,16 @@ def image_digests(images):
     """Tell the images of a source from others by their content: 16 bytes an image."""
     if isinstance(images, ImageFiles):
         return images.digests()
-    kind = f"{images.dtype.str} {images.shape[1:]}".encode()
-    return [_digest(kind, np.ascontiguousarray(image)) for image in images]
+    return _digests(images, np.ascontiguousarray, f"{images.dtype.str} {images.shape[1:]}")
+
+
+def _digests(items, read, kind):
+    """Digest what is read from each item, together with what kind of content it is."""
+
+    def digest(item):
+        result = hashlib.blake2b(kind.encode(), digest_size=_DIGEST_SIZE)
+        result.update(read(item))
+        return result.digest()
+
+    with ThreadPoolExecutor(n_threads()) as pool:
+        return list(pool.map(digest, items))
