@@ -412,7 +412,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         if memory is not None and self._cut is not None:
             return self._feature_predictor(images, memory)
         chunks = (slice(start, start + _CHUNK) for start in range(0, len(images), _CHUNK))
-        parts = ahead(read_images(images, chunk) for chunk in chunks)
+        parts = (read_images(images, chunk) for chunk in chunks)
+        if isinstance(images, ImageFiles):
+            parts = ahead(parts)
         return np.concatenate([self._predictor(part) for part in parts])
 
     def predict(self, X):
