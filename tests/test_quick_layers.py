@@ -10,7 +10,7 @@ from sklearn_patt_lite._quick_layers import quick_copy
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["plain", "compiled"])
-@pytest.mark.parametrize("side", [2, 3, 4, 5, 7, 8])
+@pytest.mark.parametrize("side", [1, 2, 3, 4, 5, 7, 8, 14])
 @pytest.mark.parametrize("kind", [keras.layers.SeparableConv2D, keras.layers.Conv2D])
 def test_quick_copies_of_patch_convolutions(kind, side, compiled):
     keras.utils.set_random_seed(0)
@@ -32,6 +32,27 @@ def test_quick_copies_of_patch_convolutions(kind, side, compiled):
     for mine, theirs in zip(found, gradients(layer), strict=True):
         assert np.abs(theirs).max() > 0.01
         assert_allclose(mine, theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_quick_dropout_draws_independently():
+    dropped = _dropped(0.25, n=8)  # (layers, calls, rows, values)
+    for lag in (1, 2, 4, 32):
+        for axis in range(dropped.ndim):
+            if lag < dropped.shape[axis]:
+                assert abs(_correlation(dropped, lag, axis)) < 0.01, (lag, axis)
+
+
+def _dropped(rate, *, n):
+    """Where n layers drop values in n calls each, bool."""
+    x = tf.ones((64, 256))
+    copies = [quick_copy(keras.layers.Dropout(rate, seed=seed)) for seed in range(n)]
+    return np.array([[layer(x, training=True) == 0 for _ in range(n)] for layer in copies])
+
+
+def _correlation(values, lag, axis):
+    first = np.take(values, range(lag, values.shape[axis]), axis=axis)
+    second = np.take(values, range(values.shape[axis] - lag), axis=axis)
+    return np.corrcoef(first.ravel(), second.ravel())[0, 1]
 
 
 def test_quick_dropout_drops_its_share_and_keeps_the_mean():
