@@ -194,7 +194,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
     What is frozen is computed once: in each stage, the features at the last frozen activation are
     a function of the image and of how it is augmented, so that later epochs train on those of
-    earlier ones. They are kept in memory up to 1 GiB, and beyond that in a temporary file (or in
+    earlier ones. They are kept in memory up to 0.5 GiB, and beyond that in a temporary file (or in
     the folder `memory`). Stages in which nothing is frozen, or whose features would be larger than
     the images (by default, with more than 20 unfrozen layers), compute everything in every epoch,
     as do `augment="exact"` and `attention="batch"`.

@@ -40,7 +40,7 @@ _FORMAT = b"1"  # of what is computed here; another one makes all that is kept u
 _FIRST_STATION = "conv_pw_6_relu"  # before it maps are large, and nobody cuts
 _BATCH = 32  # images a forward pass
 _AT_ONCE = 2  # batches: one is read or written while another takes its forward pass
-_RAM = 2**30  # bytes of features that a fit keeps in memory; more go to a temporary file
+_RAM = 2**29  # bytes of features that a fit keeps in memory; more go to a temporary file
 _ORDERS = list(itertools.permutations(range(len(VIEWS))))
 
 
@@ -168,7 +168,7 @@ class FeatureCache:
     ----------
     memory : FeatureMemory, default=None
         The folder, which then keeps all rows; None: a temporary one, for those beyond the bound.
-    ram : int, default=2**30
+    ram : int, default=2**29
         The bound, in bytes.
     """
 

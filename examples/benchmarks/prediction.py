@@ -3,40 +3,41 @@
     python examples/benchmarks/prediction.py
     python examples/benchmarks/prediction.py --images 200 --rounds 3
 
-The network is the default one (224 pixels, alpha=1) with random weights: what they are has no
+The network is the default one (224 pixels, alpha=1), hardly trained: what its weights are has no
 bearing on the time. All sides take the same images in turn, round after round, so that the
 machine's moods meet all of them alike; ratios are medians over the rounds. The bare engines run the
-folded backbone without the head, so that they have less to do. ONNX Runtime's side needs `onnx`
-and `onnxruntime` installed.
+folded backbone without the head, so that they have less to do. LiteRT's is given all threads for
+one image, or one thread for each of as many images. ONNX Runtime's needs `onnx` and `onnxruntime`
+installed.
 """
 
 import argparse
 import functools
 import importlib.util
+import pickle
 import time
+from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
-import keras
 import numpy as np
 
-from sklearn_patt_lite import _engine, _network
+from sklearn_patt_lite import PAttLiteClassifier, _engine, _network
 from sklearn_patt_lite._sources import n_threads
 
 BATCH_SIZES = (8, 32, 64)
-ONNX_BATCH = 8
+ONNX_BATCHES = (1, 4, 8)
 
 
 def main():
     arguments = parse_arguments()
-    architecture = _network.Architecture(n_classes=7, image_shape=(224, 224, 3))
-    network = _network.build_network(architecture)
     images = np.random.default_rng(0).integers(
         0, 256, (arguments.images, 224, 224, 3), dtype=np.uint8
     )
-    sides = make_sides(network)
+    sides = make_sides(fit(images[:14]))
     seconds = measure(sides, images, arguments.rounds)
     report(f"{len(images)} images at once", seconds, len(images))
-    one = {name: alone(side) for name, side in sides.items() if name.split()[0] != "model_.predict"}
+    batching = ("model_.predict", "bare LiteRT, threads apart", "bare ONNX Runtime, batch")
+    one = {name: alone(side) for name, side in sides.items() if not name.startswith(batching)}
     few = images[:50]
     report("one image at a time", measure(one, few, arguments.rounds), len(few))
 
@@ -50,70 +51,90 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def make_sides(network):
+def fit(images):
+    classifier = PAttLiteClassifier(
+        backbone_weights=None, epochs=1, patience=None, validation_fraction=None, random_state=0
+    )
+    return classifier.fit(images, np.arange(len(images)) % 7)
+
+
+def make_sides(classifier):
     """What is compared: functions of images, by name."""
+    network = classifier.model_
     sides = {
         f"model_.predict batch {size}": lambda X, size=size: network.predict(
             X, batch_size=size, verbose=0
         )
         for size in BATCH_SIZES
     }
-    sides["predict_proba without the extra"] = predictor(network, with_litert=False)
+    sides["predict_proba without the extra"] = predictor(classifier, with_litert=False)
     if _engine._has_litert():
-        sides["predict_proba with LiteRT"] = predictor(network, with_litert=True)
-        sides["bare LiteRT"] = bare_litert(network)
+        sides["predict_proba with LiteRT"] = predictor(classifier, with_litert=True)
+        sides["bare LiteRT, threads together"] = bare_litert(network, n_interpreters=1)
+        sides["bare LiteRT, threads apart"] = bare_litert(network, n_interpreters=n_threads())
     if all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime")):
-        sides["bare ONNX Runtime"] = bare_onnx(network)
+        session = onnx_session(network)
+        for size in ONNX_BATCHES:
+            name = "bare ONNX Runtime" + (f", batch {size}" if size > 1 else "")
+            sides[name] = functools.partial(bare_onnx, session, size)
     return sides
 
 
-def predictor(network, *, with_litert):
-    predict = _engine.Predictor(network)
+def predictor(classifier, *, with_litert):
+    classifier = pickle.loads(pickle.dumps(classifier))  # one that has compiled nothing yet
     with mock.patch.object(_engine, "_has_litert", return_value=with_litert):
-        predict(np.zeros((1, 224, 224, 3), dtype=np.uint8))  # compiles
-    return predict
+        classifier.predict_proba(np.zeros((1, 224, 224, 3), dtype=np.uint8))  # compiles
+    return classifier.predict_proba
 
 
-def bare_litert(network):
-    """The folded backbone, without its head, in one interpreter with all threads."""
+def bare_litert(network, n_interpreters):
+    """The folded backbone, without its head, with all threads together or each on its own."""
     from ai_edge_litert.interpreter import Interpreter
 
     backbone = network.get_layer(_network.BACKBONE)
     forward = functools.partial(_engine.forward, _engine.fold(backbone))
     model = _engine.litert_model(forward, backbone.input.shape[1:])
-    interpreter = Interpreter(model_content=model, num_threads=n_threads())
-    interpreter.allocate_tensors()
-    source = interpreter.get_input_details()[0]["index"]
-    target = interpreter.get_output_details()[0]["index"]
+    interpreters = [
+        Interpreter(model_content=model, num_threads=n_threads() // n_interpreters)
+        for _ in range(n_interpreters)
+    ]
+    for interpreter in interpreters:
+        interpreter.allocate_tensors()
+    pool = ThreadPoolExecutor(n_interpreters)
 
     def predict(images):
-        result = []
-        for image in images:
-            interpreter.set_tensor(source, image[np.newaxis].astype(np.float32))
-            interpreter.invoke()
-            result.append(interpreter.get_tensor(target))
-        return np.concatenate(result)
+        parts = np.array_split(images, n_interpreters)
+        return np.concatenate([*pool.map(invoke, interpreters, parts)])
 
     return predict
 
 
-def bare_onnx(network):
+def invoke(interpreter, images):
+    source = interpreter.get_input_details()[0]["index"]
+    target = interpreter.get_output_details()[0]
+    result = np.empty((len(images), *target["shape"][1:]), dtype=np.float32)
+    for image, row in zip(images, result, strict=True):
+        interpreter.set_tensor(source, image[np.newaxis].astype(np.float32))
+        interpreter.invoke()
+        row[...] = interpreter.get_tensor(target["index"])[0]
+    return result
+
+
+def onnx_session(network):
     """The folded backbone, without its head, in ONNX Runtime with all threads."""
     import onnxruntime
 
     backbone = network.get_layer(_network.BACKBONE)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = n_threads()
-    session = onnxruntime.InferenceSession(
-        onnx_model(_engine.fold(backbone), backbone.input.shape[1:]).SerializeToString(), options
-    )
+    model = onnx_model(_engine.fold(backbone), backbone.input.shape[1:])
+    return onnxruntime.InferenceSession(model.SerializeToString(), options)
 
-    def predict(images):
-        batches = (images[i : i + ONNX_BATCH] for i in range(0, len(images), ONNX_BATCH))
-        rows = [batch.transpose(0, 3, 1, 2).astype(np.float32) for batch in batches]
-        return np.concatenate([session.run(None, {"x": x})[0] for x in rows])
 
-    return predict
+def bare_onnx(session, batch_size, images):
+    batches = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
+    rows = (batch.transpose(0, 3, 1, 2).astype(np.float32) for batch in batches)
+    return np.concatenate([session.run(None, {"x": x})[0] for x in rows])
 
 
 def onnx_model(steps, shape):
@@ -178,7 +199,7 @@ def report(title, seconds, n_images):
     print(f"\n{title}: images a second, median of the rounds (slowest to fastest)")
     for name, times in seconds.items():
         speed = n_images / times
-        print(f"  {name:34}{np.median(speed):7.0f}  ({speed.min():.0f} to {speed.max():.0f})")
+        print(f"  {name:38}{np.median(speed):7.0f}  ({speed.min():.0f} to {speed.max():.0f})")
     plain = [name for name in seconds if name.startswith("model_.predict")]
     fastest = [min(plain, key=lambda name: np.median(seconds[name]))] if plain else []
     others = [*fastest, *(name for name in seconds if name.startswith("bare"))]
@@ -189,5 +210,4 @@ def report(title, seconds, n_images):
 
 
 if __name__ == "__main__":
-    keras.utils.set_random_seed(0)
     main()
