@@ -8,6 +8,7 @@ import functools
 
 from scikeras.wrappers import KerasClassifier
 from sklearn.preprocessing import FunctionTransformer
+from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from sklearn_patt_lite._training import prepare
 
@@ -29,6 +30,9 @@ class _EncodedLabelsClassifier(KerasClassifier):
 
 def scikeras_fit(model, stage, data, *, batch_size, callbacks, seed, verbose):
     """Run a stage with a SciKeras `KerasClassifier` of its own; same as `keras_fit`."""
+    # TensorFlow decides this when it is first asked. Within SciKeras' `fit` the answer would be
+    # yes, so that SciKeras would leave it on for the process: random operations fail then.
+    is_op_determinism_enabled()
     # A stage needs its own wrapper: with `warm_start` SciKeras silently keeps the optimizer of
     # the stage before, its learning rate and its list of what trains.
     classifier = _EncodedLabelsClassifier(

@@ -2,6 +2,8 @@
 
 import dataclasses
 import random
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -107,3 +109,28 @@ def test_a_class_that_is_not_trained_on_shifts_no_other(data):
     history = _training.train_stage(model, stage, without_1, batch_size=8, seed=0, fit=scikeras_fit)
     assert max(history["val_accuracy"]) > 0.9
     assert set(model.predict(data.X[data.y == 1], verbose=0).argmax(axis=1)) == {2}
+
+
+PROGRAM = """
+import numpy as np
+from sklearn_patt_lite import PAttLiteClassifier
+
+rng = np.random.default_rng(0)
+images, labels = rng.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8), np.arange(16) % 2
+PAttLiteClassifier(
+    backbone_weights=None, alpha=0.25, input_size=32, patch_extraction=None, output_layer=None,
+    attention=None, epochs=1, patience=None, validation_fraction=None, random_state=0,
+).fit(images, labels)
+import tensorflow as tf
+
+print(float(tf.random.uniform(())))
+"""
+
+
+@pytest.mark.slow
+def test_tensorflow_is_not_left_deterministic():
+    """In a process of its own, in which nothing has asked TensorFlow for a random number yet."""
+    command = [sys.executable, "-c", PROGRAM]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-500:]
+    assert 0 <= float(result.stdout) < 1
