@@ -23,6 +23,7 @@ from sklearn_patt_lite._features import (
     decode,
     frozen_cut,
 )
+from sklearn_patt_lite._folding import FoldedConvolution, fold_layers
 from sklearn_patt_lite._kept import Kept
 from sklearn_patt_lite._network import BACKBONE
 from sklearn_patt_lite._quick_layers import quick_copy
@@ -81,7 +82,7 @@ class FeatureTraining:
         """Run a stage; as `_training.keras_fit`."""
         if self._cuts[stage] is None:
             return self._otherwise(network, stage, data, **settings)
-        _training.prepare(network, stage)
+        _training.set_stage(network, stage)
         trainer = _trainer(network, self._cuts[stage], stage, settings["batch_size"])
         trainer.load(network, stage)
         history = self._run(trainer, stage, data, **settings)
@@ -169,10 +170,12 @@ def _copy(network, tail, shape):
     first = layers[layers.index(network.get_layer(BACKBONE)) + 1]
     head = keras.Model(first.input, network.output)
     head = keras.models.clone_model(head, clone_function=quick_copy)
+    if not tail:
+        return head
     x = features = keras.Input(shape)
-    for layer in tail:
-        x = layer.__class__.from_config(layer.get_config())(x)
-    return keras.Model(features, head(x)) if tail else head
+    copies = keras.Sequential([layer.__class__.from_config(layer.get_config()) for layer in tail])
+    copies(x)  # builds them
+    return keras.Model(features, head(fold_layers(copies.layers, x)))
 
 
 class _Trainer:
@@ -298,6 +301,8 @@ def _all_layers(model):
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from _all_layers(layer)
+        elif isinstance(layer, FoldedConvolution):
+            yield from (layer.convolution, layer.normalization)
         else:
             yield layer
 

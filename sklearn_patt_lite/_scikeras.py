@@ -49,4 +49,4 @@ def scikeras_fit(model, stage, data, *, batch_size, callbacks, seed, verbose):
         sample_weight=data.sample_weight,
         validation_data=data.validation,
     )
-    return model.history.history
+    return classifier.history_

@@ -12,6 +12,7 @@ import random
 import keras
 import numpy as np
 
+from sklearn_patt_lite._folding import fold_network
 from sklearn_patt_lite._network import BACKBONE
 
 MIN_DELTA = 0.003  # gains in validation accuracy below this count as none
@@ -169,6 +170,7 @@ def train_stage(model, stage, data, *, batch_size, seed, verbose=0, fit=None):
             f"learning rate (now {stage.learning_rate}) or set clipnorm (now {stage.clipnorm})."
         )
     history["best_epoch"] = _best_epoch(watched, len(history["loss"]))
+    compile_for(model, stage)  # what was trained may be another model of its weights
     return history
 
 
@@ -189,16 +191,32 @@ def keras_fit(model, stage, data, *, batch_size, callbacks, seed, verbose):
 
 
 def prepare(model, stage):
-    """Set what trains in a stage and at which dropout rates, and compile the network for it."""
-    set_trainable(model, stage)
-    for name in ("patch_dropout", "token_dropout", "attention_dropout"):
-        model.get_layer(name).rate = getattr(stage, name)
+    """Set a stage up, and make what trains the network in it.
+
+    Returns
+    -------
+    keras.Model
+        Of the network's weights; compiled.
+    """
+    set_stage(model, stage)
+    return compile_for(fold_network(model), stage)
+
+
+def compile_for(model, stage):
+    """Compile a network for a stage that is set up."""
     model.compile(
         optimizer=optimizer(stage),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
     return model
+
+
+def set_stage(model, stage):
+    """Set what trains in a stage, and at which dropout rates."""
+    set_trainable(model, stage)
+    for name in ("patch_dropout", "token_dropout", "attention_dropout"):
+        model.get_layer(name).rate = getattr(stage, name)
 
 
 def optimizer(stage):

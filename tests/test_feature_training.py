@@ -64,7 +64,7 @@ def train(data, stages=STAGES, network=None, *, memory=None, augment=False, othe
 def by_hand(network, stage, data, *, batch_size, callbacks, seed, verbose):
     """The plain loop, over the same order of images."""
     rng = np.random.default_rng(seed)
-    _training.prepare(network, stage)
+    network = _training.prepare(network, stage)
     history = {key: [] for key in ("loss", "accuracy", "val_loss", "val_accuracy")}
     for _ in range(stage.epochs):
         order, totals = rng.permutation(len(data.y)), np.zeros(2)

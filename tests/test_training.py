@@ -176,10 +176,10 @@ def test_a_stall_lowers_the_learning_rate_in_both_stages(model, data, make_stage
 
 
 def test_clipping_bounds_the_step(model, data):
-    _training.prepare(model, _training.head_stage(**HEAD))
-    assert model.optimizer.global_clipnorm == 3.0
-    _training.prepare(model, _training.head_stage(**{**HEAD, "clipnorm": None}))
-    assert model.optimizer.global_clipnorm is None
+    prepared = _training.prepare(model, _training.head_stage(**HEAD))
+    assert prepared.optimizer.global_clipnorm == 3.0
+    prepared = _training.prepare(model, _training.head_stage(**{**HEAD, "clipnorm": None}))
+    assert prepared.optimizer.global_clipnorm is None
 
 
 def test_images_of_weight_zero_do_not_count(model, data):

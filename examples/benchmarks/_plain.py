@@ -14,6 +14,12 @@ from sklearn_patt_lite._network import Architecture, build_network
 from sklearn_patt_lite._weights import load_weights
 
 
+def prepare(network, stage):
+    """Set a stage up and compile the network as it is."""
+    _training.set_stage(network, stage)
+    return _training.compile_for(network, stage)
+
+
 class PlainPAttLite(ClassifierMixin, BaseEstimator):
     """Two stages of a SciKeras `KerasClassifier` each; for `GridSearchCV`."""
 
@@ -53,7 +59,7 @@ class PlainPAttLite(ClassifierMixin, BaseEstimator):
         load_weights(network, "imagenet", architecture)
         for stage in self._stages():
             self.model_ = KerasClassifier(
-                lambda stage=stage: _training.prepare(network, stage),
+                lambda stage=stage: prepare(network, stage),
                 epochs=stage.epochs,
                 batch_size=self.batch_size,
                 random_state=self.random_state,

@@ -15,6 +15,7 @@ import time
 
 import keras
 import numpy as np
+from _plain import prepare
 
 from sklearn_patt_lite import _training
 from sklearn_patt_lite._feature_training import FeatureTraining
@@ -99,13 +100,13 @@ class Clock(keras.callbacks.Callback):
 
 def plain_seconds(stage, data):
     network, clock, start = build(), Clock(), time.perf_counter()
-    _training.keras_fit(
-        network,
-        make_stage(stage.unfreeze_layers, PLAIN_EPOCHS),
-        data,
+    prepare(network, stage).fit(
+        data.X,
+        data.y,
+        validation_data=data.validation,
+        epochs=PLAIN_EPOCHS,
         batch_size=BATCH_SIZE,
         callbacks=[clock],
-        seed=0,
         verbose=0,
     )
     once = time.perf_counter() - start - sum(clock.seconds[1:])

@@ -1,0 +1,96 @@
+"""A folded network is the network, a little quicker."""
+
+import keras
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklearn_patt_lite import _training
+from sklearn_patt_lite._folding import FoldedConvolution, fold_network
+from sklearn_patt_lite._network import BACKBONE, Architecture, build_network
+from sklearn_patt_lite._weights import load_weights
+
+
+@pytest.fixture
+def network():
+    """With statistics that come from faces."""
+    architecture = Architecture(
+        n_classes=3,
+        image_shape=(32, 32, 3),
+        alpha=0.25,
+        input_size=32,
+        output_layer="conv_dw_4_relu",
+        patch_size=2,
+        n_filters=8,
+        augment=False,
+    )
+    with _training.seeded(0):
+        network = build_network(architecture)
+    load_weights(network, "drawn", architecture)
+    return network
+
+
+@pytest.fixture(scope="module")
+def images():
+    coarse = np.random.default_rng(1).uniform(0, 255, (12, 4, 4, 3)).astype("float32")
+    return coarse.repeat(8, axis=1).repeat(8, axis=2)
+
+
+def folded_convolutions(network):
+    return [layer for layer in network.layers if isinstance(layer, FoldedConvolution)]
+
+
+@pytest.mark.parametrize("n_layers", [0, 4, 1000])
+def test_it_says_the_same_of_the_same_weights(network, images, n_layers):
+    _training.unfreeze_last(network.get_layer(BACKBONE), n_layers)
+    folded = fold_network(network)
+    assert len(folded_convolutions(folded)) == 8  # conv1; dw and pw of 3 blocks; dw of the fourth
+    expected = network.predict(images, verbose=0)
+    assert expected.std(axis=0).max() > 1e-3
+    assert_allclose(folded.predict(images, verbose=0), expected, atol=1e-6)
+    assert {id(v) for v in folded.weights} == {id(v) for v in network.weights}
+    trained = {id(v) for v in network.trainable_weights}
+    assert {id(v) for v in folded.trainable_weights} == trained
+
+
+def test_its_steps_are_the_networks(network, images):
+    """Plain steps, so that a difference in a gradient shows; without dropout, nothing is drawn."""
+    stage = _training.finetune_stage(
+        epochs=1, learning_rate=0.1, patience=None, clipnorm=None, dropout=0.0, unfreeze_layers=1000
+    )
+    y = np.arange(len(images)) % 3
+    _training.set_stage(network, stage)
+    before = network.get_weights()
+    moved = []
+    for model in (fold_network(network), network):
+        network.set_weights(before)
+        model.compile(keras.optimizers.SGD(0.1), loss="sparse_categorical_crossentropy")
+        for _ in range(3):
+            model.train_on_batch(images, y)
+        moved.append(network.get_weights())
+    for old, mine, theirs in zip(before, *moved, strict=True):
+        assert_allclose(mine, theirs, rtol=1e-3, atol=1e-4)
+        step = np.abs(theirs - old).max()
+        assert np.abs(mine - theirs).max() <= 0.01 * step + 1e-6
+
+
+def test_normalization_that_trains_is_not_folded(network):
+    network.get_layer(BACKBONE).trainable = True
+    assert fold_network(network) is network
+
+
+def test_frozen_statistics_stay(network, images):
+    stage = _training.finetune_stage(
+        epochs=1, learning_rate=0.01, patience=None, clipnorm=3.0, dropout=0.2, unfreeze_layers=1000
+    )
+    backbone = network.get_layer(BACKBONE)
+    names = [v.path for v in backbone.variables if "bn" in v.path]
+    before = {v.path: np.array(v) for v in backbone.variables}
+    y = np.arange(len(images)) % 3
+    _training.prepare(network, stage).fit(images, y, verbose=0)
+    assert len(names) == 8 * 4
+    for variable in backbone.variables:
+        if variable.path in names:
+            assert_array_equal(variable, before[variable.path])
+        else:
+            assert (np.array(variable) != before[variable.path]).any()
