@@ -35,7 +35,8 @@ from PIL import Image
 import sklearn_patt_lite
 from sklearn_patt_lite.datasets import _drawn_faces as drawing
 from sklearn_patt_lite.datasets import _face_geometry as geometry
-from sklearn_patt_lite.datasets._face_subjects import EXPRESSIONS, draw_subject
+from sklearn_patt_lite.datasets._expressions import EXPRESSIONS
+from sklearn_patt_lite.datasets._face_subjects import draw_subject
 
 ALPHA = 0.25
 IMAGE_SIZE = 96

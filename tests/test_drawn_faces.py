@@ -15,7 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_patt_lite.datasets import _face_geometry as geometry
 from sklearn_patt_lite.datasets import make_expression_faces
 from sklearn_patt_lite.datasets._drawn_faces import _draw_dataset, _draw_face, _draw_view
-from sklearn_patt_lite.datasets._face_subjects import EXPRESSIONS, draw_subject
+from sklearn_patt_lite.datasets._expressions import EXPRESSIONS
+from sklearn_patt_lite.datasets._face_subjects import draw_subject
 
 FER2013 = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 

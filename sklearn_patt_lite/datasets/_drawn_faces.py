@@ -9,8 +9,8 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, Options, validate_params
 
 from sklearn_patt_lite.datasets import _face_geometry as geometry
+from sklearn_patt_lite.datasets._expressions import EXPRESSIONS
 from sklearn_patt_lite.datasets._face_subjects import (
-    EXPRESSIONS,
     NEUTRAL,
     PROTOTYPES,
     VARIETY,

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sklearn_patt_lite.datasets._expressions import EXPRESSIONS
 from sklearn_patt_lite.datasets._face_geometry import HAIRLINES, mix, shade
 
-EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
 NEUTRAL = EXPRESSIONS.index("neutral")
 
 SKIN_COLORS = (250, 214, 188), (84, 52, 40)  # the lightest and the darkest

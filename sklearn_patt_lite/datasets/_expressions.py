@@ -1,0 +1,161 @@
+"""One order and one spelling of the expressions, whatever a database calls them."""
+
+import numpy as np
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import StrOptions, validate_params
+
+#: In FER2013's order and spelling, with contempt behind: the order of all `target_names`.
+EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
+
+_SPELLINGS = {
+    **{name: name for name in EXPRESSIONS},
+    "anger": "angry",
+    "disgusted": "disgust",
+    "fearful": "fear",
+    "afraid": "fear",
+    "happiness": "happy",
+    "sadness": "sad",
+    "surprised": "surprise",
+    "contemptuous": "contempt",
+}
+
+
+def spell(name):
+    """Bring an expression's name to this library's spelling; None if it names none.
+
+    Examples
+    --------
+    >>> spell("Happiness"), spell("yawn")
+    ('happy', None)
+    """
+    return _SPELLINGS.get(str(name).strip().lower())
+
+
+def in_order(expressions):
+    """List expressions, each once, in the order of `target_names`."""
+    present = set(expressions)
+    return [name for name in EXPRESSIONS if name in present]
+
+
+@validate_params(
+    {
+        "data": [Bunch],
+        "target_names": ["array-like"],
+        "merge": [dict, None],
+        "others": [StrOptions({"drop", "raise"})],
+    },
+    prefer_skip_nested_validation=True,
+)
+def map_expressions(data, target_names, *, merge=None, others="drop"):
+    """Bring a database to another's expressions, for tests across databases.
+
+    Parameters
+    ----------
+    data : Bunch
+        From one of this package's loaders.
+    target_names : array-like of str
+        The expressions wanted, in order: those of another Bunch, or of a classifier that was
+        trained on another database. Usual spellings are understood ("anger", "happiness").
+    merge : dict of str to str, default=None
+        Expressions to be counted as others, such as ``{"contempt": "disgust"}``.
+    others : {"drop", "raise"}, default="drop"
+        What becomes of rows whose expression is not in `target_names`.
+
+    Returns
+    -------
+    Bunch
+        A new one, with the rows that are left, whose `target` are indices of the new
+        `target_names`; every field with a value a row is cut alike.
+
+    Raises
+    ------
+    ValueError
+        If `target_names` holds a name twice, if `merge` names an expression that is unknown or
+        not wanted, if no row is left, or, with ``others="raise"``, if rows would be dropped.
+    InvalidParameterError
+        If a parameter is of a wrong type. It is a `ValueError`.
+
+    Notes
+    -----
+    The 8 classes of FERPlus or CK+ become the 7 of FER2013 or RAF-DB without contempt, or with
+    contempt merged into another; 7 become 8 without loss, and no row is of the eighth.
+
+    Examples
+    --------
+    >>> from sklearn_patt_lite.datasets import make_expression_faces, map_expressions
+    >>> faces = make_expression_faces(n_subjects=2, n_expressions=8, random_state=0)
+    >>> ck = ["anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise"]
+    >>> mapped = map_expressions(faces, ck)
+    >>> len(faces.target), len(mapped.target), mapped.target_names[:2].tolist()
+    (32, 28, ['angry', 'contempt'])
+    """
+    wanted = [_known(name) for name in target_names]
+    if len(set(wanted)) < len(wanted):
+        raise ValueError(f"target_names holds an expression twice: {list(target_names)}.")
+    merge = {_known(old): _known(new) for old, new in (merge or {}).items()}
+    names = [_known(name) for name in data.target_names]
+    _check_merge(merge, names, wanted)
+    places = [_place(merge.get(name, name), wanted) for name in names]
+    target = np.array(places, dtype=np.int64)[data.target]
+    _check_rest(target, data.target, names, others)
+    mapped = select_rows(data, target >= 0)
+    mapped.target = target[target >= 0]
+    mapped.target_names = np.array(wanted)
+    return mapped
+
+
+def _known(name):
+    """Spell a name, or keep it as it is: folders of faces may hold other classes, too."""
+    return spell(name) or str(name)
+
+
+def _place(name, wanted):
+    return wanted.index(name) if name in wanted else -1
+
+
+def _check_merge(merge, names, wanted):
+    unwanted = sorted(set(merge.values()) - set(wanted))
+    if unwanted:
+        raise ValueError(f"merge leads to {unwanted}, which target_names does not hold: {wanted}.")
+    unknown = sorted(set(merge) - set(names) - set(EXPRESSIONS))
+    if unknown:
+        raise ValueError(f"merge names {unknown}, which data does not hold: {names}.")
+
+
+def _check_rest(target, old_target, names, others):
+    dropped = in_order_of(names, old_target[target < 0])
+    if dropped and others == "raise":
+        counts = ", ".join(f"{name} {n}" for name, n in dropped.items())
+        raise ValueError(f"Rows whose expression is not in target_names: {counts}.")
+    if not (target >= 0).any():
+        raise ValueError(f"No row is left: the data holds {list(dropped)}.")
+
+
+def in_order_of(names, target):
+    """Count the rows of each class that has any, by its name."""
+    counts = np.bincount(target, minlength=len(names))
+    return {name: int(n) for name, n in zip(names, counts, strict=True) if n > 0}
+
+
+def select_rows(data, rows):
+    """Make a Bunch of some rows: of every field that has a value a row.
+
+    Parameters
+    ----------
+    data : Bunch
+        With `target`, which says how many rows there are.
+    rows : ndarray
+        Mask or indices.
+
+    Returns
+    -------
+    Bunch
+        A new one.
+    """
+    n = len(data.target)
+
+    def select(name, value):
+        is_column = isinstance(value, np.ndarray) and value.ndim > 0 and len(value) == n
+        return value[rows] if is_column and name != "target_names" else value
+
+    return Bunch(**{name: select(name, value) for name, value in data.items()})
