@@ -1,0 +1,160 @@
+"""What all loaders share: finding files, counting, reading, and the errors that say what to do."""
+
+import os
+import warnings
+from numbers import Integral
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import Interval
+
+from sklearn_patt_lite._images import decode_images
+from sklearn_patt_lite.datasets._expressions import in_order_of
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm", ".gif"}
+_N_SHOWN = 8  # names in an error message
+
+#: Constraints of the parameters that loaders have in common.
+COMMON = {
+    "root": [str, os.PathLike],
+    "image_size": [Interval(Integral, 1, None, closed="left")],
+    "as_paths": ["boolean"],
+    "n_jobs": [Integral, None],
+    "return_X_y": ["boolean"],
+}
+
+
+def list_images(folder):
+    """List the image files in a folder by their names, without opening any.
+
+    Hidden files, such as the `._` twins that some archives leave, and files of other kinds are
+    passed over.
+    """
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if _is_image(entry.name)]
+    return [os.path.join(folder, name) for name in sorted(names)]
+
+
+def _is_image(name):
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in _SUFFIXES
+
+
+def list_folders(folder):
+    """List the folders in a folder by their names, hidden ones excepted; paths."""
+    with os.scandir(folder) as entries:
+        found = [entry.name for entry in entries if entry.is_dir()]
+    return [Path(folder, name) for name in sorted(found) if not name.startswith((".", "__MACOSX"))]
+
+
+def find_below(root, name):
+    """Find a file or folder by its name: in a folder, or in one that is in it; None."""
+    for folder in (root, *list_folders(root)):
+        if (folder / name).exists():
+            return folder / name
+    return None
+
+
+def check_root(root, layout):
+    """Make a path of what the user gave, if something is there."""
+    root = Path(root).expanduser()
+    if not root.exists():
+        problem = f"There is no {str(root)!r}"
+        raise FileNotFoundError(f"{problem}. A right one looks like this:\n{layout}")
+    return root
+
+
+def incomplete(root, problem, layout):
+    """Make the error for a tree that is not as it should be."""
+    names = sorted(os.listdir(root)) if os.path.isdir(root) else ["a file"]
+    shown = ", ".join(names[:_N_SHOWN]) + (", …" if len(names) > _N_SHOWN else "")
+    return FileNotFoundError(
+        f"{problem}. Found in {os.fspath(root)!r}: {shown or 'nothing'}. A right tree looks like "
+        f"this:\n{layout}"
+    )
+
+
+def check_counts(database, unit, found, published):
+    """Warn if numbers are not the published ones.
+
+    Parameters
+    ----------
+    database, unit : str
+        What is counted, for the message.
+    found, published : dict of str to int
+        Numbers by class or split.
+    """
+    names = dict.fromkeys([*published, *found])
+    differing = [
+        f"{name} {found.get(name, 0):,} instead of {published.get(name, 0):,}"
+        for name in names
+        if found.get(name, 0) != published.get(name, 0)
+    ]
+    if differing:
+        details = f" That is {'; '.join(differing)}." if len(names) > 1 else ""
+        warnings.warn(
+            f"{database}: {sum(found.values()):,} {unit}, published are "
+            f"{sum(published.values()):,}.{details}",
+            UserWarning,
+            stacklevel=4,  # of the loader's caller, behind the validation of parameters
+        )
+
+
+def count(values):
+    """Count equal values: a dict in the values' order."""
+    names, counts = np.unique(np.asarray(values, dtype=str), return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist(), strict=True))
+
+
+def make_bunch(
+    rows,
+    *,
+    database,
+    about,
+    target_names,
+    as_paths,
+    return_X_y,
+    image_size=None,
+    n_jobs=None,
+):
+    """Make what a loader returns.
+
+    Parameters
+    ----------
+    rows : dict
+        Columns with a value a row: "expression" (names), "paths" or "images", and whatever
+        else the database tells; None for what it does not tell.
+    database : str
+        Its name.
+    about : str
+        What it is; the numbers are added.
+    target_names : sequence of str
+        The classes, in order.
+    as_paths, return_X_y, image_size, n_jobs
+        As the loaders have them.
+
+    Returns
+    -------
+    Bunch, or (X, y) if `return_X_y`
+        See the loaders.
+    """
+    target_names = list(target_names)
+    expressions = rows.pop("expression")
+    target = np.array([target_names.index(name) for name in expressions], dtype=np.int64)
+    if "paths" in rows:
+        paths = np.array([os.fspath(path) for path in rows.pop("paths")], dtype=object)
+        X = paths if as_paths else decode_images(paths, image_size, n_jobs)
+    else:
+        X = rows.pop("images")
+    if return_X_y:
+        return X, target
+    numbers = ", ".join(f"{name} {n:,}" for name, n in in_order_of(target_names, target).items())
+    columns = {name: None if rows[name] is None else np.asarray(rows[name]) for name in rows}
+    return Bunch(
+        **{"paths" if as_paths else "images": X},
+        target=target,
+        target_names=np.array(target_names),
+        **{"groups": None, "split": None, **columns},
+        database=database,
+        DESCR=f"{about}\n\n{len(target):,} images: {numbers}.\n",
+    )

@@ -1,0 +1,280 @@
+"""FERPlus: FER2013's images, labelled anew by ten people each."""
+
+import numpy as np
+from sklearn.utils._param_validation import StrOptions, validate_params
+
+from sklearn_patt_lite.datasets._bunch import (
+    COMMON,
+    check_counts,
+    check_root,
+    find_below,
+    incomplete,
+    make_bunch,
+)
+from sklearn_patt_lite.datasets._expressions import EXPRESSIONS, spell
+from sklearn_patt_lite.datasets._fer2013 import find_table, read_rows
+from sklearn_patt_lite.datasets._pixels import parse_pixels, parse_usage, read_csv
+
+LAYOUT = """\
+  fer2013.csv         FER2013 with its rows in the official order
+  fer2013new.csv      FERPlus, a row for each of them"""
+
+ABOUT = """\
+FERPlus: FER2013's grey faces of 48×48 pixels, labelled by ten people each. E. Barsoum, C. Zhang,
+C. Canton Ferrer and Z. Zhang, ICMI 2016."""
+
+_COLUMNS = (
+    "neutral",
+    "happiness",
+    "surprise",
+    "sadness",
+    "anger",
+    "disgust",
+    "fear",
+    "contempt",
+    "unknown",
+    "NF",  # no face
+)
+_NAMES = tuple(spell(name) for name in _COLUMNS[:8])
+_IMAGES = {
+    "majority": {"train": 25060, "validation": 3199, "test": 3153},
+    "argmax": {"train": 28558, "validation": 3579, "test": 3573},
+}
+_SPLITS = ("train", "validation", "test")
+
+
+@validate_params(
+    {
+        "fer2013": COMMON["root"],
+        "labels": COMMON["root"],
+        "split": [StrOptions({*_SPLITS, "all"})],
+        "labels_as": [StrOptions({"majority", "argmax", "weighted"})],
+        "as_paths": ["boolean"],
+        "return_X_y": ["boolean"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def load_ferplus(
+    fer2013,
+    labels,
+    *,
+    split="train",
+    labels_as="majority",
+    as_paths=False,
+    return_X_y=False,
+):
+    """Load FER2013's images with FERPlus' labels from disk.
+
+    Parameters
+    ----------
+    fer2013 : path-like
+        `fer2013.csv` or `icml_face_data.csv`, or a folder with it. A copy of FER2013 in folders
+        will not do: rows are joined by their order.
+    labels : path-like
+        `fer2013new.csv`, or the folder of FERPlus that holds it.
+    split : {"train", "validation", "test", "all"}, default="train"
+        Which images: "Training", "PublicTest" and "PrivateTest".
+    labels_as : {"majority", "argmax", "weighted"}, default="majority"
+        How ten votes become labels.
+
+        - "majority": by the authors' rule. Single votes do not count; the expression with most
+          votes is the label if it has more than half of those that are left. Images without
+          such a majority, and those that are not known or no face, are left out.
+        - "argmax": the expression with most votes, however few; of equals, the first in FERPlus'
+          order (neutral, happy, surprise, sad, angry, disgust, fear, contempt). Images whose
+          name occurred before are left out: so the PAtt-Lite paper's numbers come about.
+        - "weighted": a row for each image and each expression that has votes, single votes not
+          counting, with its share of the votes as `sample_weight`, so that `fit` learns from all
+          of them. Votes for "unknown" and "no face" count in the sum: who doubts weighs less.
+          `groups` are the images: a split by them keeps an image's rows together.
+    as_paths : bool, default=False
+        Not possible, and refused: the table holds pixels.
+    return_X_y : bool, default=False
+        Return ``(X, y)`` instead of a Bunch.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        With n rows, in the order of the files:
+
+        images : ndarray of shape (n, 48, 48), dtype uint8
+            Grey.
+        target : ndarray of shape (n,), dtype int64
+            Index into `target_names`.
+        target_names : ndarray of shape (8,), dtype str
+            angry, disgust, fear, happy, sad, surprise, neutral, contempt.
+        groups : None or ndarray of shape (n,), dtype int64
+            With "weighted", the image's row in the files, from 0; it is not known who is who.
+        split : ndarray of shape (n,), dtype str
+            "train", "validation" or "test".
+        names : ndarray of shape (n,), dtype str
+            FERPlus' name of the image ("fer0032226"), by which `load_challenging_subset` finds it.
+        votes : ndarray of shape (n, 10), dtype int64
+            For FERPlus' ten columns, in its own order; all that were given.
+        sample_weight : ndarray of shape (n,), dtype float64
+            With "weighted" only, above 0; the rows of an image sum to 1 at most.
+        database, DESCR : str
+            "FERPlus", and a description.
+
+    (X, y) : tuple if `return_X_y`
+        Images, and `target`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing, or if `fer2013` leads to images in folders.
+    ValueError
+        If the files do not belong together (numbers of rows, or their splits, differ), if a row
+        cannot be read, or if paths are asked for.
+
+    Warns
+    -----
+    UserWarning
+        With "majority" and "argmax", if numbers differ from the published ones.
+
+    Notes
+    -----
+    ======== ====== ========== =====
+    .        train  validation test
+    ======== ====== ========== =====
+    majority 25,060      3,199 3,153
+    argmax   28,558      3,579 3,573
+    ======== ====== ========== =====
+
+    Rows without a name, 173, are no faces, and left out. Names and rows drift apart from row 60
+    on, so that files of FER2013 cannot be found by names. Four names occur twice.
+
+    FERPlus' labels [1]_ are under the MIT licence, at https://github.com/microsoft/FERPlus; the
+    images are FER2013's (see `load_fer2013`).
+
+    References
+    ----------
+    .. [1] E. Barsoum, C. Zhang, C. Canton Ferrer and Z. Zhang, "Training Deep Networks for Facial
+       Expression Recognition with Crowd-Sourced Label Distribution", ICMI, 2016,
+       https://arxiv.org/abs/1608.01041
+
+    Examples
+    --------
+    >>> from sklearn_patt_lite.datasets import load_ferplus
+    >>> load_ferplus("nowhere", "FERPlus/fer2013new.csv")
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: There is no 'nowhere'. A right one looks like this:
+      fer2013.csv         FER2013 with its rows in the official order
+    ...
+    """
+    if as_paths:
+        raise ValueError("FERPlus is joined to a table of pixels: there are no paths to return.")
+    table = _find_images(check_root(fer2013, LAYOUT))
+    names, parts, votes = _read_labels(_find_labels(check_root(labels, LAYOUT)))
+    image, expression, weight = _LABELS[labels_as](names, votes)
+    taken = np.isin(parts[image], _SPLITS if split == "all" else [split])
+    image, expression, weight = image[taken], expression[taken], weight[taken]
+    pixels = _read_images(table, parts, wanted=set(image.tolist()))
+    for part, n_published in _IMAGES.get(labels_as, {}).items():
+        if split in (part, "all"):
+            found = {part: int((parts[image] == part).sum())}
+            title = f"FERPlus' {part} part by {labels_as!r}"
+            check_counts(title, "images", found, {part: n_published})
+    rows = {
+        "images": pixels[np.searchsorted(np.unique(image), image)],
+        "expression": [_NAMES[i] for i in expression],
+        "groups": image if labels_as == "weighted" else None,
+        "split": parts[image],
+        "names": names[image],
+        "votes": votes[image],
+    }
+    if labels_as == "weighted":
+        rows["sample_weight"] = weight
+    return make_bunch(
+        rows,
+        database="FERPlus",
+        about=ABOUT,
+        target_names=EXPRESSIONS,
+        as_paths=False,
+        return_X_y=return_X_y,
+    )
+
+
+def _find_images(root):
+    table = find_table(root)
+    if table is None:
+        problem = (
+            "FERPlus is joined to FER2013 by the order of its rows, so that a copy in folders "
+            "will not do: there is neither fer2013.csv nor icml_face_data.csv"
+        )
+        raise incomplete(root, problem, LAYOUT)
+    return table
+
+
+def _find_labels(root):
+    table = root if root.is_file() else find_below(root, "fer2013new.csv")
+    if table is None:
+        raise incomplete(root, "There is no fer2013new.csv", LAYOUT)
+    return table
+
+
+def _read_labels(table):
+    """Read FERPlus' rows: names, splits, votes (n, 10)."""
+    names, parts, votes = [], [], []
+    for number, row in enumerate(read_csv(table, ["Usage", "Image name", *_COLUMNS]), 1):
+        where = f"{str(table)!r}, row {number}"
+        if not all(vote.isdecimal() for vote in row[2:]):
+            raise ValueError(f"{where}: expected ten numbers of votes, got {row[2:]}.")
+        parts.append(parse_usage(row[0], where))
+        names.append(row[1].removesuffix(".png"))
+        votes.append([int(vote) for vote in row[2:]])
+    votes = np.array(votes, dtype=np.int64).reshape(-1, len(_COLUMNS))
+    return np.array(names, dtype=str), np.array(parts, dtype=str), votes
+
+
+def _majority(names, votes):
+    """By the authors' rule, `FERPlusReader._process_data` of their ferplus.py."""
+    votes = _without_single_votes(votes)
+    most = votes.max(axis=1)
+    label = votes.argmax(axis=1)
+    clear = (most > votes.sum(axis=1) / 2) & (label < len(_NAMES)) & (names != "")
+    image = np.flatnonzero(clear)
+    return image, label[image], np.ones(len(image))
+
+
+def _argmax(names, votes):
+    """Without a threshold, each name once: so the paper's numbers come about."""
+    expressions = votes[:, : len(_NAMES)]
+    first = np.zeros(len(names), dtype=bool)
+    first[np.unique(names, return_index=True)[1]] = True
+    image = np.flatnonzero(first & (names != "") & (expressions.max(axis=1) > 0))
+    return image, expressions[image].argmax(axis=1), np.ones(len(image))
+
+
+def _weighted(names, votes):
+    votes = _without_single_votes(votes) * (names != "")[:, np.newaxis]
+    image, label = np.nonzero(votes[:, : len(_NAMES)])
+    return image, label, votes[image, label] / votes.sum(axis=1)[image]
+
+
+def _without_single_votes(votes):
+    return np.where(votes > 1, votes, 0)
+
+
+# Functions of names and votes; rows, expressions (FERPlus' columns) and weights.
+_LABELS = {"majority": _majority, "argmax": _argmax, "weighted": _weighted}
+
+
+def _read_images(table, parts, wanted):
+    """Read the wanted rows' images, having compared all rows' splits."""
+    images, n = [], 0
+    for n, (where, part, _, pixels) in enumerate(read_rows(table), 1):
+        if n > len(parts) or part != parts[n - 1]:
+            expected = "no such row" if n > len(parts) else parts[n - 1]
+            raise ValueError(
+                f"{where} is of FER2013's {part} part, but in FERPlus' labels it is {expected}: "
+                "the rows of both files must be in the official order, and none may be missing."
+            )
+        if n - 1 in wanted:
+            images.append(parse_pixels(pixels, where))
+    if n < len(parts):
+        raise ValueError(f"{str(table)!r} has {n} rows, but FERPlus' labels have {len(parts)}.")
+    if not images:
+        raise ValueError("There are no images of this split with a label.")
+    return np.stack(images)

@@ -1,0 +1,62 @@
+"""Images as FER2013 ships them: a row of a CSV file each, pixels as text."""
+
+import csv
+import warnings
+
+import numpy as np
+
+SIDE = 48  # pixels
+SPLITS = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
+
+
+def read_csv(path, columns):
+    """Go through a CSV file; yields a list of the columns' values a row.
+
+    Column names may have spaces around them and any case.
+
+    Raises
+    ------
+    ValueError
+        If a column or a value is missing; the message names the file, and the row, from 1.
+    """
+    with open(path, newline="", encoding="utf-8-sig") as stream:
+        reader = csv.reader(stream)
+        header = [name.strip().lower() for name in next(reader, [])]
+        missing = [name for name in columns if name.lower() not in header]
+        if missing:
+            raise ValueError(f"{str(path)!r} has no column {missing}; it has {header}.")
+        places = [header.index(name.lower()) for name in columns]
+        for number, row in enumerate(reader, 1):
+            if not row:
+                continue
+            if len(row) <= max(places):
+                raise ValueError(f"{str(path)!r}, row {number}: {len(row)} values only.")
+            yield [row[place].strip() for place in places]
+
+
+def parse_pixels(text, where):
+    """Turn the text of an image into (48, 48), uint8; `where` names it in errors."""
+    problem = f"{where}: expected {SIDE**2} pixels from 0 to 255, got {text[:40]!r}…"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # how NumPy tells of other text
+            pixels = np.fromstring(text, dtype=np.int32, sep=" ")  # so wide as to show 256, too
+    except (ValueError, DeprecationWarning) as error:
+        raise ValueError(problem) from error
+    if len(pixels) != SIDE**2 or pixels.min() < 0 or pixels.max() > 255:
+        raise ValueError(problem)
+    return pixels.astype(np.uint8).reshape(SIDE, SIDE)
+
+
+def parse_code(text, names, where):
+    """Turn a code into the name that it stands for."""
+    if not text.isdecimal() or int(text) >= len(names):
+        raise ValueError(f"{where}: expected a code from 0 to {len(names) - 1}, got {text!r}.")
+    return names[int(text)]
+
+
+def parse_usage(text, where):
+    """Turn a "Usage" into the name of a split."""
+    if text not in SPLITS:
+        raise ValueError(f"{where}: expected one of {list(SPLITS)}, got {text!r}.")
+    return SPLITS[text]

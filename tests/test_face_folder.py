@@ -1,0 +1,135 @@
+"""Trees with a folder per class."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+from databases import litter, write
+from numpy.testing import assert_array_equal
+from PIL import Image
+
+from sklearn_patt_lite.datasets import load_face_folder
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Named by others than this library; one folder is empty, one holds folders."""
+    root = tmp_path / "faces"
+    for name in ("Happiness/anna_1.png", "Happiness/ben_1.JPG", "ANGER/anna_2.png"):
+        write(root / name, 100)
+    write(root / "surprised" / "session 2" / "ben_2.bmp", 100)
+    (root / "Fear").mkdir()
+    for folder in (root, root / "ANGER"):
+        litter(folder)
+    write(root / "ANGER" / "notes.txt", "none")
+    shutil.copytree(root / "ANGER", root / "__MACOSX")
+    return root
+
+
+def test_expressions_have_one_spelling_and_order(tree):
+    data = load_face_folder(tree, as_paths=True)
+    assert data.target_names.tolist() == ["angry", "happy", "surprise"]
+    found = [path.removeprefix(f"{tree}/") for path in data.paths]
+    assert found == [
+        "ANGER/anna_2.png",
+        "Happiness/anna_1.png",
+        "Happiness/ben_1.JPG",
+        "surprised/session 2/ben_2.bmp",
+    ]
+    assert data.target.tolist() == [0, 1, 1, 2]
+    assert data.groups is None
+    assert data.split is None
+    assert data.database == "faces"
+
+
+def test_other_classes_keep_their_names(tree):
+    write(tree / "bored" / "ben_3.png", 1)
+    data = load_face_folder(tree, as_paths=True)
+    assert data.target_names.tolist() == ["ANGER", "Happiness", "bored", "surprised"]
+    assert data.target.tolist() == [0, 1, 1, 2, 3]
+
+
+def test_two_spellings_of_one_expression_are_one_class(tree):
+    write(tree / "anger" / "zoe_1.png", 1)
+    data = load_face_folder(tree, as_paths=True)
+    assert data.target_names.tolist() == ["angry", "happy", "surprise"]
+    assert data.target.tolist() == [0, 0, 1, 1, 2]
+
+
+def subject_of(path):
+    return path.stem.split("_")[0]
+
+
+@pytest.mark.parametrize("groups_from", [r"^(\w+)_", re.compile(r"^([a-z]+)"), subject_of])
+def test_subjects(tree, groups_from):
+    data = load_face_folder(tree, groups_from=groups_from, as_paths=True)
+    assert data.groups.tolist() == ["anna", "anna", "ben", "ben"]
+
+
+@pytest.mark.parametrize(
+    ("naming", "subjects"),
+    [
+        ("jaffe", {"KA.AN1.39.tiff": "KA", "YM.HA2.53.tiff": "YM"}),
+        ("kdef", {"AF01ANS.JPG": "F01", "BF01HAFL.JPG": "F01", "AM01SUHR.JPG": "M01"}),
+    ],
+)
+def test_known_namings(tmp_path, naming, subjects):
+    for name in subjects:
+        write(tmp_path / "happy" / name)
+    data = load_face_folder(tmp_path, groups_from=naming, as_paths=True)
+    names = [path.rsplit("/", 1)[1] for path in data.paths]
+    assert dict(zip(names, data.groups, strict=True)) == subjects
+
+
+def test_images_of_all_kinds(tmp_path):
+    folder = tmp_path / "sad"
+    folder.mkdir()
+    palette = Image.new("P", (20, 10), 1)
+    palette.putpalette([0, 0, 0, 200, 10, 0])
+    palette.save(folder / "1.gif")
+    Image.new("L", (5, 9), 77).save(folder / "2.tiff")
+    Image.new("RGB", (30, 30), (1, 2, 3)).save(folder / "3.png")
+    Image.new("1", (30, 30), 1).save(folder / "4.bmp")
+    data = load_face_folder(tmp_path, image_size=8)
+    assert data.images.dtype == np.uint8
+    for image, color in zip(
+        data.images, [(200, 10, 0), (77, 77, 77), (1, 2, 3), (255, 255, 255)], strict=True
+    ):
+        assert_array_equal(image, np.broadcast_to(color, (8, 8, 3)))
+    X, y = load_face_folder(tmp_path, image_size=8, return_X_y=True)
+    assert_array_equal(X, data.images)
+    assert_array_equal(y, [0, 0, 0, 0])
+
+
+def test_a_broken_image_is_named(tree):
+    write(tree / "ANGER" / "anna_3.png", "broken")
+    with pytest.raises(ValueError, match=r"anna_3.png"):
+        load_face_folder(tree)
+
+
+@pytest.mark.parametrize(
+    ("groups_from", "message"),
+    [
+        (r"^\w+_", "has no group in parentheses"),
+        (r"^(\d+)_", "finds no subject in .*anna_2.png"),
+        (r"anna|(ben)", "finds no subject in .*anna_2.png"),
+        ("jaffe", "'jaffe' finds no subject"),
+        ("(", "neither 'jaffe' nor 'kdef', and no regular expression"),
+    ],
+)
+def test_names_that_tell_no_subject(tree, groups_from, message):
+    with pytest.raises(ValueError, match=message):
+        load_face_folder(tree, groups_from=groups_from, as_paths=True)
+
+
+def test_no_images(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No images are in folders.*nothing"):
+        load_face_folder(tmp_path)
+    write(tmp_path / "flat.png", 1)
+    with pytest.raises(FileNotFoundError, match=r"flat.png(?s:.*)happy/anna_01.png"):
+        load_face_folder(tmp_path)
+    with pytest.raises(FileNotFoundError, match="a file"):
+        load_face_folder(tmp_path / "flat.png")
+    with pytest.raises(FileNotFoundError, match="There is no"):
+        load_face_folder(tmp_path / "nowhere")

@@ -1,0 +1,44 @@
+"""What all loaders have in common."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+from sklearn_patt_lite import datasets
+
+LOADERS = [name for name in datasets.__all__ if name.startswith("load_")]
+OF_DATABASES = [name for name in LOADERS if name != "load_challenging_subset"]
+
+
+def test_there_are_six_loaders():
+    assert len(LOADERS) == 6
+
+
+@pytest.mark.parametrize("name", OF_DATABASES)
+def test_options_in_common(name):
+    parameters = inspect.signature(getattr(datasets, name)).parameters
+    for option in ("as_paths", "return_X_y"):
+        assert parameters[option].kind is inspect.Parameter.KEYWORD_ONLY
+        assert parameters[option].default is False
+
+
+@pytest.mark.parametrize("name", OF_DATABASES)
+def test_docstrings_say_what_it_is_and_where_to_ask(name):
+    text = getattr(datasets, name).__doc__
+    for part in ("target_names", "groups", "split", "DESCR", "http", "References", "====="):
+        assert part in text or (name, part) == ("load_face_folder", "====="), part
+
+
+@pytest.mark.parametrize("name", OF_DATABASES)
+@pytest.mark.parametrize("option", ["as_paths", "return_X_y"])
+def test_options_are_validated(name, option, tmp_path):
+    first = [tmp_path] * (2 if name == "load_ferplus" else 1)
+    with pytest.raises(ValueError, match=f"The '{option}' parameter of {name} must be"):
+        getattr(datasets, name)(*first, **{option: "yes"})
+
+
+def test_loading_imports_no_tensorflow():
+    script = "import sys, sklearn_patt_lite.datasets; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
