@@ -1,0 +1,107 @@
+"""Folds of whole subjects."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.model_selection import BaseCrossValidator
+from sklearn.utils import check_array, indexable
+
+
+class SubjectKFold(BaseCrossValidator):
+    """The field's folds of subjects: fold i tests every k-th of the sorted subjects, from the i-th.
+
+    No subject is on both sides. Subjects are counted, not images, so that folds differ in size;
+    who is in which fold depends on the subjects' names only, so that scores can be compared with
+    those of others.
+
+    Parameters
+    ----------
+    n_splits : int, default=10
+        Number of folds, at least 2.
+
+    See Also
+    --------
+    sklearn.model_selection.GroupKFold : Folds of about as many images.
+    sklearn_patt_lite.datasets.load_ckplus : For whose 118 subjects these ten folds are usual.
+
+    Notes
+    -----
+    With CK+ this is ``sorted(subjects)[i::10]`` of [1]_: twelve subjects in eight folds, and eleven
+    in two. `groups` is requested from scikit-learn's metadata routing by default.
+
+    References
+    ----------
+    .. [1] D. Meng, X. Peng, K. Wang and Y. Qiao, "Frame Attention Networks for Facial Expression
+       Recognition in Videos", ICIP, 2019, https://github.com/Open-Debin/Emotion-FAN
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_patt_lite.model_selection import SubjectKFold
+    >>> subjects = np.array(["S005", "S005", "S010", "S011", "S014"])
+    >>> for train, test in SubjectKFold(2).split(subjects, groups=subjects):
+    ...     print(subjects[test].tolist())
+    ['S005', 'S005', 'S011']
+    ['S010', 'S014']
+    """
+
+    # As in scikit-learn's own splitters by group.
+    __metadata_request__split = {"groups": True}
+
+    def __init__(self, n_splits=10):
+        self.n_splits = n_splits
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """Tell the number of folds.
+
+        Parameters
+        ----------
+        X, y, groups : object, default=None
+            Not used.
+
+        Returns
+        -------
+        int
+            `n_splits`.
+        """
+        return self.n_splits
+
+    def split(self, X, y=None, groups=None):
+        """Generate indices of training and test images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+            Images or paths; only their number matters.
+        y : array-like of shape (n,), default=None
+            Not used.
+        groups : array-like of shape (n,)
+            Subject of each image.
+
+        Yields
+        ------
+        train, test : ndarray of int
+            Indices of a fold.
+
+        Raises
+        ------
+        ValueError
+            If `groups` is None or of another length, or if there are fewer subjects than folds.
+        """
+        X, y, groups = indexable(X, y, groups)
+        yield from super().split(X, y, groups)
+
+    def _iter_test_masks(self, X=None, y=None, groups=None):
+        is_integer = isinstance(self.n_splits, Integral) and not isinstance(self.n_splits, bool)
+        if not is_integer or self.n_splits < 2:
+            raise ValueError(f"n_splits must be an integer of at least 2, got {self.n_splits!r}.")
+        if groups is None:
+            raise ValueError("The 'groups' parameter should not be None: it tells the subjects.")
+        groups = check_array(groups, ensure_2d=False, dtype=None, input_name="groups")
+        subjects = np.unique(groups)
+        if self.n_splits > len(subjects):
+            raise ValueError(
+                f"n_splits={self.n_splits} is more than the number of subjects, {len(subjects)}."
+            )
+        for i in range(self.n_splits):
+            yield np.isin(groups, subjects[i :: self.n_splits])
