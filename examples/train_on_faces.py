@@ -11,7 +11,8 @@ FER2013's .csv, "Training" is trained on and "PrivateTest" tested on.
 
 Where people occur more than once (CK+, JAFFE, frames of a video), say who is who, so that nobody
 is on both sides of a split: by groups_train in the .npz, or for a tree by a regular expression
-whose first group is the subject in a file's name: --groups-from "^(S[0-9]+)_".
+whose first group is the subject in a file's name: --groups-from "^(S[0-9]+)_". For CK+ by the
+field's folds there is examples/ckplus_folds.py.
 
 The test set is looked at once, after training. Predictions are kept in --output, fit by fit,
 under the data and options that made them: a run that was stopped goes on where it was. On a CPU
@@ -20,8 +21,6 @@ without the options that shorten it, the paper's recipe takes hours for a few th
 """
 
 import argparse
-import csv
-import re
 import time
 from pathlib import Path
 
@@ -34,9 +33,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.datasets import load_face_folder, load_fer2013
 from sklearn_patt_lite.preprocessing import FaceResizer
-
-FER2013 = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
 SETTINGS = (  # of PAttLiteClassifier, that are options of this script
     "epochs",
@@ -113,44 +111,24 @@ def load_faces(arguments):
 
 
 def load_csv(path):
-    with path.open(newline="") as stream:
-        rows = [
-            {key.strip(): value for key, value in row.items()} for row in csv.DictReader(stream)
-        ]
-    X = np.array([np.array(row["pixels"].split(), dtype=np.uint8) for row in rows])
-    side = int(np.sqrt(X.shape[1]))
-    X = X.reshape(-1, side, side)
-    y = np.array([FER2013[int(row["emotion"])] for row in rows])
-    train = np.array([row["Usage"] == "Training" for row in rows])
-    test = np.array([row["Usage"] == "PrivateTest" for row in rows])
-    return X[train], X[test], y[train], y[test], None
+    data = load_fer2013(path, split="all")
+    names = data.target_names[data.target]
+    train, test = data.split == "train", data.split == "test"
+    return data.images[train], data.images[test], names[train], names[test], None
 
 
 def load_tree(root, groups_from):
     if (root / "train").is_dir() and (root / "test").is_dir():
-        X_train, y_train, groups = list_tree(root / "train", groups_from)
-        X_test, y_test, _ = list_tree(root / "test", groups_from)
-    else:
-        X_train, X_test, y_train, y_test, groups = hold_out(*list_tree(root, groups_from))
-    resizer = FaceResizer(size=PAttLiteClassifier().input_size, n_jobs=-1)
-    return resizer.fit_transform(X_train), resizer.transform(X_test), y_train, y_test, groups
+        X_train, y_train, groups = load_part(root / "train", groups_from)
+        X_test, y_test, _ = load_part(root / "test", groups_from)
+        return X_train, X_test, y_train, y_test, groups
+    return hold_out(*load_part(root, groups_from))
 
 
-def list_tree(folder, groups_from):
-    """List the paths of the images, their classes and, if asked for, subjects."""
-    endings = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
-    paths = sorted(p for p in folder.glob("*/*") if p.suffix.lower() in endings)
-    if not paths:
-        raise SystemExit(f"{folder} holds no folders with images.")
-    groups = None if groups_from is None else np.array([subject(p, groups_from) for p in paths])
-    return np.array(paths, dtype=object), np.array([p.parent.name for p in paths]), groups
-
-
-def subject(path, groups_from):
-    found = re.search(groups_from, path.name)
-    if not found or not found.groups():
-        raise SystemExit(f"--groups-from {groups_from!r} finds no subject in {path.name!r}.")
-    return found.group(1)
+def load_part(root, groups_from):
+    size = PAttLiteClassifier().input_size
+    data = load_face_folder(root, groups_from=groups_from, image_size=size, n_jobs=-1)
+    return data.images, data.target_names[data.target], data.groups
 
 
 def hold_out(X, y, groups):

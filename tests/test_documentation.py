@@ -26,7 +26,17 @@ PUBLIC = [
     "sklearn_patt_lite.preprocessing.FaceAugmenter.fit",
     "sklearn_patt_lite.preprocessing.FaceAugmenter.transform",
     "sklearn_patt_lite.preprocessing.FaceAugmenter.fit_transform",
+    "sklearn_patt_lite.datasets.load_challenging_subset",
+    "sklearn_patt_lite.datasets.load_ckplus",
+    "sklearn_patt_lite.datasets.load_face_folder",
+    "sklearn_patt_lite.datasets.load_fer2013",
+    "sklearn_patt_lite.datasets.load_ferplus",
+    "sklearn_patt_lite.datasets.load_rafdb",
     "sklearn_patt_lite.datasets.make_expression_faces",
+    "sklearn_patt_lite.datasets.map_expressions",
+    "sklearn_patt_lite.model_selection.SubjectKFold",
+    "sklearn_patt_lite.model_selection.SubjectKFold.get_n_splits",
+    "sklearn_patt_lite.model_selection.SubjectKFold.split",
 ]
 # A summary on the line after the quotes, "See Also" and examples for every method, and an
 # infinitive first word ("Random ...") are not this project's style.
