@@ -118,12 +118,13 @@ def preprocessing(network):
 
 def _backbone_part(backbone, cut):
     """The engine of the backbone behind a cut; None if nothing is left there."""
-    if cut is None:
-        return backbone_engine(backbone)
-    steps = fold(backbone)
-    names = [step.get("name") for _, step in steps]
-    steps = steps[names.index(cut) + 1 :]
-    return steps_engine(steps, backbone.get_layer(cut).output.shape[1:]) if steps else None
+    steps, shape = fold(backbone), backbone.input.shape[1:]
+    if cut is not None:
+        names = [step.get("name") for _, step in steps]
+        steps, shape = steps[names.index(cut) + 1 :], backbone.get_layer(cut).output.shape[1:]
+    # What was trained is this network's alone: it is gone when the network's owner is.
+    make = new_engine if backbone.trainable_weights else steps_engine
+    return make(steps, shape) if steps else None
 
 
 def _preprocessing(network):
@@ -138,31 +139,13 @@ def _preprocessing(network):
     return functools.partial(TensorFlowEngine, part, network.input.shape[1:])
 
 
-def backbone_engine(backbone):
-    """Get the quickest forward pass at hand of a truncated MobileNetV1.
-
-    Parameters
-    ----------
-    backbone : keras.Model
-        From `build_backbone`.
-
-    Returns
-    -------
-    callable
-        Maps images, an ndarray of shape (n, size, size, 3) with values 0 to 255, to the
-        backbone's output: float32, of shape (n, cells, cells, depth). The same backbone gets
-        the same engine again.
-    """
-    return steps_engine(fold(backbone), backbone.input.shape[1:])
-
-
 def steps_engine(steps, shape):
     """Get the quickest forward pass at hand of folded steps.
 
     Parameters
     ----------
     steps : list of (str, dict)
-        From `fold`, or a part of it.
+        From `fold`, or a part of it; the first of all takes images, values 0 to 255.
     shape : tuple of int
         Of one row that goes in.
 
@@ -172,9 +155,13 @@ def steps_engine(steps, shape):
         Maps an ndarray of shape (n, *shape) to another one, row by row: a new one of dtype
         float32, or a given one, ``out``. The same steps get the same engine again.
     """
-    engine = engine_class()
-    key = (engine, shape, digest(steps))
-    return _ENGINES.get(key, lambda: engine(functools.partial(forward, steps), shape))
+    key = (engine_class(), shape, digest(steps))
+    return _ENGINES.get(key, lambda: new_engine(steps, shape))
+
+
+def new_engine(steps, shape):
+    """Make an engine that nobody else gets; parameters as in `steps_engine`."""
+    return engine_class()(functools.partial(forward, steps), shape)
 
 
 def engine_class():

@@ -98,14 +98,19 @@ def test_a_changing_last_batch_is_not_traced_anew():
     assert len(calls) == 1
 
 
+def backbone_engine(network):
+    backbone = network.get_layer(BACKBONE)
+    return _engine.steps_engine(_engine.fold(backbone), backbone.input.shape[1:])
+
+
 @pytest.mark.usefixtures("engine")
 def test_networks_with_one_backbone_share_its_engine():
     first, second = build(), build(n_filters=8)
-    shared = _engine.backbone_engine(first.get_layer(BACKBONE))
-    assert _engine.backbone_engine(second.get_layer(BACKBONE)) is shared
+    shared = backbone_engine(first)
+    assert backbone_engine(second) is shared
     kernel = second.get_layer(BACKBONE).get_layer("conv_dw_3")
     kernel.set_weights([1.01 * array for array in kernel.get_weights()])
-    assert _engine.backbone_engine(second.get_layer(BACKBONE)) is not shared
+    assert backbone_engine(second) is not shared
 
 
 def test_heads_of_one_architecture_share_their_function():
