@@ -79,6 +79,11 @@ def test_a_table_as_long_as_the_classes_is_no_trap():
     assert mapped.groups.tolist() == [3]
 
 
+def test_lists_are_columns_too():
+    data = Bunch(target=np.array([0, 3, 3]), target_names=np.array(EIGHT), groups=["a", "b", "c"])
+    assert map_expressions(data, ["happy"]).groups == ["b", "c"]
+
+
 def test_names_that_are_no_expressions_stay():
     data = Bunch(target=np.array([0, 1, 1]), target_names=np.array(["bored", "happy"]))
     assert names(map_expressions(data, ["happy", "bored"])) == ["bored", "happy", "happy"]

@@ -42,3 +42,15 @@ def test_options_are_validated(name, option, tmp_path):
 def test_loading_imports_no_tensorflow():
     script = "import sys, sklearn_patt_lite.datasets; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", OF_DATABASES)
+def test_an_archive_that_is_not_unpacked(name, tmp_path):
+    """Of the right kind of error, with what a right tree looks like."""
+    archive = tmp_path / "archive.zip"
+    archive.write_bytes(b"PK\3\4\xff\xfe\0")
+    arguments = [archive] * (2 if name == "load_ferplus" else 1)
+    with pytest.raises((FileNotFoundError, ValueError)) as caught:
+        getattr(datasets, name)(*arguments)
+    assert "archive.zip" in str(caught.value)
+    assert type(caught.value) in (FileNotFoundError, ValueError)

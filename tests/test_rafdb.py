@@ -83,7 +83,7 @@ def test_kaggle_has_no_original_photographs(kaggle):
         load_rafdb(kaggle, kind="original")
 
 
-@pytest.mark.parametrize("order", ["CRLF", "reversed", "blank lines"])
+@pytest.mark.parametrize("order", ["CRLF", "reversed", "blank lines", "BOM"])
 def test_the_list_as_it_may_come(official, order):
     expected = load_small(official, split="all", as_paths=True)
     path = official / "EmoLabel" / "list_patition_label.txt"
@@ -92,6 +92,7 @@ def test_the_list_as_it_may_come(official, order):
         "CRLF": "\r\n".join(lines) + "\r\n",
         "reversed": "\n".join(lines[::-1]),
         "blank lines": "\n\n".join(lines) + "\n \n",
+        "BOM": "\ufeff" + "\n".join(lines),
     }[order]
     path.write_bytes(text.encode())
     data = load_small(official, split="all", as_paths=True)
@@ -160,13 +161,13 @@ def test_a_broken_image_is_named(official):
 
 
 @pytest.mark.parametrize(
-    "line", ["train_00001.jpg", "train_00001.jpg 8", "train_00001.jpg x", "x_00001.jpg 1"]
+    "line", ["train_00001.jpg", "train_00001.jpg 8", "train_00001.jpg x", "x_00001.jpg 1", "é 1"]
 )
 def test_a_line_that_cannot_be_read(official, line):
-    write(official / "EmoLabel" / "list_patition_label.txt", line)
+    write(official / "EmoLabel" / "list_patition_label.txt", line.encode("latin-1"))
     with pytest.raises(ValueError, match=r"list_patition_label.txt") as caught:
         load_rafdb(official)
-    assert line in str(caught.value)
+    assert line.replace("é", "\ufffd") in str(caught.value)
 
 
 def test_half_unpacked_official_trees(official):

@@ -41,7 +41,9 @@ def _is_image(name):
 
 
 def list_folders(folder):
-    """List the folders in a folder by their names, hidden ones excepted; paths."""
+    """List the folders in a folder by their names, hidden ones excepted; paths. None in a file."""
+    if not os.path.isdir(folder):
+        return []
     with os.scandir(folder) as entries:
         found = [entry.name for entry in entries if entry.is_dir()]
     return [Path(folder, name) for name in sorted(found) if not name.startswith((".", "__MACOSX"))]
@@ -53,6 +55,12 @@ def find_below(root, name):
         if (folder / name).exists():
             return folder / name
     return None
+
+
+def read_lines(path):
+    """Read the lines of a text file that are not blank, whatever system wrote it."""
+    text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def check_root(root, layout):

@@ -2,7 +2,6 @@
 
 import re
 import warnings
-from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -14,6 +13,7 @@ from sklearn_patt_lite.datasets._bunch import (
     check_root,
     find_below,
     incomplete,
+    read_lines,
 )
 from sklearn_patt_lite.datasets._expressions import select_rows
 
@@ -150,12 +150,10 @@ def _find_list(root, file):
 def _read_list(path):
     """Find the images' names in lines such as `test_0003_aligned 3 4` and `0/fer0032226.jpg`."""
     names = []
-    for number, line in enumerate(Path(path).read_text().splitlines(), 1):
-        if not line.strip():
-            continue
+    for line in read_lines(path):
         match = _NAME.search(line)
         if not match:
             problem = f"expected an image's name, got {line!r}"
-            raise ValueError(f"{str(path)!r}, line {number}: {problem}.")
+            raise ValueError(f"{str(path)!r}: {problem}.")
         names.append(match[0])
     return names

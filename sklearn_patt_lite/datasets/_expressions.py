@@ -1,11 +1,13 @@
 """One order and one spelling of the expressions, whatever a database calls them."""
 
 import numpy as np
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, _safe_indexing
 from sklearn.utils._param_validation import StrOptions, validate_params
 
 #: In FER2013's order and spelling, with contempt behind: the order of all `target_names`.
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
+
+_NO_COLUMNS = {"target_names", "duplicates", "missing"}  # however long they are
 
 _SPELLINGS = {
     **{name: name for name in EXPRESSIONS},
@@ -154,8 +156,15 @@ def select_rows(data, rows):
     """
     n = len(data.target)
 
-    def select(name, value):
-        is_column = isinstance(value, np.ndarray) and value.ndim > 0 and len(value) == n
-        return value[rows] if is_column and name != "target_names" else value
+    rows = np.arange(n)[rows]
 
-    return Bunch(**{name: select(name, value) for name, value in data.items()})
+    def is_column(name, value):
+        has_rows = hasattr(value, "__len__") and not isinstance(value, str | bytes | dict)
+        return has_rows and len(value) == n and name not in _NO_COLUMNS
+
+    return Bunch(
+        **{
+            name: _safe_indexing(value, rows) if is_column(name, value) else value
+            for name, value in data.items()
+        }
+    )

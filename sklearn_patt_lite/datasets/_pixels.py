@@ -19,7 +19,7 @@ def read_csv(path, columns):
     ValueError
         If a column or a value is missing; the message names the file, and the row, from 1.
     """
-    with open(path, newline="", encoding="utf-8-sig") as stream:
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as stream:
         reader = csv.reader(stream)
         header = [name.strip().lower() for name in next(reader, [])]
         missing = [name for name in columns if name.lower() not in header]

@@ -14,6 +14,7 @@ from sklearn_patt_lite.datasets._bunch import (
     incomplete,
     list_images,
     make_bunch,
+    read_lines,
 )
 from sklearn_patt_lite.datasets._expressions import EXPRESSIONS
 from sklearn_patt_lite.datasets._pixels import read_csv
@@ -172,7 +173,7 @@ def _official(labels, kind):
     if not folder.is_dir():
         raise incomplete(labels.parent, f"There is no Image/{kind}", LAYOUT)
     files = {_name(path): path for path in list_images(folder)}
-    rows = [_parse(line, table) for line in table.read_text().splitlines() if line.strip()]
+    rows = [_parse(line, table) for line in read_lines(table)]
     rows.sort(key=lambda row: (row["split"] != "train", row["names"]))
     missing = [row["names"] for row in rows if row["names"] not in files]
     if missing:
