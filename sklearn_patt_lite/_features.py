@@ -238,6 +238,8 @@ class FeatureBank:
         self._frozen = frozen
         self._images = images
         self._cache = cache
+        # Threads that stay: each new one may leave a batch's memory behind in another arena.
+        self._pool = ThreadPoolExecutor(_AT_ONCE)
         self._image_digests = image_digests(images)
         orders = [int.from_bytes(digest[:8], "little") for digest in self._image_digests]
         self._orders = np.array([_ORDERS[order % len(_ORDERS)] for order in orders])
@@ -279,8 +281,7 @@ class FeatureBank:
             part = slice(start, start + _BATCH)
             return self._fill(cut, rows[part], views[part], kept, out[part])
 
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            n_missing = sum(pool.map(fill, range(0, len(rows), _BATCH)))
+        n_missing = sum(self._pool.map(fill, range(0, len(rows), _BATCH)))
         self.n_computed += n_missing
         self.n_found += len(rows) - n_missing
         return out
