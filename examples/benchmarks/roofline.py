@@ -20,7 +20,7 @@ N_IMAGES = 64
 
 def main():
     backbone = _network.build_backbone(_network.Architecture(7, (224, 224, 3)))
-    engine = _engine.backbone_engine(backbone)
+    engine = _engine.steps_engine(_engine.fold(backbone), backbone.input.shape[1:])
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (N_IMAGES, 224, 224, 3), dtype=np.uint8)
     a, b = rng.random((2, SIDE, SIDE), dtype=np.float32)
