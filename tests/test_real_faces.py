@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from sklearn import clone
 
 from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.inspection import batch_invariance
 
 SHARED = Path(__file__).parents[2] / "shared"
 FACES = SHARED / "data" / "fer2013_sample.npz"
@@ -63,6 +65,22 @@ def test_probabilities_do_not_depend_on_the_company(faces, fitted):
     alone = np.concatenate([fitted.predict_proba(x[np.newaxis]) for x in X])
     assert_allclose(alone, together, atol=1e-5)
     assert_allclose(fitted.predict_proba(X[::-1])[::-1], together, atol=1e-5)
+
+
+def test_batch_invariance_tells_the_variants_apart(faces, fitted):
+    """The default passes; the published attention over the batch is flagged."""
+    X, y = faces
+    X_test, y_test = X[1200:], y[1200:]
+    report = batch_invariance(fitted, X_test, y_test, random_state=0)
+    assert report.is_invariant
+    published = clone(fitted).set_params(attention="batch")
+    with pytest.warns(UserWarning, match="batch"):
+        published.fit(X[:1200], y[:1200])
+    report = batch_invariance(published, X_test, y_test, random_state=0)
+    assert not report.is_invariant
+    best = max(c.accuracy for c in report.companies if c.order == "class-sorted")
+    shuffled = max(c.accuracy for c in report.companies if c.order == "shuffled")
+    assert best > shuffled
 
 
 def test_imagenet_weights_are_found_in_keras_home():
