@@ -1,0 +1,5 @@
+"""Scores of expressions, with how sure they are."""
+
+from sklearn_patt_lite.metrics._report import ExpressionReport, expression_report
+
+__all__ = ["ExpressionReport", "expression_report"]

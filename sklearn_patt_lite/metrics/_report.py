@@ -1,0 +1,338 @@
+"""All that a table of facial expression recognition should say of predictions."""
+
+import warnings
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils.multiclass import unique_labels
+from sklearn.utils.validation import column_or_1d
+
+_SCORES = "accuracy", "balanced_accuracy", "macro_f1"
+_AT_ONCE = 2**22  # numbers of resampled confusion matrices that are held at a time
+
+
+@dataclass(frozen=True, eq=False)
+class ExpressionReport:
+    """What `expression_report` found: plain data, and a table when it is printed.
+
+    Attributes
+    ----------
+    accuracy : float
+        Share of right predictions; 0 to 1, as all scores here.
+    balanced_accuracy : float
+        Mean of the classes' recalls: the field's "mean class accuracy", over all images at once.
+    macro_f1 : float
+        Mean of the classes' F1 scores.
+    intervals : dict of str to (float, float)
+        Confidence intervals of these three, by their names.
+    confidence : float
+        Their level.
+    resampled : {"subjects", "images"}
+        What was resampled for them.
+    target_names : tuple of str
+        The classes, in order.
+    recall, precision, f1 : ndarray of shape (n_classes,)
+        Of each class; a class without images has a recall of NaN, and one that is never
+        predicted a precision of NaN.
+    support : ndarray of shape (n_classes,), dtype int64
+        Images of each class.
+    confusion : ndarray of shape (n_classes, n_classes), dtype int64
+        Numbers of images: true classes in rows, predicted ones in columns.
+    subject_accuracy : dict or None
+        Accuracy of each subject, the worst first; None without `groups`.
+    """
+
+    accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+    intervals: dict
+    confidence: float
+    resampled: str
+    target_names: tuple
+    recall: np.ndarray
+    precision: np.ndarray
+    f1: np.ndarray
+    support: np.ndarray
+    confusion: np.ndarray
+    subject_accuracy: dict | None
+
+    @property
+    def confusion_shares(self):
+        """Confusion matrix whose rows sum to 1; a class without images has a row of NaN."""
+        with np.errstate(invalid="ignore"):
+            return self.confusion / self.support[:, np.newaxis]
+
+    @property
+    def worst_subject(self):
+        """The subject with the lowest accuracy, and that accuracy; None without groups."""
+        return None if self.subject_accuracy is None else next(iter(self.subject_accuracy.items()))
+
+    def to_dict(self):
+        """Give it as plain data, for JSON.
+
+        Returns
+        -------
+        dict
+            The attributes: numbers, strings, lists and dicts. What is not defined is None.
+        """
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: _plain(value) for name, value in found.items()}
+
+    def to_frame(self):
+        """Give the classes as a table; pandas must be installed.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns recall, precision, f1 and support; a row a class.
+        """
+        import pandas as pd
+
+        columns = ("recall", "precision", "f1", "support")
+        return pd.DataFrame({name: getattr(self, name) for name in columns}, self.target_names)
+
+    def __str__(self):
+        width = max(map(len, ("balanced accuracy", *self.target_names)))
+        return "\n".join([*self._scores(width), "", *self._classes(width)])
+
+    def _scores(self, width):
+        level = f"{100 * self.confidence:g} % interval"
+        yield f"{'':{width}}  score  {level}, resampling {self.resampled}"
+        for name in _SCORES:
+            low, high = self.intervals[name]
+            title = name.replace("_", " ")
+            yield f"{title:{width}}  {getattr(self, name):.3f}  {low:.3f} to {high:.3f}"
+        if self.worst_subject is not None:
+            subject, accuracy = self.worst_subject
+            yield f"{'worst subject':{width}}  {accuracy:.3f}  {subject}"
+
+    def _classes(self, width):
+        short = [name[:8] for name in self.target_names]
+        predicted = "".join(f"{name:>9}" for name in short)
+        yield f"{'':{width}} recall   prec.      f1  images  | predicted, %"
+        yield f"{'':{width}}{'':32}  |{predicted}"
+        rows = zip(
+            self.target_names, self.recall, self.precision, self.f1, self.support, strict=True
+        )
+        for (name, *scores, support), shares in zip(rows, self.confusion_shares, strict=True):
+            numbers = "".join(f"{_shown(score, 3):>8}" for score in scores)
+            confused = "".join(f"{_shown(100 * share, 0):>9}" for share in shares)
+            yield f"{name:{width}}{numbers}{support:>8}  |{confused}"
+
+
+def _shown(number, digits):
+    return "-" if np.isnan(number) else f"{number:.{digits}f}"
+
+
+def _plain(value):
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+@validate_params(
+    {
+        "target_names": ["array-like", None],
+        "confidence": [Interval(Real, 0, 1, closed="neither")],
+        "n_resamples": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def expression_report(
+    y_true,
+    y_pred,
+    *,
+    groups=None,
+    target_names=None,
+    confidence=0.95,
+    n_resamples=2000,
+    random_state=None,
+):
+    """Score predicted expressions, with intervals that know that a subject is one person.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,)
+        True labels.
+    y_pred : array-like of shape (n,)
+        Predicted labels.
+    groups : array-like of shape (n,), default=None
+        Subject of each image. Then subjects are resampled for the intervals, not images: the
+        images of one person succeed and fail together, and intervals that take them for
+        independent are too narrow.
+    target_names : array-like of str, default=None
+        Names of the classes: then labels are their indices, 0 to n_classes - 1. By default the
+        labels that occur are the names.
+    confidence : float, default=0.95
+        Level of the intervals, between 0 and 1.
+    n_resamples : int, default=2000
+        Of the bootstrap.
+    random_state : int, RandomState instance or None, default=None
+        Of the bootstrap.
+
+    Returns
+    -------
+    ExpressionReport
+        Print it for a table.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, if there are no images or, with groups, fewer than two subjects, or if
+        `target_names` are fewer than the labels.
+
+    Warns
+    -----
+    UserWarning
+        If predictions collapse onto a class: more than half of them, and more than one and a half
+        times its share of the images.
+
+    See Also
+    --------
+    sklearn.metrics.classification_report : Without intervals.
+
+    Notes
+    -----
+    Intervals are percentiles of the bootstrap [1]_. Balanced accuracy is computed from all images
+    at once: averages over batches, as in some published code, differ.
+
+    References
+    ----------
+    .. [1] B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13;
+       resampling whole clusters: A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their
+       Application", 1997, section 3.8.
+
+    Examples
+    --------
+    >>> from sklearn_patt_lite.metrics import expression_report
+    >>> y_true = ["sad", "sad", "happy", "happy", "sad", "happy"]
+    >>> y_pred = ["sad", "happy", "happy", "happy", "sad", "happy"]
+    >>> groups = ["ann", "ann", "ann", "ben", "ben", "ben"]
+    >>> report = expression_report(y_true, y_pred, groups=groups, random_state=0)
+    >>> round(report.accuracy, 3), round(report.balanced_accuracy, 3), report.worst_subject[0]
+    (0.833, 0.833, 'ann')
+    >>> print(report)
+                       score  95 % interval, resampling subjects
+    accuracy           0.833  0.667 to 1.000
+    ...
+    """
+    y_true, y_pred = column_or_1d(y_true), column_or_1d(y_pred)
+    check_consistent_length(y_true, y_pred, groups)
+    if len(y_true) == 0:
+        raise ValueError("There are no images to score.")
+    true, predicted, names = _encode(y_true, y_pred, target_names)
+    k = len(names)
+    if groups is None:
+        subjects, unit = None, np.arange(len(true))
+    else:
+        subjects, unit = np.unique(column_or_1d(groups), return_inverse=True)
+        if len(subjects) < 2:
+            raise ValueError("There is one subject only: load more, or leave groups away.")
+    cells = true * k + predicted
+    confusion = np.bincount(cells, minlength=k * k).reshape(k, k)
+    _warn_of_collapse(confusion, names)
+    rng = check_random_state(random_state)
+    resampled = _resample(cells, unit if groups is not None else None, k, n_resamples, rng)
+    tails = 50 * (1 - confidence)
+    intervals = {
+        name: tuple(np.nanpercentile(values, [tails, 100 - tails]).tolist())
+        for name, values in zip(_SCORES, resampled, strict=True)
+    }
+    recall, precision, f1 = _class_scores(confusion)
+    accuracy, balanced_accuracy, macro_f1 = (float(score) for score in _scores(confusion))
+    return ExpressionReport(
+        accuracy=accuracy,
+        balanced_accuracy=balanced_accuracy,
+        macro_f1=macro_f1,
+        intervals=intervals,
+        confidence=confidence,
+        resampled="images" if groups is None else "subjects",
+        target_names=tuple(names),
+        recall=recall,
+        precision=precision,
+        f1=f1,
+        support=confusion.sum(axis=1),
+        confusion=confusion,
+        subject_accuracy=None
+        if subjects is None
+        else _by_subject(subjects, unit, true == predicted),
+    )
+
+
+def _encode(y_true, y_pred, target_names):
+    """Turn labels into indices of the classes, and name these."""
+    labels = unique_labels(y_true, y_pred)
+    if target_names is None:
+        names = [str(label) for label in labels]
+        return np.searchsorted(labels, y_true), np.searchsorted(labels, y_pred), names
+    names = [str(name) for name in target_names]
+    if not set(labels.tolist()) <= set(range(len(names))):
+        raise ValueError(
+            f"With {len(names)} target_names labels must be 0 to {len(names) - 1}, got "
+            f"{labels.tolist()}."
+        )
+    return y_true.astype(int), y_pred.astype(int), names
+
+
+def _warn_of_collapse(confusion, names):
+    predicted = confusion.sum(axis=0) / confusion.sum()
+    true = confusion.sum(axis=1) / confusion.sum()
+    most = predicted.argmax()
+    if predicted[most] > max(0.5, 1.5 * true[most]):
+        warnings.warn(
+            f"Predictions collapse onto {names[most]!r}: {100 * predicted[most]:.0f} % of them, "
+            f"and {100 * true[most]:.0f} % of the images.",
+            UserWarning,
+            stacklevel=4,  # of the caller, behind the validation of parameters
+        )
+
+
+def _resample(cells, unit, k, n_resamples, rng):
+    """Draw the scores of resampled confusion matrices: three arrays of n_resamples."""
+    n_cells = k * k
+    if unit is None:  # images are alike but for their cell, so that numbers of them are drawn
+        counts = np.bincount(cells, minlength=n_cells)
+        matrices = rng.multinomial(len(cells), counts / len(cells), size=n_resamples)
+        return _scores(matrices.reshape(-1, k, k))
+    n_units = unit.max() + 1
+    of_units = np.bincount(unit * n_cells + cells, minlength=n_units * n_cells)
+    of_units = of_units.reshape(n_units, n_cells).astype(float)
+    parts, left = [], n_resamples
+    while left:
+        size = min(left, max(1, _AT_ONCE // max(n_units, n_cells)))
+        times = rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=size)
+        parts.append(_scores((times @ of_units).reshape(-1, k, k)))
+        left -= size
+    return np.concatenate(parts, axis=1)
+
+
+def _scores(confusion):
+    """Accuracy, balanced accuracy and macro F1 of matrices (..., k, k): an array (3, ...)."""
+    recall, _, f1 = _class_scores(confusion)
+    total = confusion.sum(axis=(-2, -1))
+    accuracy = np.trace(confusion, axis1=-2, axis2=-1) / total
+    # Of the classes that occur, as scikit-learn has it: of those with images in one case, of
+    # those with images or predictions in the other.
+    return np.stack([accuracy, np.nanmean(recall, axis=-1), np.nanmean(f1, axis=-1)])
+
+
+def _class_scores(confusion):
+    """Recall, precision and F1 of each class; NaN where they are not defined."""
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    true, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    with np.errstate(invalid="ignore"):
+        return right / true, right / predicted, 2 * right / (true + predicted)
+
+
+def _by_subject(subjects, unit, is_right):
+    accuracy = np.bincount(unit, is_right) / np.bincount(unit)
+    order = np.argsort(accuracy, kind="stable")
+    return dict(zip(subjects[order].tolist(), accuracy[order].tolist(), strict=True))

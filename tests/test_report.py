@@ -1,0 +1,178 @@
+"""Reports of expressions: scikit-learn's scores, and intervals that hold what they promise."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import metrics
+
+from sklearn_patt_lite.metrics import expression_report
+
+NAMES = ["angry", "happy", "sad", "fear"]
+
+
+@pytest.fixture
+def labels():
+    """(true, predicted, subjects): one class is never shown, and one never predicted."""
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 3, 300)
+    predicted = np.where(rng.random(300) < 0.6, true, rng.choice([0, 1, 3], 300))
+    predicted[predicted == 2] = 1
+    return true, predicted, np.repeat(np.arange(30), 10)
+
+
+def test_scores_are_scikit_learns(labels):
+    true, predicted, _ = labels
+    with pytest.warns(UserWarning, match="collapse onto 'happy'"):
+        report = expression_report(true, predicted, target_names=NAMES, random_state=0)
+    assert report.accuracy == pytest.approx(metrics.accuracy_score(true, predicted))
+    recalls = metrics.recall_score(true, predicted, labels=[0, 1, 2], average=None)
+    assert report.balanced_accuracy == pytest.approx(recalls.mean())
+    f1 = metrics.f1_score(true, predicted, average="macro", zero_division=0)
+    assert report.macro_f1 == pytest.approx(f1)
+    assert_array_equal(report.confusion, metrics.confusion_matrix(true, predicted))
+    assert_allclose(report.recall, [*recalls, np.nan])
+    precision = metrics.precision_score(true, predicted, average=None, zero_division=0)
+    assert_allclose(np.nan_to_num(report.precision), precision)
+    assert np.isnan(report.precision[2])
+    assert report.support.tolist() == np.bincount(true, minlength=4).tolist()
+    shares = report.confusion_shares
+    assert_allclose(shares[:3].sum(axis=1), 1)
+    assert np.isnan(shares[3]).all()
+    assert report.resampled == "images"
+    assert report.worst_subject is None
+
+
+def test_labels_that_are_names(labels):
+    true, predicted, groups = labels
+    names = np.array(NAMES)
+    order = np.argsort(names[:4])
+    with pytest.warns(UserWarning, match="collapse"):
+        by_name = expression_report(names[true], names[predicted], groups=groups, random_state=0)
+    with pytest.warns(UserWarning, match="collapse"):
+        by_index = expression_report(
+            true, predicted, groups=groups, target_names=NAMES, random_state=0
+        )
+    assert by_name.target_names == tuple(sorted(NAMES))
+    assert_array_equal(by_name.confusion, by_index.confusion[np.ix_(order, order)])
+    assert by_name.balanced_accuracy == pytest.approx(by_index.balanced_accuracy)
+
+
+def test_subjects(labels):
+    true, predicted, groups = labels
+    predicted = np.where(groups == 7, 1 - true % 2, true)  # one person is always misread
+    report = expression_report(true, predicted, groups=groups, random_state=0)
+    subject, accuracy = report.worst_subject
+    assert (subject, accuracy) == (7, (predicted == true)[groups == 7].mean())
+    assert list(report.subject_accuracy.values()) == sorted(report.subject_accuracy.values())
+    assert len(report.subject_accuracy) == 30
+    assert report.resampled == "subjects"
+
+
+def test_intervals_hold_the_score_and_follow_the_seed(labels):
+    true, predicted, groups = labels
+    predicted = np.where(predicted == 1, true, predicted)
+    reports = [
+        expression_report(true, predicted, groups=groups, random_state=seed) for seed in (0, 0, 1)
+    ]
+    for name, (low, high) in reports[0].intervals.items():
+        assert 0 <= low < getattr(reports[0], name) < high <= 1
+    assert reports[0].intervals == reports[1].intervals
+    assert reports[0].intervals != reports[2].intervals
+    wide, narrow = (
+        expression_report(true, predicted, confidence=level, random_state=0).intervals["accuracy"]
+        for level in (0.99, 0.5)
+    )
+    assert wide[0] < narrow[0] < narrow[1] < wide[1]
+
+
+@pytest.mark.slow
+def test_intervals_by_subjects_cover_and_those_by_images_do_not():
+    """118 subjects who differ: 95 % intervals around the accuracy on people of their kind."""
+    rng = np.random.default_rng(0)
+    n_studies, covered = 300, {"subjects": 0, "images": 0}
+    for _ in range(n_studies):
+        sizes = rng.integers(3, 16, 118)
+        groups = np.repeat(np.arange(118), sizes)
+        able = rng.beta(6, 2, 118)  # of each subject, 0.75 on the mean
+        true = rng.integers(0, 7, len(groups))
+        right = rng.random(len(groups)) < able[groups]
+        predicted = np.where(right, true, (true + rng.integers(1, 7, len(groups))) % 7)
+        for resampled, given in (("subjects", groups), ("images", None)):
+            report = expression_report(
+                true, predicted, groups=given, n_resamples=200, random_state=rng.integers(2**31)
+            )
+            low, high = report.intervals["accuracy"]
+            covered[resampled] += low <= 0.75 <= high
+    shares = {name: n / n_studies for name, n in covered.items()}
+    assert 0.92 <= shares["subjects"] <= 0.98, shares
+    assert shares["images"] < shares["subjects"] - 0.04, shares
+
+
+def test_a_collapse_is_told():
+    true = np.arange(70) % 7
+    with pytest.warns(
+        UserWarning, match="onto '3': 100 % of them, and 14 % of the images"
+    ) as found:
+        expression_report(true, np.full(70, 3), random_state=0)
+    assert found[0].filename == __file__
+
+
+def test_a_common_class_is_no_collapse():
+    """Warnings are errors here: most images are happy, and most predictions too."""
+    true = np.array([0] * 60 + [1] * 40)
+    expression_report(true, np.array([0] * 80 + [1] * 20), random_state=0)
+
+
+def test_the_table(labels):
+    true, _, groups = labels
+    report = expression_report(
+        true, true, groups=groups, target_names=["angry", "happy", "sad"], random_state=0
+    )
+    lines = str(report).splitlines()
+    assert "95 % interval, resampling subjects" in lines[0]
+    assert lines[1].split() == ["accuracy", "1.000", "1.000", "to", "1.000"]
+    assert lines[4].split()[:2] == ["worst", "subject"]
+    assert lines[-1].split()[:5] == ["sad", "1.000", "1.000", "1.000", str((true == 2).sum())]
+    assert lines[-1].split()[-3:] == ["0", "0", "100"]
+
+
+def test_plain_data(labels):
+    true, predicted, groups = labels
+    with pytest.warns(UserWarning, match="collapse"):
+        report = expression_report(true, predicted, groups=groups, target_names=NAMES)
+    found = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert found["accuracy"] == report.accuracy
+    assert found["recall"][3] is None
+    assert found["confusion"] == report.confusion.tolist()
+    assert len(found["subject_accuracy"]) == 30
+    assert found["intervals"]["macro_f1"] == list(report.intervals["macro_f1"])
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("pandas"), reason="needs pandas")
+def test_a_table_of_pandas(labels):
+    true, _, _ = labels
+    frame = expression_report(true, true, target_names=NAMES).to_frame()
+    assert frame.index.tolist() == NAMES
+    assert frame["support"].sum() == 300
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (([0, 1], [0]), {}, "inconsistent numbers of samples"),
+        (([0, 1], [0, 1]), {"groups": [1]}, "inconsistent numbers of samples"),
+        (([], []), {}, "no images"),
+        (([0, 1], [0, 1]), {"groups": ["a", "a"]}, "one subject only"),
+        (([0, 2], [0, 1]), {"target_names": ["a", "b"]}, r"labels must be 0 to 1, got \[0, 1, 2\]"),
+        ((["a", "b"], ["a", "b"]), {"target_names": ["a", "b"]}, "labels must be 0 to 1"),
+        (([0.5, 1.2], [0, 1]), {}, "continuous"),
+        (([0, 1], [0, 1]), {"confidence": 95}, "'confidence' parameter"),
+        (([0, 1], [0, 1]), {"n_resamples": 0}, "'n_resamples' parameter"),
+    ],
+)
+def test_what_cannot_be_scored(arguments, options, message):
+    with pytest.raises(ValueError, match=message):
+        expression_report(*arguments, **options)
