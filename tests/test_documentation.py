@@ -34,9 +34,18 @@ PUBLIC = [
     "sklearn_patt_lite.datasets.load_rafdb",
     "sklearn_patt_lite.datasets.make_expression_faces",
     "sklearn_patt_lite.datasets.map_expressions",
+    "sklearn_patt_lite.inspection.BatchInvariance.to_dict",
+    "sklearn_patt_lite.inspection.batch_invariance",
+    "sklearn_patt_lite.metrics.ExpressionReport.to_dict",
+    "sklearn_patt_lite.metrics.ExpressionReport.to_frame",
+    "sklearn_patt_lite.metrics.expression_report",
     "sklearn_patt_lite.model_selection.SubjectKFold",
     "sklearn_patt_lite.model_selection.SubjectKFold.get_n_splits",
     "sklearn_patt_lite.model_selection.SubjectKFold.split",
+    "sklearn_patt_lite.model_selection.compare_classifiers",
+    "sklearn_patt_lite.model_selection.manifest_splits",
+    "sklearn_patt_lite.model_selection.split_manifest",
+    "sklearn_patt_lite.model_selection.verify_manifest",
 ]
 # A summary on the line after the quotes, "See Also" and examples for every method, and an
 # infinitive first word ("Random ...") are not this project's style.

@@ -1,5 +1,18 @@
-"""Splits that keep people apart."""
+"""Splits that keep people apart, folds written down, and tests of differences."""
 
+from sklearn_patt_lite.model_selection._compare import Comparison, compare_classifiers
+from sklearn_patt_lite.model_selection._manifest import (
+    manifest_splits,
+    split_manifest,
+    verify_manifest,
+)
 from sklearn_patt_lite.model_selection._subjects import SubjectKFold
 
-__all__ = ["SubjectKFold"]
+__all__ = [
+    "Comparison",
+    "SubjectKFold",
+    "compare_classifiers",
+    "manifest_splits",
+    "split_manifest",
+    "verify_manifest",
+]

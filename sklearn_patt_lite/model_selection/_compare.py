@@ -1,0 +1,161 @@
+"""Whether one classifier is better than another, or was lucky."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import numpy as np
+from scipy import stats
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils.validation import column_or_1d
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare_classifiers` found; printing it says it in a sentence.
+
+    Attributes
+    ----------
+    difference : float
+        Mean of the first classifier's scores minus the second's.
+    p_value : float
+        Two-sided: how often so large a difference comes about if there is none; 0 to 1.
+    n : int
+        Number of pairs of scores.
+    method : {"sign_flip", "corrected_t"}
+        The test.
+    """
+
+    difference: float
+    p_value: float
+    n: int
+    method: str
+
+    def __str__(self):
+        test, unit = {
+            "sign_flip": ("sign-flip permutation over subjects", "subjects"),
+            "corrected_t": ("corrected resampled t-test", "splits"),
+        }[self.method]
+        return f"{self.difference:+.3f} over {self.n} {unit}, p = {self.p_value:.2g} ({test})"
+
+
+@validate_params(
+    {
+        "scores": ["array-like", Mapping],
+        "other_scores": ["array-like", Mapping],
+        "method": [StrOptions({"sign_flip", "corrected_t"})],
+        "test_share": [Interval(Real, 0, 1, closed="neither"), None],
+        "n_permutations": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def compare_classifiers(
+    scores,
+    other_scores,
+    *,
+    method="sign_flip",
+    test_share=None,
+    n_permutations=9999,
+    random_state=None,
+):
+    """Test whether two classifiers differ, on scores that belong together in pairs.
+
+    Parameters
+    ----------
+    scores, other_scores : array-like of shape (n,) or dict
+        Scores of both classifiers: a pair a subject, or a pair a split. Of dicts, such as
+        `ExpressionReport.subject_accuracy`, equal keys make a pair.
+    method : {"sign_flip", "corrected_t"}, default="sign_flip"
+        - "sign_flip": scores are of subjects, each tested once, by a cross-validation that keeps
+          subjects apart or on a test set. If both classifiers are equal, the sign of a subject's
+          difference is a coin's. Nothing else is assumed, except that subjects do not influence
+          each other [1]_.
+        - "corrected_t": scores are of splits, drawn again and again from the same images. Splits
+          share images, so that a plain t-test finds differences where there are none; this one
+          widens the variance [2]_.
+    test_share : float, default=None
+        With "corrected_t", which needs it: the share of the images (or subjects) that a split
+        tests, between 0 and 1, such as 0.1 in ten-fold cross-validation.
+    n_permutations : int, default=9999
+        With "sign_flip": how many are drawn; all are gone through if there are no more.
+    random_state : int, RandomState instance or None, default=None
+        Of the permutations.
+
+    Returns
+    -------
+    Comparison
+        The mean difference, and its p-value.
+
+    Raises
+    ------
+    ValueError
+        If the scores are not pairs, not finite or fewer than two pairs, or if `test_share` is
+        missing.
+
+    References
+    ----------
+    .. [1] P. Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005, section 3.2.
+    .. [2] C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine Learning 52,
+       2003, section 3.
+
+    Examples
+    --------
+    >>> from sklearn_patt_lite.model_selection import compare_classifiers
+    >>> subjects = {"ann": 0.7, "ben": 0.8, "cyd": 0.9, "dan": 0.6}
+    >>> others = {"ann": 0.6, "ben": 0.7, "cyd": 0.7, "dan": 0.5}
+    >>> print(compare_classifiers(subjects, others))
+    +0.125 over 4 subjects, p = 0.12 (sign-flip permutation over subjects)
+    """
+    scores, other_scores = _pair(scores, other_scores)
+    differences = scores - other_scores
+    if method == "sign_flip":
+        p_value = _sign_flip(scores, other_scores, n_permutations, random_state)
+    elif test_share is None:
+        raise ValueError("method='corrected_t' needs test_share, the share that a split tests.")
+    else:
+        p_value = _corrected_t(differences, test_share)
+    return Comparison(float(differences.mean()), float(p_value), len(differences), method)
+
+
+def _pair(scores, other_scores):
+    if isinstance(scores, Mapping) != isinstance(other_scores, Mapping):
+        raise ValueError("scores and other_scores must both be dicts, or both be arrays.")
+    if isinstance(scores, Mapping):
+        lonely = set(scores) ^ set(other_scores)
+        if lonely:
+            raise ValueError(f"Without a pair are {sorted(map(str, lonely))[:5]}.")
+        scores, other_scores = zip(*((scores[k], other_scores[k]) for k in scores), strict=True)
+    pair = [column_or_1d(each).astype(float) for each in (scores, other_scores)]
+    if len(pair[0]) != len(pair[1]):
+        raise ValueError(f"Scores come in pairs, got {len(pair[0])} and {len(pair[1])}.")
+    if len(pair[0]) < 2:
+        raise ValueError("There must be two pairs at least.")
+    if not np.isfinite(pair).all():
+        raise ValueError("Scores must be finite.")
+    return pair
+
+
+def _sign_flip(scores, other_scores, n_permutations, random_state):
+    def mean_difference(a, b, axis):
+        return np.mean(a - b, axis=axis)
+
+    return stats.permutation_test(
+        (scores, other_scores),
+        mean_difference,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=n_permutations,
+        batch=1000,
+        random_state=check_random_state(random_state),
+    ).pvalue
+
+
+def _corrected_t(differences, test_share):
+    """Nadeau and Bengio's variance: (1/J + n_test/n_train) times that of the differences."""
+    n = len(differences)
+    variance = (1 / n + test_share / (1 - test_share)) * differences.var(ddof=1)
+    if variance == 0:
+        return 1.0 if differences[0] == 0 else 0.0
+    return 2 * stats.t.sf(abs(differences.mean()) / np.sqrt(variance), n - 1)

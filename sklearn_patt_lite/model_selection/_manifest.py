@@ -1,0 +1,220 @@
+"""Folds written down, so that somebody else can use the very same ones."""
+
+import collections
+import hashlib
+import warnings
+
+import numpy as np
+from sklearn.model_selection import check_cv
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import column_or_1d
+
+from sklearn_patt_lite._images import is_paths
+
+_VERSION = 1
+
+
+def split_manifest(cv, X, y=None, groups=None):
+    """Write down which subjects and images each fold trains and tests on.
+
+    Parameters
+    ----------
+    cv : int, cross-validation generator or iterable
+        As in scikit-learn's `cross_validate`.
+    X : array-like of length n
+        Images, or paths of their files.
+    y : array-like of shape (n,), default=None
+        Labels, for splitters that need them.
+    groups : array-like of shape (n,), default=None
+        Subject of each image.
+
+    Returns
+    -------
+    dict
+        Plain data for `json.dump`:
+
+        version : int
+            Of this form, 1.
+        splitter : str
+            How `cv` prints.
+        images : list of str
+            A hash of each image's content (of a path: of its file), in the order of X.
+        subjects : list of str or None
+            Subject of each image.
+        folds : list of dict
+            For each fold "train" and "test": positions in `images`; and "test_subjects".
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, or as `cv` raises.
+    FileNotFoundError
+        If a path leads to no file.
+
+    See Also
+    --------
+    manifest_splits : The folds, from a manifest.
+    verify_manifest : What has changed since.
+
+    Examples
+    --------
+    >>> import json
+    >>> import numpy as np
+    >>> from sklearn_patt_lite.model_selection import (
+    ...     SubjectKFold, manifest_splits, split_manifest, verify_manifest
+    ... )
+    >>> images = np.arange(6 * 4).reshape(6, 2, 2)
+    >>> subjects = ["ann", "ann", "ben", "ben", "cyd", "cyd"]
+    >>> manifest = split_manifest(SubjectKFold(3), images, groups=subjects)
+    >>> manifest = json.loads(json.dumps(manifest))  # to a file, and to somebody else
+    >>> [test.tolist() for _, test in manifest_splits(manifest, images[::-1])]
+    [[5, 4], [3, 2], [1, 0]]
+    >>> verify_manifest(manifest, images, subjects[::-1])[0]
+    "subject: image 0 is of 'cyd', and was of 'ann'"
+    """
+    check_consistent_length(X, y, groups)
+    subjects = None if groups is None else [str(group) for group in column_or_1d(groups).tolist()]
+    with warnings.catch_warnings():
+        # Of splitters that do not look at subjects: these are written down all the same.
+        warnings.filterwarnings("ignore", "The groups parameter is ignored")
+        splits = list(check_cv(cv, y).split(X, y, groups))
+    folds = []
+    for train, test in splits:
+        fold = {"train": np.asarray(train).tolist(), "test": np.asarray(test).tolist()}
+        if subjects is not None:
+            fold["test_subjects"] = sorted({subjects[i] for i in fold["test"]})
+        folds.append(fold)
+    return {
+        "version": _VERSION,
+        "splitter": str(cv),
+        "images": _digests(X),
+        "subjects": subjects,
+        "folds": folds,
+    }
+
+
+def manifest_splits(manifest, X):
+    """Give a manifest's folds for images that may be in another order.
+
+    Parameters
+    ----------
+    manifest : dict
+        From `split_manifest`.
+    X : array-like of length n
+        The same images, in whatever order.
+
+    Returns
+    -------
+    list of (ndarray of int, ndarray of int)
+        Rows of X to train and to test on, for each fold: a `cv` for scikit-learn's functions.
+
+    Raises
+    ------
+    ValueError
+        If X has not the same images, or if the manifest is none.
+
+    Examples
+    --------
+    See `split_manifest`.
+    """
+    _check(manifest)
+    places = _places(manifest, X)
+    missing = sum(place is None for place in places)
+    extra = len(X) - len(places) + missing
+    if missing or extra:
+        raise ValueError(
+            f"X has not the images of the manifest: {missing} of {len(places)} are missing, and "
+            f"{extra} are others. verify_manifest tells which."
+        )
+    places = np.array(places)
+    return [(places[fold["train"]], places[fold["test"]]) for fold in manifest["folds"]]
+
+
+def verify_manifest(manifest, X, groups=None):
+    """Tell what differs between a manifest and the data at hand.
+
+    Parameters
+    ----------
+    manifest : dict
+        From `split_manifest`.
+    X : array-like of length n
+        Images, or paths of their files.
+    groups : array-like of shape (n,), default=None
+        Subject of each image.
+
+    Returns
+    -------
+    list of str
+        A sentence a difference: images that are missing, changed or new, subjects that are not
+        who they were, and subjects that a fold both trains and tests on. Empty if all is right.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, or if the manifest is none.
+
+    Examples
+    --------
+    See `split_manifest`.
+    """
+    _check(manifest)
+    check_consistent_length(X, groups)
+    places = _places(manifest, X)
+    found = [f"missing: image {i} of the manifest" for i, p in enumerate(places) if p is None]
+    new = sorted(set(range(len(X))) - set(places))
+    found += [f"new: image {row} is not in the manifest" for row in new]
+    subjects = manifest["subjects"]
+    if subjects is None:
+        return found
+    if groups is not None:
+        groups = [str(group) for group in column_or_1d(groups).tolist()]
+        found += [
+            f"subject: image {place} is of {groups[place]!r}, and was of {subject!r}"
+            for subject, place in zip(subjects, places, strict=True)
+            if place is not None and groups[place] != subject
+        ]
+        subjects = [s if p is None else groups[p] for s, p in zip(subjects, places, strict=True)]
+    for number, fold in enumerate(manifest["folds"]):
+        shared = {subjects[i] for i in fold["train"]} & {subjects[i] for i in fold["test"]}
+        found += [f"leak: fold {number} trains and tests on {name!r}" for name in sorted(shared)]
+    return found
+
+
+def _digests(X):
+    digest = _file_digest if is_paths(X) else _array_digest
+    return [digest(item) for item in X]
+
+
+def _file_digest(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, _hash).hexdigest()
+
+
+def _array_digest(image):
+    array = np.asarray(image)
+    digest = _hash(f"{array.dtype.str} {array.shape}".encode())
+    digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
+def _hash(data=b""):
+    return hashlib.blake2b(data, digest_size=16)
+
+
+def _places(manifest, X):
+    """Where each image of the manifest is in X; None if it is not there.
+
+    Of equal images, each is found once.
+    """
+    rows = collections.defaultdict(collections.deque)
+    for row, digest in enumerate(_digests(X)):
+        rows[digest].append(row)
+    return [rows[digest].popleft() if rows[digest] else None for digest in manifest["images"]]
+
+
+def _check(manifest):
+    keys = {"version", "images", "subjects", "folds"}
+    if not isinstance(manifest, dict) or not keys <= set(manifest):
+        raise ValueError(f"A manifest is a dict with {sorted(keys)}, from split_manifest.")
+    if manifest["version"] != _VERSION:
+        raise ValueError(f"The manifest is of version {manifest['version']}, known is {_VERSION}.")
