@@ -43,6 +43,7 @@ PUBLIC = [
     "sklearn_patt_lite.model_selection.SubjectKFold.get_n_splits",
     "sklearn_patt_lite.model_selection.SubjectKFold.split",
     "sklearn_patt_lite.model_selection.compare_classifiers",
+    "sklearn_patt_lite.model_selection.find_leaks",
     "sklearn_patt_lite.model_selection.manifest_splits",
     "sklearn_patt_lite.model_selection.split_manifest",
     "sklearn_patt_lite.model_selection.verify_manifest",

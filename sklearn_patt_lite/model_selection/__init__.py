@@ -1,6 +1,7 @@
 """Splits that keep people apart, folds written down, and tests of differences."""
 
 from sklearn_patt_lite.model_selection._compare import Comparison, compare_classifiers
+from sklearn_patt_lite.model_selection._leaks import Leaks, find_leaks
 from sklearn_patt_lite.model_selection._manifest import (
     manifest_splits,
     split_manifest,
@@ -10,8 +11,10 @@ from sklearn_patt_lite.model_selection._subjects import SubjectKFold
 
 __all__ = [
     "Comparison",
+    "Leaks",
     "SubjectKFold",
     "compare_classifiers",
+    "find_leaks",
     "manifest_splits",
     "split_manifest",
     "verify_manifest",

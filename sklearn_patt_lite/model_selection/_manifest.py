@@ -74,12 +74,8 @@ def split_manifest(cv, X, y=None, groups=None):
     """
     check_consistent_length(X, y, groups)
     subjects = None if groups is None else [str(group) for group in column_or_1d(groups).tolist()]
-    with warnings.catch_warnings():
-        # Of splitters that do not look at subjects: these are written down all the same.
-        warnings.filterwarnings("ignore", "The groups parameter is ignored")
-        splits = list(check_cv(cv, y).split(X, y, groups))
     folds = []
-    for train, test in splits:
+    for train, test in list_splits(cv, X, y, groups):
         fold = {"train": np.asarray(train).tolist(), "test": np.asarray(test).tolist()}
         if subjects is not None:
             fold["test_subjects"] = sorted({subjects[i] for i in fold["test"]})
@@ -87,7 +83,7 @@ def split_manifest(cv, X, y=None, groups=None):
     return {
         "version": _VERSION,
         "splitter": str(cv),
-        "images": _digests(X),
+        "images": digests(X),
         "subjects": subjects,
         "folds": folds,
     }
@@ -180,7 +176,16 @@ def verify_manifest(manifest, X, groups=None):
     return found
 
 
-def _digests(X):
+def list_splits(cv, X, y, groups):
+    """List what a splitter gives: (train, test) of rows."""
+    with warnings.catch_warnings():
+        # Of splitters that do not look at subjects: what they make of them is the question here.
+        warnings.filterwarnings("ignore", "The groups parameter is ignored")
+        return list(check_cv(cv, y).split(X, y, groups))
+
+
+def digests(X):
+    """Tell each image by its content, or its file's: a list of str."""
     digest = _file_digest if is_paths(X) else _array_digest
     return [digest(item) for item in X]
 
@@ -207,7 +212,7 @@ def _places(manifest, X):
     Of equal images, each is found once.
     """
     rows = collections.defaultdict(collections.deque)
-    for row, digest in enumerate(_digests(X)):
+    for row, digest in enumerate(digests(X)):
         rows[digest].append(row)
     return [rows[digest].popleft() if rows[digest] else None for digest in manifest["images"]]
 
