@@ -65,6 +65,18 @@ def test_the_code_of_the_readme_runs(capsys):
     assert "pattliteclassifier__patch_size" in capsys.readouterr().out
 
 
+def test_the_code_on_evaluation_runs_and_shows_what_the_page_says(capsys):
+    blocks = code_blocks(ROOT / "docs" / "evaluation.md", "python")
+    exec(compile("".join(blocks), "evaluation.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "Scores can be trusted in this respect" in printed
+    assert re.search(r"fold 0 trains and tests on \d+ subjects", printed)
+    assert "No leaks among 280 images." in printed
+    assert "resampling subjects" in printed
+    assert "over 20 subjects, p = " in printed
+    assert "\n5 []\n" in printed
+
+
 def test_the_readme_has_the_two_commands():
     quickstart, tests = code_blocks(ROOT / "README.md", "shell")[:2]
     assert quickstart.endswith("python examples/quickstart.py\n")
