@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -81,6 +82,55 @@ def test_batch_invariance_tells_the_variants_apart(faces, fitted):
     best = max(c.accuracy for c in report.companies if c.order == "class-sorted")
     shuffled = max(c.accuracy for c in report.companies if c.order == "shuffled")
     assert best > shuffled
+
+
+@pytest.fixture(scope="module")
+def pooled(faces, fitted):
+    """Frozen ImageNet features of all faces, averaged over the map: (n, 512), and a test's."""
+    images, backbone = fitted.model_.inputs, fitted.model_.get_layer("mobilenet")
+    scaled = fitted.model_.get_layer("scale").output
+    pool = keras.layers.GlobalAveragePooling2D()
+    return keras.Model(images, pool(backbone(scaled))).predict(
+        faces[0][..., np.newaxis], batch_size=32, verbose=0
+    )
+
+
+class NormalizedByTheBatch(keras.layers.Layer):
+    """As BatchNormalization that is left in training mode."""
+
+    def call(self, x):
+        return (x - keras.ops.mean(x, axis=0)) / (keras.ops.std(x, axis=0) + 1e-3)
+
+
+class AttentionOverTheBatch(keras.layers.Layer):
+    """Dot-product attention over a (batch, features) tensor, as the published code has it."""
+
+    def call(self, x):
+        return keras.ops.matmul(keras.ops.softmax(keras.ops.matmul(x, keras.ops.transpose(x))), x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "is_invariant"),
+    [
+        (keras.layers.BatchNormalization, True),
+        (NormalizedByTheBatch, False),
+        (AttentionOverTheBatch, False),
+    ],
+)
+def test_batch_invariance_of_plain_keras_models(layer, is_invariant, faces, pooled):
+    """Heads that were trained on the frozen features of 1,200 faces."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((pooled.shape[1],))
+    x = keras.layers.Dense(32, activation="relu")(inputs)
+    probabilities = keras.layers.Dense(7, activation="softmax")(layer()(x))
+    model = keras.Model(inputs, probabilities)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(pooled[:1200], faces[1][:1200], epochs=5, verbose=0)
+    report = batch_invariance(model, pooled[1200:], faces[1][1200:], random_state=0)
+    assert report.is_invariant == is_invariant
+    if not is_invariant:
+        assert report.largest_change > 0.01
+        assert "NOT TO BE TRUSTED" in str(report)
 
 
 def test_imagenet_weights_are_found_in_keras_home():

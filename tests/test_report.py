@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from sklearn import metrics
 
 from sklearn_patt_lite.metrics import expression_report
 
+COVERAGE = Path(__file__).parents[1] / "examples" / "interval_coverage.py"
 NAMES = ["angry", "happy", "sad", "fear"]
 
 
@@ -91,22 +94,8 @@ def test_intervals_hold_the_score_and_follow_the_seed(labels):
 @pytest.mark.slow
 def test_intervals_by_subjects_cover_and_those_by_images_do_not():
     """118 subjects who differ: 95 % intervals around the accuracy on people of their kind."""
-    rng = np.random.default_rng(0)
-    n_studies, covered = 300, {"subjects": 0, "images": 0}
-    for _ in range(n_studies):
-        sizes = rng.integers(3, 16, 118)
-        groups = np.repeat(np.arange(118), sizes)
-        able = rng.beta(6, 2, 118)  # of each subject, 0.75 on the mean
-        true = rng.integers(0, 7, len(groups))
-        right = rng.random(len(groups)) < able[groups]
-        predicted = np.where(right, true, (true + rng.integers(1, 7, len(groups))) % 7)
-        for resampled, given in (("subjects", groups), ("images", None)):
-            report = expression_report(
-                true, predicted, groups=given, n_resamples=200, random_state=rng.integers(2**31)
-            )
-            low, high = report.intervals["accuracy"]
-            covered[resampled] += low <= 0.75 <= high
-    shares = {name: n / n_studies for name, n in covered.items()}
+    coverage = runpy.run_path(str(COVERAGE))["coverage"]
+    shares = coverage(300, 200, np.random.default_rng(0))
     assert 0.92 <= shares["subjects"] <= 0.98, shares
     assert shares["images"] < shares["subjects"] - 0.04, shares
 

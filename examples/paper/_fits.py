@@ -1,0 +1,164 @@
+"""Fits that are made once: what each predicts is kept, so that a run that was stopped goes on."""
+
+import os
+import sys
+import zipfile
+from dataclasses import dataclass
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow, which logs from C++
+
+import joblib
+import numpy as np
+from tqdm import tqdm
+
+import sklearn_patt_lite
+from sklearn_patt_lite import PAttLiteClassifier
+
+
+@dataclass
+class Predictions:
+    """What the networks of a row predicted of the tested faces.
+
+    `probabilities` is of shape (n_seeds, n_tested, n_classes), in the order of `Faces.tested`;
+    `n_parameters` is the number of a network's parameters.
+    """
+
+    probabilities: np.ndarray
+    n_parameters: int
+
+    @property
+    def labels(self):
+        """Most probable classes, (n_seeds, n_tested)."""
+        return self.probabilities.argmax(axis=-1)
+
+
+def fit_rows(faces, rows, arguments):
+    """Fit and test each row's network with each seed, in each split.
+
+    Parameters
+    ----------
+    faces : Faces
+        What to train and test on.
+    rows : dict of str to dict
+        Parameters of the classifier by the row's name.
+    arguments : argparse.Namespace
+        `seeds`, `set`, `output` and `verbose`.
+
+    Returns
+    -------
+    dict of str to Predictions
+    """
+    fits = {
+        (name, seed, i): (make_classifier(faces, arguments, seed, **parameters), split)
+        for name, parameters in rows.items()
+        for seed in range(arguments.seeds)
+        for i, split in enumerate(faces.splits)
+    }
+    found = run_once(
+        {fit: (classifier.get_params(), vars(split)) for fit, (classifier, split) in fits.items()},
+        lambda fit: _fit_and_predict(faces, *fits[fit], arguments),
+        faces,
+        arguments.output,
+    )
+    return {name: _gather(name, found, faces, arguments) for name in rows}
+
+
+def make_classifier(faces, arguments, seed, **parameters):
+    """Make a row's classifier: the row's parameters, then the user's, then the database's."""
+    settings = {**faces.settings, **arguments.set, **parameters}
+    return PAttLiteClassifier(random_state=seed, **settings)
+
+
+def fit(classifier, faces, split, arguments):
+    """Fit a classifier to a split's training rows; features of frozen layers are shared."""
+    given = {}
+    if faces.groups is not None:
+        given["groups"] = faces.groups[split.train]
+    if split.validation is not None:
+        given["X_val"] = faces.images[split.validation]
+        given["y_val"] = faces.target[split.validation]
+    memory = arguments.output / "features"
+    classifier.set_params(memory=memory, verbose=int(arguments.verbose))
+    return classifier.fit(faces.images[split.train], faces.target[split.train], **given)
+
+
+def run_once(jobs, work, faces, output):
+    """Do jobs that have not been done, with a progress bar; what they find is kept on disk.
+
+    Parameters
+    ----------
+    jobs : dict
+        Of each job's name, a tuple, to all that determines what it finds, besides the faces.
+    work : callable
+        Does the job of a name: gives a dict of arrays.
+    faces : Faces
+        What the jobs are about.
+    output : Path
+        Folder; files are put below it, in `fits`.
+
+    Returns
+    -------
+    dict
+        Of each job's name to its dict of arrays.
+    """
+    folder = output / "fits"
+    folder.mkdir(parents=True, exist_ok=True)
+    version, data = sklearn_patt_lite.__version__, _fingerprint(faces)
+    files = {
+        name: folder / f"{joblib.hash((version, data, determined))}.npz"
+        for name, determined in jobs.items()
+    }
+    missing = [name for name in jobs if not files[name].exists()]
+    print(f"{len(jobs) - len(missing)} of {len(jobs)} fits found in {folder}", flush=True)
+    progress = tqdm(missing, total=len(jobs), initial=len(jobs) - len(missing), unit="fit")
+    for name in progress:
+        progress.set_description(", ".join(map(str, name)))
+        _write(files[name], work(name))
+    return {name: _read(path) for name, path in files.items()}
+
+
+def _fit_and_predict(faces, classifier, split, arguments):
+    fit(classifier, faces, split, arguments)
+    return {
+        "probabilities": classifier.predict_proba(faces.images[split.test]),
+        "classes": classifier.classes_,
+        "n_parameters": np.array(classifier.n_parameters_),
+    }
+
+
+def _gather(name, found, faces, arguments):
+    """Put folds together; classes that a fold did not train on have no probability there."""
+    shape = arguments.seeds, len(faces.tested), len(faces.target_names)
+    probabilities = np.zeros(shape)
+    for seed in range(arguments.seeds):
+        start = 0
+        for i, split in enumerate(faces.splits):
+            part, end = found[name, seed, i], start + len(split.test)
+            probabilities[seed, start:end, part["classes"]] = part["probabilities"].T
+            start = end
+    return Predictions(probabilities, int(found[name, 0, 0]["n_parameters"]))
+
+
+def _fingerprint(faces):
+    """Tell faces from others; of files by when they were written, which takes no reading."""
+    images = faces.images
+    if images.ndim == 1:
+        stats = [os.stat(path) for path in images]
+        images = [(str(p), s.st_size, s.st_mtime_ns) for p, s in zip(images, stats, strict=True)]
+    return joblib.hash((images, faces.target, faces.groups))
+
+
+def _write(path, arrays):
+    """Write under another name first, so that a run that is killed leaves no half a file."""
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with part.open("wb") as file:
+        np.savez(file, **arrays)
+    part.replace(path)
+
+
+def _read(path):
+    try:
+        with path.open("rb") as file, np.load(file) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        sys.exit(f"{path} cannot be read ({error}): delete it, and run again")
