@@ -103,16 +103,17 @@ class NormalizedByTheBatch(keras.layers.Layer):
 
 
 class AttentionOverTheBatch(keras.layers.Layer):
-    """Dot-product attention over a (batch, features) tensor, as the published code has it."""
+    """Softmax(QKᵀ/√d)V of a (batch, features) tensor, as in the published code."""
 
     def call(self, x):
-        return keras.ops.matmul(keras.ops.softmax(keras.ops.matmul(x, keras.ops.transpose(x))), x)
+        scores = keras.ops.matmul(x, keras.ops.transpose(x)) / x.shape[-1] ** 0.5
+        return keras.ops.matmul(keras.ops.softmax(scores), x)
 
 
 @pytest.mark.parametrize(
     ("layer", "is_invariant"),
     [
-        (keras.layers.BatchNormalization, True),
+        (keras.layers.Identity, True),
         (NormalizedByTheBatch, False),
         (AttentionOverTheBatch, False),
     ],
@@ -122,6 +123,7 @@ def test_batch_invariance_of_plain_keras_models(layer, is_invariant, faces, pool
     keras.utils.set_random_seed(0)
     inputs = keras.Input((pooled.shape[1],))
     x = keras.layers.Dense(32, activation="relu")(inputs)
+    x = keras.layers.BatchNormalization()(x)
     probabilities = keras.layers.Dense(7, activation="softmax")(layer()(x))
     model = keras.Model(inputs, probabilities)
     model.compile("adam", "sparse_categorical_crossentropy")
@@ -129,7 +131,7 @@ def test_batch_invariance_of_plain_keras_models(layer, is_invariant, faces, pool
     report = batch_invariance(model, pooled[1200:], faces[1][1200:], random_state=0)
     assert report.is_invariant == is_invariant
     if not is_invariant:
-        assert report.largest_change > 0.01
+        assert report.largest_change > 0.1
         assert "NOT TO BE TRUSTED" in str(report)
 
 
