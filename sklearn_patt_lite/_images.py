@@ -403,15 +403,39 @@ def decode_image(source, size):
     clipped; Pillow's mode "F" holds 0..1 like any float array. Large JPEG files are decoded at a
     half, a quarter or an eighth of their size as long as twice `size` is left.
     """
+    image = load_image(source, draft=2 * size)
+    return np.asarray(image.resize((size, size), Image.BILINEAR))
+
+
+def load_image(source, draft=None):
+    """Read one image as it is.
+
+    Parameters
+    ----------
+    source : str, os.PathLike, PIL.Image.Image or array-like
+        As `decode_image` takes it.
+    draft : int, default=None
+        Sides that are enough, in pixels: JPEG files are decoded at a fraction of their size as
+        long as both are left. None: all pixels.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Upright, of mode "RGB".
+
+    Raises
+    ------
+    FileNotFoundError, TypeError, ValueError
+        As `decode_image`.
+    """
     if isinstance(source, str | os.PathLike):
-        return _read_file(source, size)
+        return _read_file(source, draft)
     if isinstance(source, Image.Image):
-        return _decode_pillow(source, size, name="the Pillow image")
-    image = Image.fromarray(_array_to_uint8(source))
-    return _decode_pillow(image, size, name="the array")
+        return _upright_rgb(source, name="the Pillow image")
+    return _upright_rgb(Image.fromarray(_array_to_uint8(source)), name="the array")
 
 
-def _read_file(path, size):
+def _read_file(path, draft):
     name = repr(os.fspath(path))
     try:
         image = Image.open(path)
@@ -420,14 +444,14 @@ def _read_file(path, size):
     except Exception as error:
         raise _unreadable(name, error) from error
     with image:
-        image.draft(None, (2 * size, 2 * size))  # only JPEG has it; others ignore it
-        return _decode_pillow(image, size, name)
+        if draft is not None:
+            image.draft(None, (draft, draft))  # only JPEG has it; others ignore it
+        return _upright_rgb(image, name)
 
 
-def _decode_pillow(image, size, name):
+def _upright_rgb(image, name):
     try:
-        image = _to_rgb(ImageOps.exif_transpose(image))
-        return np.asarray(image.resize((size, size), Image.BILINEAR))
+        return _to_rgb(ImageOps.exif_transpose(image))
     except Exception as error:
         raise _unreadable(name, error) from error
 

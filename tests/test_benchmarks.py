@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 SCRIPTS = {
+    "crop_photos.py": ["--photos", "10"],
     "find_leaks.py": ["--images", "700", "--side", "48"],
     "fit.py": ["--images", "20", "--epochs", "1", "--unfreeze", "0", "4"],
     "grid_search.py": ["--images", "70", "--epochs", "1", "--plain-fits", "1"],

@@ -19,6 +19,11 @@ PUBLIC = [
     "sklearn_patt_lite.PAttLiteClassifier.fit",
     "sklearn_patt_lite.PAttLiteClassifier.predict",
     "sklearn_patt_lite.PAttLiteClassifier.predict_proba",
+    "sklearn_patt_lite.preprocessing.FaceCropper",
+    "sklearn_patt_lite.preprocessing.FaceCropper.crop",
+    "sklearn_patt_lite.preprocessing.FaceCropper.crop_all",
+    "sklearn_patt_lite.preprocessing.FaceCropper.fit",
+    "sklearn_patt_lite.preprocessing.FaceCropper.transform",
     "sklearn_patt_lite.preprocessing.FaceResizer",
     "sklearn_patt_lite.preprocessing.FaceResizer.fit",
     "sklearn_patt_lite.preprocessing.FaceResizer.transform",
@@ -26,6 +31,7 @@ PUBLIC = [
     "sklearn_patt_lite.preprocessing.FaceAugmenter.fit",
     "sklearn_patt_lite.preprocessing.FaceAugmenter.transform",
     "sklearn_patt_lite.preprocessing.FaceAugmenter.fit_transform",
+    "sklearn_patt_lite.preprocessing.detect_faces",
     "sklearn_patt_lite.datasets.load_challenging_subset",
     "sklearn_patt_lite.datasets.load_ckplus",
     "sklearn_patt_lite.datasets.load_face_folder",
@@ -62,7 +68,9 @@ def test_the_code_of_the_readme_runs(capsys):
     assert blocks
     with config_context():  # puts back what the code sets
         exec(compile("".join(blocks), "README.md", "exec"), {})
-    assert "pattliteclassifier__patch_size" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "pattliteclassifier__patch_size" in printed
+    assert re.search(r"'boxes': array\(\[\[18\d\., +6\d\., +26\d\., +17\d\.\]\]\)", printed)
 
 
 def test_the_code_on_evaluation_runs_and_shows_what_the_page_says(capsys):

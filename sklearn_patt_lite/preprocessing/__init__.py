@@ -1,6 +1,8 @@
 """Transformers from photographs of faces to what the classifier takes."""
 
 from sklearn_patt_lite.preprocessing._augmenter import FaceAugmenter
+from sklearn_patt_lite.preprocessing._cropper import FaceCropper
+from sklearn_patt_lite.preprocessing._detection import detect_faces
 from sklearn_patt_lite.preprocessing._resizer import FaceResizer
 
-__all__ = ["FaceAugmenter", "FaceResizer"]
+__all__ = ["FaceAugmenter", "FaceCropper", "FaceResizer", "detect_faces"]

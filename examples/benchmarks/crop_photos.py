@@ -1,0 +1,64 @@
+"""Measure how long photographs of 12 megapixels take to crop, and whether memory grows.
+
+    python examples/benchmarks/crop_photos.py
+    python examples/benchmarks/crop_photos.py --photos 20 --n-jobs 2
+
+The astronaut of scikit-image, enlarged, as JPEG files. The growth is that of resident memory from
+the tenth part of the photographs to the last: what is loaded at first does not count.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+from PIL import Image
+from skimage.data import astronaut
+
+from sklearn_patt_lite.preprocessing import FaceCropper
+
+SHAPE = 4000, 3000
+AT_ONCE = 10
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photos", type=int, default=200)
+    parser.add_argument("--n-jobs", type=int, default=1)
+    arguments = parser.parse_args()
+    cropper = FaceCropper(n_jobs=arguments.n_jobs)
+    with tempfile.TemporaryDirectory() as folder:
+        photo = Path(folder, "astronaut.jpg")
+        Image.fromarray(astronaut()).resize(SHAPE).save(photo, quality=92)
+        seconds, memory = measure(cropper, photo, -(-arguments.photos // AT_ONCE))
+    first = memory[len(memory) // 10]
+    print(
+        f"{arguments.photos} photographs of 12 megapixels, {arguments.n_jobs} thread(s): "
+        f"{sorted(seconds)[len(seconds) // 2]:.2f} s each (median; the slowest ten "
+        f"{max(seconds):.2f} s each)"
+    )
+    print(f"resident memory {first:.0f} MiB at first, {memory[-1]:.0f} MiB at last")
+
+
+def measure(cropper, photo, n_rounds):
+    """Seconds a photograph, and resident memory in MiB, of each ten photographs."""
+    seconds, memory = [], []
+    cropper.transform([photo])  # loads the detector
+    for _ in range(n_rounds):
+        start = time.perf_counter()
+        cropper.transform([photo] * AT_ONCE)
+        seconds.append((time.perf_counter() - start) / AT_ONCE)
+        memory.append(resident())
+    return seconds, memory
+
+
+def resident():
+    """Resident memory of this process in MiB (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
+
+
+if __name__ == "__main__":
+    main()

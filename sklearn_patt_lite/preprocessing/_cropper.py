@@ -1,0 +1,349 @@
+"""From photographs with faces somewhere in them to one square face a row."""
+
+import os
+from numbers import Integral, Real
+
+import numpy as np
+from joblib import Parallel, delayed
+from PIL import Image, ImageOps
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from sklearn_patt_lite._images import BACKGROUND, check_sources, load_image
+from sklearn_patt_lite.preprocessing._detection import DETECTION, find_faces
+
+
+class FaceCropper(TransformerMixin, BaseEstimator):
+    """Crop photographs to one face each, upright and square.
+
+    A row in gives a row out, whatever is in the photograph, so that rows stay aligned with labels.
+    Every photograph is handled on its own and nothing is learned from the data: the transformer
+    is stateless and transforms without having been fitted.
+
+    Parameters
+    ----------
+    size : int, default=224
+        Side of the resulting squares in pixels; at least 1.
+    margin : float, default=0.2
+        What is added to the face's box at each side, as a share of its longer side; above -0.5.
+    align : bool, default=True
+        Whether the picture is turned around the face's middle until its eyes are level, where the
+        detector finds eyes.
+    detector : "mtcnn" or callable, default="mtcnn"
+        What finds the faces; see :func:`detect_faces`. "mtcnn" needs the extra ``faces``.
+    min_score : float, default=0.9
+        Faces with lower scores are none; in [0, 1].
+    on_no_face : {"raise", "whole", "blank"}, default="raise"
+        What becomes of a photograph without a face.
+
+        - "raise": an error that names it.
+        - "whole": it is taken as a whole, with mid-grey bars where it is not square.
+        - "blank": its row is a mid-grey square.
+    on_many : {"largest", "centre", "best", "raise"}, default="largest"
+        Which of several faces is taken: the one of the largest box, the one nearest to the
+        photograph's centre, or the one that the detector is surest of, which passes over large
+        boxes that are no faces; "raise": none, and an error names the photograph.
+    n_jobs : int or None, default=None
+        Number of threads that read photographs and find faces, as in joblib: None is one thread
+        unless a `joblib.parallel_config` says otherwise, -1 is one for every processor core.
+
+    See Also
+    --------
+    detect_faces : Finds all faces in a photograph.
+    FaceResizer : Brings images to one size that hold nothing but a face already.
+    sklearn_patt_lite.PAttLiteClassifier : Classifies the faces.
+
+    Notes
+    -----
+    What lies beyond the photograph's edges is mid-grey. Train on faces that were cropped as those
+    to be predicted are: databases have crops of their own, tight ones in FER2013, wider ones in
+    RAF-DB.
+
+    A photograph is in memory at a time and thread, and the result: n · size² · 3 bytes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_patt_lite.preprocessing import FaceCropper
+    >>> def bright_part(image):
+    ...     rows, columns = np.nonzero(image[..., 0] > 128)
+    ...     if len(rows) == 0:
+    ...         return []
+    ...     return [[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]]
+    >>> photo = np.zeros((80, 100))
+    >>> photo[30:50, 60:80] = 1
+    >>> cropper = FaceCropper(size=32, margin=0, detector=bright_part, on_no_face="whole")
+    >>> found = cropper.crop([photo, np.zeros((80, 100))])
+    >>> found.images.shape, found.images[0].min()
+    ((2, 32, 32, 3), np.uint8(255))
+    >>> found.done.tolist()
+    ['face', 'whole']
+    """
+
+    _parameter_constraints = {
+        "size": [Interval(Integral, 1, None, closed="left")],
+        "margin": [Interval(Real, -0.5, None, closed="neither")],
+        "align": ["boolean"],
+        **DETECTION,
+        "on_no_face": [StrOptions({"raise", "whole", "blank"})],
+        "on_many": [StrOptions({"largest", "centre", "best", "raise"})],
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(
+        self,
+        *,
+        size=224,
+        margin=0.2,
+        align=True,
+        detector="mtcnn",
+        min_score=0.9,
+        on_no_face="raise",
+        on_many="largest",
+        n_jobs=None,
+    ):
+        self.size = size
+        self.margin = margin
+        self.align = align
+        self.detector = detector
+        self.min_score = min_score
+        self.on_no_face = on_no_face
+        self.on_many = on_many
+        self.n_jobs = n_jobs
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Check the parameters; no photograph is read.
+
+        Parameters
+        ----------
+        X : sequence of length n
+            Photographs and paths, see `transform`.
+        y : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        FaceCropper
+            Itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `X` is not a sequence of images, or empty. `ValueError` also for a parameter
+            outside its range.
+        """
+        check_sources(X)
+        return self
+
+    def transform(self, X):
+        """Crop each photograph to one face.
+
+        Parameters
+        ----------
+        X : sequence of length n
+            Files, Pillow images and arrays, mixed at will and each of its own size, as
+            :class:`FaceResizer` takes them.
+
+        Returns
+        -------
+        ndarray of shape (n, size, size, 3), dtype uint8
+            RGB faces in the order of `X`.
+
+        Raises
+        ------
+        ImportError
+            If "mtcnn" is asked for and not installed.
+        FileNotFoundError, TypeError
+            If a photograph cannot be read; the message names the row and the file.
+        ValueError
+            Likewise; also if there is no face, or several, and `on_no_face` or `on_many` say
+            "raise", or if the detector gives no boxes.
+        """
+        return self.crop(X).images
+
+    def crop(self, X):
+        """Crop each photograph to one face, and tell what was done.
+
+        Parameters
+        ----------
+        X : sequence of length n
+            As in `transform`.
+
+        Returns
+        -------
+        :class:`~sklearn.utils.Bunch`
+            A row a photograph, in the order of `X`:
+
+            images : ndarray of shape (n, size, size, 3), dtype uint8
+                RGB faces.
+            boxes : ndarray of shape (n, 4), dtype float64
+                The face's box as the detector gave it: left, top, right and bottom in pixels of
+                the upright photograph; NaN where there is no face.
+            scores : ndarray of shape (n,), dtype float64
+                How sure the detector is; NaN where there is no face, or it does not say.
+            angles : ndarray of shape (n,), dtype float64
+                By how many degrees the eyes' line fell to the right, and was turned back.
+            n_faces : ndarray of shape (n,), dtype int64
+                How many faces were found.
+            done : ndarray of shape (n,), dtype str
+                "face", "whole" or "blank": what the row shows.
+
+        Raises
+        ------
+        ImportError, FileNotFoundError, TypeError, ValueError
+            As `transform`.
+        """
+        rows = self._each(X, self._crop_one)
+        return _stack(rows)
+
+    def crop_all(self, X):
+        """Crop all faces of each photograph.
+
+        Neither `on_no_face` nor `on_many` is asked: a photograph without a face gives no row.
+
+        Parameters
+        ----------
+        X : sequence of length n
+            As in `transform`.
+
+        Returns
+        -------
+        :class:`~sklearn.utils.Bunch`
+            A row a face, photograph by photograph, the best score first: images, boxes, scores
+            and angles as of `crop`, and:
+
+            rows : ndarray of shape (n_faces,), dtype int64
+                Index in `X` of the photograph.
+
+        Raises
+        ------
+        ImportError, FileNotFoundError, TypeError, ValueError
+            As `transform`.
+        """
+        photos = self._each(X, self._crop_every)
+        faces = [face for faces in photos for face in faces]
+        rows = np.repeat(np.arange(len(photos)), [len(faces) for faces in photos])
+        if not faces:
+            return Bunch(
+                images=np.empty((0, self.size, self.size, 3), np.uint8),
+                boxes=np.empty((0, 4)),
+                scores=np.empty(0),
+                angles=np.empty(0),
+                rows=rows,
+            )
+        return Bunch(**_stack(faces), rows=rows)
+
+    def _each(self, X, work):
+        """Do a work on each photograph, in threads; errors name the row."""
+        self._validate_params()  # stateless: it may not have been fitted
+        X = check_sources(X)
+        return Parallel(n_jobs=self.n_jobs, require="sharedmem")(
+            delayed(_named)(work, source, row) for row, source in enumerate(X)
+        )
+
+    def _crop_one(self, source):
+        photo = load_image(source)
+        faces = find_faces(photo, self.detector, self.min_score)
+        n_faces = len(faces.boxes)
+        if n_faces == 0:
+            return {**self._without_face(photo), "n_faces": 0}
+        face = self._cut(photo, faces, self._choose(faces.boxes, photo.size))
+        return {**face, "n_faces": n_faces, "done": "face"}
+
+    def _crop_every(self, source):
+        photo = load_image(source)
+        faces = find_faces(photo, self.detector, self.min_score)
+        return [self._cut(photo, faces, index) for index in range(len(faces.boxes))]
+
+    def _without_face(self, photo):
+        if self.on_no_face == "raise":
+            raise ValueError(
+                "no face was found; on_no_face='whole' takes such photographs as a whole, and "
+                "'blank' gives a grey square."
+            )
+        shape = (self.size, self.size)
+        if self.on_no_face == "whole":
+            image = ImageOps.pad(photo, shape, Image.BILINEAR, color=BACKGROUND)
+        else:
+            image = Image.new("RGB", shape, BACKGROUND)
+        return {
+            "images": np.asarray(image),
+            "boxes": np.full(4, np.nan),
+            "scores": np.nan,
+            "angles": 0.0,
+            "done": self.on_no_face,
+        }
+
+    def _choose(self, boxes, shape):
+        """Choose one of the boxes, of a photograph of (width, height)."""
+        if len(boxes) > 1 and self.on_many == "raise":
+            raise ValueError(
+                f"{len(boxes)} faces were found; on_many='largest', 'centre' or 'best' takes one "
+                "of them, and crop_all crops each."
+            )
+        if self.on_many == "best":
+            return 0  # the surest comes first
+        if self.on_many == "centre":
+            middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+            return int(np.linalg.norm(middles - np.divide(shape, 2), axis=1).argmin())
+        return int(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).argmax())
+
+    def _cut(self, photo, faces, index):
+        """Cut one face out: a square around its box, turned until the eyes are level."""
+        box, eyes = faces.boxes[index], faces.eyes[index]
+        angle = 0.0
+        if self.align and np.isfinite(eyes).all():
+            angle = float(np.arctan2(*(eyes[1] - eyes[0])[::-1]))
+        side = max(box[2:] - box[:2]) * (1 + 2 * self.margin)
+        return {
+            "images": _square(photo, (box[:2] + box[2:]) / 2, side, angle, self.size),
+            "boxes": box,
+            "scores": faces.scores[index],
+            "angles": np.degrees(angle),
+        }
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = []  # always uint8
+        return tags
+
+
+def _named(work, source, row):
+    try:
+        return work(source)
+    except (FileNotFoundError, TypeError, ValueError) as error:
+        path = f" ({os.fspath(source)!r})" if isinstance(source, str | os.PathLike) else ""
+        raise type(error)(f"row {row}{path}: {error}") from error
+
+
+def _stack(rows):
+    """Make columns of rows."""
+    return Bunch(**{name: np.stack([row[name] for row in rows]) for name in rows[0]})
+
+
+def _square(photo, middle, side, angle, size):
+    """Cut out a square around a point, by an angle in radians, at a size in pixels."""
+    # In the photograph's own resolution first: a transformation reads four pixels for each of
+    # its own, which would alias when it reduces; resizing averages.
+    n = max(1, round(side))
+    scale = side / n
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    left = middle[0] - (cos - sin) * n / 2
+    top = middle[1] - (sin + cos) * n / 2
+    cut = photo.transform(
+        (n, n),
+        Image.Transform.AFFINE,
+        (cos, -sin, left, sin, cos, top),
+        Image.BILINEAR,
+        fillcolor=BACKGROUND,
+    )
+    return np.asarray(cut.resize((size, size), Image.BILINEAR))

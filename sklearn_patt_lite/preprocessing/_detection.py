@@ -1,0 +1,161 @@
+"""Where the faces of a photograph are, and where their eyes."""
+
+import functools
+import math
+from collections.abc import Mapping
+from numbers import Real
+
+import numpy as np
+from PIL import Image
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from sklearn_patt_lite._images import load_image
+
+# Photographs are reduced to this longest side, in pixels, before faces are looked for: it bounds
+# the time, and faces of a fiftieth of the side are still 20 pixels large, the least MTCNN knows.
+_LONGEST_SIDE = 1024
+
+#: Constraints of the parameters that say how faces are found.
+DETECTION = {
+    "detector": [StrOptions({"mtcnn"}), callable],
+    "min_score": [Interval(Real, 0, 1, closed="both")],
+}
+
+
+@validate_params({"image": "no_validation", **DETECTION}, prefer_skip_nested_validation=True)
+def detect_faces(image, *, detector="mtcnn", min_score=0.9):
+    """Find all faces in a photograph.
+
+    Parameters
+    ----------
+    image : path-like, PIL.Image.Image or array-like
+        A file, a Pillow image, or an array of shape (height, width) or (height, width, channels),
+        as :class:`FaceResizer` takes them. The camera's orientation (EXIF) is applied first.
+    detector : "mtcnn" or callable, default="mtcnn"
+        What finds them.
+
+        - "mtcnn": the cascade of three networks of [1]_, from the package `mtcnn`, which carries
+          their weights (the extra ``faces``). It finds faces of a fiftieth of the photograph's
+          longer side and more, upright or tilted by up to about 45 degrees.
+        - callable: takes an ndarray of shape (height, width, 3), dtype uint8, RGB. Gives the
+          boxes, array-like of shape (n_faces, 4): left, top, right and bottom in pixels; or a
+          dict of "boxes" and, if it knows them, "scores", (n_faces,), and "eyes",
+          (n_faces, 2, 2): x and y of both.
+    min_score : float, default=0.9
+        Faces with lower scores are left out; in [0, 1]. Those without a score stay.
+
+    Returns
+    -------
+    :class:`~sklearn.utils.Bunch`
+        The best score first; the detector's order if it gives none.
+
+        boxes : ndarray of shape (n_faces, 4), dtype float64
+            Left, top, right and bottom in pixels of the upright photograph.
+        scores : ndarray of shape (n_faces,), dtype float64
+            How sure the detector is, 0 to 1; NaN if it does not say.
+        eyes : ndarray of shape (n_faces, 2, 2), dtype float64
+            x and y of both eyes in pixels, the one on the picture's left first; NaN if they are
+            not known.
+
+    Raises
+    ------
+    ImportError
+        If "mtcnn" is asked for and not installed.
+    FileNotFoundError, TypeError, ValueError
+        If the image cannot be read, or if a callable gives something else than boxes.
+
+    See Also
+    --------
+    FaceCropper : Crops faces, one a row.
+
+    References
+    ----------
+    .. [1] K. Zhang, Z. Zhang, Z. Li and Y. Qiao, "Joint Face Detection and Alignment Using
+       Multitask Cascaded Convolutional Networks", IEEE Signal Processing Letters, 2016,
+       https://arxiv.org/abs/1604.02878
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_patt_lite.preprocessing import detect_faces
+    >>> def in_the_middle(image):
+    ...     height, width, _ = image.shape
+    ...     return [[width / 4, height / 4, 3 * width / 4, 3 * height / 4]]
+    >>> detect_faces(np.zeros((200, 100)), detector=in_the_middle).boxes
+    array([[ 25.,  50.,  75., 150.]])
+    """
+    return find_faces(load_image(image), detector, min_score)
+
+
+def find_faces(image, detector, min_score):
+    """Do the work of `detect_faces` on a Pillow image of mode "RGB"."""
+    found = _mtcnn_faces(image) if detector == "mtcnn" else detector(np.array(image))
+    faces = _check_faces(found)
+    order = np.argsort(-faces.scores, kind="stable")  # NaN last, in their order
+    order = order[~(faces.scores[order] < min_score)]
+    return Bunch(**{name: values[order] for name, values in faces.items()})
+
+
+def _mtcnn_faces(image):
+    scale = min(1, _LONGEST_SIDE / max(image.size))
+    if scale < 1:
+        shape = [max(1, round(scale * side)) for side in image.size]
+        image = image.resize(shape, Image.BILINEAR, reducing_gap=2.0)
+    if min(image.size) < 12:  # the first network's window: nothing to look at
+        return []
+    found = _mtcnn().detect_faces(np.array(image), box_format="xyxy")
+    points = ("left_eye", "right_eye")
+    return {
+        "boxes": [np.divide(face["box"], scale) for face in found],
+        "scores": [face["confidence"] for face in found],
+        "eyes": [[np.divide(face["keypoints"][p], scale) for p in points] for face in found],
+    }
+
+
+@functools.lru_cache(maxsize=1)
+def _mtcnn():
+    """Load the three networks, once a process."""
+    try:
+        from mtcnn import MTCNN
+    except ImportError as error:
+        raise ImportError(
+            "detector='mtcnn' needs the package mtcnn: pip install 'sklearn-patt-lite[faces]', or "
+            "pass a callable that gives boxes."
+        ) from error
+    return MTCNN()
+
+
+def _check_faces(found):
+    """Bring what a detector gives to arrays: boxes, scores, eyes."""
+    found = found if isinstance(found, Mapping) else {"boxes": found}
+    if "boxes" not in found:
+        raise ValueError(f"The detector gives no 'boxes', but {sorted(map(str, found))}.")
+    boxes = np.asarray(found["boxes"], dtype=np.float64)
+    n = len(boxes)
+    boxes = _check_shape("boxes", boxes, (n, 4))
+    if not np.isfinite(boxes).all() or (boxes[:, 2:] <= boxes[:, :2]).any():
+        raise ValueError(
+            "The detector gives a box that is none: left, top, right and bottom must be finite, "
+            f"and right and bottom beyond left and top; got {boxes.tolist()}."
+        )
+    scores = _check_shape("scores", found.get("scores"), (n,))
+    eyes = _check_shape("eyes", found.get("eyes"), (n, 2, 2))
+    left_first = np.argsort(eyes[..., 0], axis=1, kind="stable")  # by x
+    return Bunch(
+        boxes=boxes, scores=scores, eyes=np.take_along_axis(eyes, left_first[..., np.newaxis], 1)
+    )
+
+
+def _check_shape(name, values, shape):
+    if values is None:
+        return np.full(shape, math.nan)
+    values = np.asarray(values, dtype=np.float64)
+    if values.size == 0 and shape[0] == 0:
+        return values.reshape(shape)
+    if values.shape != shape:
+        expected = ", ".join(["n_faces", *map(str, shape[1:])])
+        raise ValueError(
+            f"The detector gives {name} of shape {values.shape}; expected ({expected})."
+        )
+    return values
