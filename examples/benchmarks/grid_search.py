@@ -36,7 +36,7 @@ def main():
     arguments = parse_arguments()
     faces = draw(arguments.images)
     common = {"epochs": arguments.epochs, "finetune_epochs": arguments.epochs, "random_state": 0}
-    grid, cv = GRIDS[arguments.grid], GroupKFold(5)
+    grid, cv = GRIDS[arguments.grid], GroupKFold(arguments.folds)
     with tempfile.TemporaryDirectory() as folder:
         classifier = PAttLiteClassifier(
             unfreeze_layers=0, patience=None, finetune_patience=None, memory=folder, **common
@@ -70,6 +70,7 @@ def parse_arguments():
     parser.add_argument("--grid", choices=GRIDS, default="patches")
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--plain-fits", type=int, default=4)
     parser.add_argument("--once", action="store_true", help="do not search a second time")
     return parser.parse_args()
