@@ -167,7 +167,7 @@ def fit_and_predict(X_train, y_train, groups, X_test, y_test, attention, seed, a
 
 def validation_accuracies(classifier):
     """Each stage's validation accuracy at the epoch that was kept."""
-    stages = {name: part for name, part in classifier.history_.items() if name != "validation"}
+    stages = {name: part for name, part in classifier.history_.items() if "loss" in part}
     return "  ".join(
         f"{name}: validation {part['val_accuracy'][part['best_epoch']]:.3f}"
         f" (epoch {part['best_epoch'] + 1} of {len(part['loss'])})"

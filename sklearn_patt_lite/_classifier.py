@@ -21,6 +21,7 @@ from sklearn_patt_lite._sources import (
     ImageFiles,
     ahead,
     as_source,
+    data_digests,
     keep_to_share_of_cores,
     read_images,
 )
@@ -170,7 +171,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         "cut", how the validation data came about ("groups", "stratified", "given" or None),
         "n_train", "n_validation", and "indices" of the validation images in `X`. Under
         "features": how many rows of features were "computed", by a forward pass of frozen layers,
-        and how many were "found", having been computed before.
+        and how many were "found", having been computed before. Under "data": the SHA-256 of the
+        "images" (their bytes, or their files') and of the "labels" (each image's place in
+        `classes_`, as int64) that `fit` was given.
     image_shape_ : tuple of int
         (height, width, channels) of the training images; file paths are read as RGB at
         `input_size`. At prediction, images of another size are resized to it, and grey images
@@ -363,6 +366,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         if groups is not None:
             groups = _check_groups(groups, images)
         architecture = self._architecture_for(images.shape[1:], len(classes))
+        digests = data_digests(images, codes)
         data, validation = self._split(images, codes, weights, classes, groups, X_val, y_val, seed)
         with _FIT_LOCK, _without_retracing_warnings():
             model = self._build(architecture, seed)
@@ -371,7 +375,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = classes
         self.image_shape_ = architecture.image_shape
         self.n_parameters_ = model.count_params()
-        self.history_ = {"validation": validation, **history}
+        self.history_ = {"data": digests, "validation": validation, **history}
         self.model_ = model
         self._fitted_architecture = architecture
         self._fitted_batch_size = self.batch_size
@@ -439,6 +443,78 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         """
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
+
+    def save_model(self, path, *, description=None):
+        """Write the fitted classifier to a file that others can load without trusting you.
+
+        Parameters
+        ----------
+        path : path-like
+            Where. A file that is there is replaced, once the new one is whole.
+        description : str, default=None
+            For the model card: whose faces it was trained on, and what for. Markdown.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the classifier is not fitted.
+        TypeError
+            If labels, or the keys of `class_weight`, are neither numbers nor strings.
+
+        See Also
+        --------
+        load_model : Reads it.
+
+        Notes
+        -----
+        The file is a zip archive of `metadata.json` (parameters, classes, history, versions),
+        `model.keras` (the network, for Keras itself) and `README.md`, a model card with the
+        scores of `history_` and the limits of use. It holds no pickle. `memory`, `verbose` and a
+        `RandomState` as `random_state` are not kept: they belong to a process.
+        """
+        from sklearn_patt_lite import _persistence
+
+        check_is_fitted(self)
+        _persistence.save(vars(self), self.get_params(deep=False), path, description)
+
+    @classmethod
+    def load_model(cls, path):
+        """Read a classifier that `save_model` wrote.
+
+        Nothing in the file is run, whoever made it. Digests tell damage, not who wrote it: how
+        it predicts is up to its maker.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+
+        Returns
+        -------
+        PAttLiteClassifier
+            Fitted: it predicts what the saved one did.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is not such a file, of another version, damaged, or holds what it should not;
+            the message says what.
+        """
+        from sklearn_patt_lite import _persistence
+
+        parameters, state = _persistence.load(path, cls._parameter_constraints)
+        try:
+            classifier = cls(**parameters)
+            classifier._validate_params()
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{os.fspath(path)!r} is not loaded: its parameters are not this version's "
+                f"({error})."
+            ) from error
+        classifier.__setstate__({**vars(classifier), **state})
+        return classifier
 
     def _check_settings(self, *, has_validation):
         """Check what scikit-learn's constraints cannot: parameters that depend on each other."""

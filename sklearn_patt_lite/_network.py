@@ -25,6 +25,7 @@ CONTRAST = 0.3  # the published notebook's factor; the paper names none
 # validation accuracy, by which training stops, says nothing: a small database has 12 an epoch.
 NORMALIZATION_MOMENTUM = 0.9
 _STRIDED_BLOCKS = (2, 4, 6, 12)  # MobileNetV1's blocks that halve the map
+_POINTWISE_FILTERS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 _SMALLEST_IMAGE = 32  # the smallest that keras.applications.MobileNet builds
 _LARGEST_IMAGE = 10_000  # no need to look further for a size that works
 
@@ -221,6 +222,51 @@ def check_architecture(architecture):
             f"patch_size={architecture.patch_size} and attention={architecture.attention!r}; "
             f"the smallest that works is {smallest}."
         )
+
+
+def count_parameters(architecture):
+    """Count a network's parameters, running means of BatchNormalization included, unbuilt."""
+    n_backbone, depth = _count_backbone(architecture.alpha, architecture.output_layer)
+    n_patches, depth = _count_patches(architecture, depth)
+    n_hidden, width = 0, depth
+    if architecture.hidden_units is not None:
+        width = architecture.hidden_units
+        n_hidden = depth * width + width + 4 * width
+    n_scale = 1 if architecture.attention == "batch" else 0
+    n_probabilities = width * architecture.n_classes + architecture.n_classes
+    return n_backbone + n_patches + n_hidden + n_scale + n_probabilities
+
+
+def _count_backbone(alpha, output_layer):
+    """Parameters of MobileNetV1 up to an activation, and the depth of the map there."""
+    depth = int(32 * alpha)
+    n, names = 31 * depth, output_layers()  # the first convolution is 3×3×3
+    for layer in names if output_layer is None else names[: names.index(output_layer) + 1]:
+        kind, block = layer.split("_")[1:3]
+        if kind == "dw":
+            n += 13 * depth  # 3×3, and four numbers of BatchNormalization
+        else:
+            deeper = int(_POINTWISE_FILTERS[int(block) - 1] * alpha)
+            n, depth = n + depth * deeper + 4 * deeper, deeper
+    return n, depth
+
+
+def _count_patches(architecture, depth):
+    """Parameters of the patch extraction, and the depth of its map."""
+    n_filters, patch = architecture.n_filters, architecture.patch_size
+    side = math.ceil(_grid_side(architecture.input_size, architecture.output_layer) / patch)
+    pointwise = n_filters * n_filters + n_filters
+    n = {
+        "separable": patch**2 * depth
+        + depth * n_filters
+        + n_filters
+        + math.ceil(side / 2) ** 2 * n_filters
+        + 2 * pointwise,
+        "conv": patch**2 * depth * n_filters + n_filters,
+        "attention": depth * n_filters + n_filters + 64 * n_filters + 64 + 64 + 1,
+        None: 0,
+    }[architecture.patch_extraction]
+    return n, depth if architecture.patch_extraction is None else n_filters
 
 
 def output_layers():

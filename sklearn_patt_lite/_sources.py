@@ -100,6 +100,10 @@ class ImageFiles:
         images = decode_images(self._paths, self._size, n_jobs=n_threads(), rows=self._rows)
         return resize_images(images, self.shape[1:])
 
+    def contents(self):
+        """Go through the files' bytes."""
+        return (Path(path).read_bytes() for path in self._paths)
+
     def digests(self):
         """Tell the files' contents from others: 16 bytes a file."""
         reading = f"{PIL.__version__} {self._size} {self.shape[1:]}"
@@ -144,6 +148,18 @@ def image_digests(images):
     if isinstance(images, ImageFiles):
         return images.digests()
     return _digests(images, np.ascontiguousarray, f"{images.dtype.str} {images.shape[1:]}")
+
+
+def data_digests(images, codes):
+    """Tell a training set from others: the SHA-256 of its images and of its labels, as text."""
+    of_images = hashlib.sha256()
+    if isinstance(images, ImageFiles):
+        for content in images.contents():
+            of_images.update(content)
+    else:
+        of_images.update(np.ascontiguousarray(images))
+    of_labels = hashlib.sha256(np.ascontiguousarray(codes, dtype=np.int64))
+    return {"images": of_images.hexdigest(), "labels": of_labels.hexdigest()}
 
 
 def _digests(items, read, kind):

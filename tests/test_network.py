@@ -12,6 +12,7 @@ from sklearn_patt_lite._network import (
     Architecture,
     build_network,
     check_architecture,
+    count_parameters,
     output_layers,
 )
 
@@ -81,6 +82,21 @@ def test_parameters_of_the_plain_mobilenet():
         PAPER, output_layer=None, patch_extraction=None, attention=None, hidden_units=None
     )
     assert build_network(plain).count_params() == 3_236_039
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"input_size": 96, "patch_size": 2},
+        {"alpha": 0.37, "output_layer": "conv_pw_7_relu", "n_filters": 40},
+        {"output_layer": None, "patch_size": 2, "n_classes": 3},
+    ],
+    ids=str,
+)
+def test_parameters_are_counted_without_a_network(variant, changes):
+    architecture = dataclasses.replace(PAPER, **{"alpha": 0.25, **changes, **variant})
+    assert count_parameters(architecture) == build_network(architecture).count_params()
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)

@@ -1,0 +1,498 @@
+"""A fitted classifier in one file that holds data only: to load one runs nothing of it.
+
+A zip archive of three members::
+
+    metadata.json   parameters, classes, architecture, history, versions, digests
+    model.keras     the network as Keras saves it, for other tools as well
+    README.md       the model card
+
+When it is loaded, the network is built anew from the architecture, and takes the arrays out of
+`model.keras`. The layers that Keras describes there are only looked at: nothing is made of them.
+"""
+
+import dataclasses
+import datetime
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import re
+import struct
+import tempfile
+import zipfile
+from numbers import Integral
+from pathlib import Path
+
+import h5py
+import numpy as np
+from scipy.stats import binomtest
+from sklearn.utils._param_validation import Interval, Options, validate_parameter_constraints
+
+import sklearn_patt_lite
+from sklearn_patt_lite._network import (
+    Architecture,
+    build_network,
+    check_architecture,
+    count_parameters,
+    output_layers,
+)
+from sklearn_patt_lite._training import seeded
+
+FORMAT = "sklearn-patt-lite"
+FORMAT_VERSION = 1
+METADATA, NETWORK, CARD = "metadata.json", "model.keras", "README.md"
+_MOST_UNPACKED = 100  # times the packed size: JSON shrinks to a tenth, arrays hardly at all
+_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+_KERAS_MEMBERS = {"metadata.json", _CONFIG, _WEIGHTS}
+_LIBRARIES = ("sklearn-patt-lite", "scikit-learn", "keras", "tensorflow", "numpy")
+#: Parameters that belong to a machine or a process, not to what was learned.
+_NOT_KEPT = ("memory", "verbose")
+
+
+def save(state, parameters, path, description=None):
+    """Write a fitted classifier.
+
+    Parameters
+    ----------
+    state : dict
+        The classifier's `vars`; "model_" is the network.
+    parameters : dict
+        Of `get_params`.
+    path : path-like
+        Where; a file there is replaced, once the new one is whole.
+    description : str, default=None
+        For the model card.
+
+    Raises
+    ------
+    TypeError
+        If a label or a parameter cannot be written as JSON.
+    """
+    network = _keras_bytes(state["_fitted_architecture"], state["model_"])
+    metadata = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "saved": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": {name: _version(name) for name in _LIBRARIES},
+        "parameters": {
+            name: _plain_parameter(name, value)
+            for name, value in parameters.items()
+            if name not in _NOT_KEPT
+        },
+        "classes": _plain_classes(state["classes_"]),
+        "architecture": dataclasses.asdict(state["_fitted_architecture"]),
+        "images": {
+            "shape": list(state["image_shape_"]),
+            "values": "0 to 255 at the network's input; integers 0 to 255 or floats 0 to 1 at "
+            "predict's",
+        },
+        "n_parameters": state["n_parameters_"],
+        "history": state["history_"],
+        "batch_size": state["_fitted_batch_size"],
+        "cut": state["_cut"],
+    }
+    card = _model_card(metadata, description).encode()
+    metadata["digests"] = {NETWORK: _digest(network), CARD: _digest(card)}
+    text = json.dumps(metadata, indent=1, ensure_ascii=False).encode()
+    _write(Path(path), {METADATA: text, CARD: card, NETWORK: network})
+
+
+def load(path, constraints):
+    """Read what `save` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    constraints : dict
+        Of the classifier's parameters, which the network's architecture shares.
+
+    Returns
+    -------
+    parameters : dict
+        Of the classifier's constructor.
+    state : dict
+        The fitted attributes, as `PAttLiteClassifier.__setstate__` takes them.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not such a file, or damaged, or holds anything that it should not; the message
+        says what. Nothing of it has been run.
+    """
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _load(archive, constraints)
+    except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError) as error:
+        raise _refuse(path, f"it is damaged, or no archive ({error})") from error
+    except _RefusedError as error:
+        raise _refuse(path, error) from error
+
+
+class _RefusedError(Exception):
+    """Why a file is not loaded."""
+
+
+def _refuse(path, why):
+    return ValueError(f"{os.fspath(path)!r} is not loaded: {why}.")
+
+
+def _load(archive, constraints):
+    _check_members(archive, {METADATA, NETWORK, CARD})
+    metadata = _read_metadata(archive)
+    card = _read_member(archive, CARD)
+    architecture = _read_architecture(metadata["architecture"], constraints)
+    network_bytes = _read_member(archive, NETWORK)
+    for name, content in ((NETWORK, network_bytes), (CARD, card)):
+        if metadata["digests"].get(name) != _digest(content):
+            raise _RefusedError(f"{name} is not what was saved: its digest differs")
+    # Before anything is built: a network may ask for any amount of memory.
+    n_parameters = count_parameters(architecture)
+    if metadata["n_parameters"] != n_parameters or 4 * n_parameters > len(network_bytes):
+        raise _RefusedError(
+            f"{NETWORK} holds {len(network_bytes):,} bytes, which are not of the network of "
+            f"{n_parameters:,} parameters that {METADATA} describes"
+        )
+    if metadata["cut"] not in (None, *output_layers()):
+        raise _RefusedError(f"{METADATA} names no layer by {metadata['cut'][:100]!r}")
+    state = {
+        "classes_": _read_classes(metadata["classes"]),
+        "image_shape_": architecture.image_shape,
+        "n_parameters_": n_parameters,
+        "history_": metadata["history"],
+        "_fitted_architecture": architecture,
+        "_fitted_batch_size": metadata["batch_size"],
+        "_cut": metadata["cut"],
+        "model_": _read_weights(network_bytes, architecture),
+    }
+    if len(state["classes_"]) != architecture.n_classes:
+        raise _RefusedError("its classes are not as many as the network's outputs")
+    return _read_parameters(metadata["parameters"]), state
+
+
+# The archive
+
+
+def _write(path, members):
+    """Write an archive under another name first: nobody ever sees half a file."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _check_members(archive, expected):
+    names = archive.namelist()
+    for name in names:
+        if name not in expected:
+            raise _RefusedError(
+                f"it holds {name[:200]!r}, which is none of {', '.join(sorted(expected))}"
+            )
+    missing = expected.difference(names)
+    if missing or len(names) != len(expected):
+        problem = f"lacks {min(missing)}" if missing else "holds a member twice"
+        raise _RefusedError(f"it {problem}")
+
+
+def _read_member(archive, name):
+    """Read a member, unless it unpacks to far more than is there: a bomb."""
+    info = archive.getinfo(name)
+    most = _MOST_UNPACKED * info.compress_size + 2**20
+    if info.file_size > most:
+        raise _RefusedError(
+            f"{name} would unpack from {info.compress_size:,} to {info.file_size:,} bytes"
+        )
+    if info.flag_bits & 1:
+        raise _RefusedError(f"{name} is encrypted")
+    try:
+        with archive.open(info) as member:
+            return member.read(most)  # no more comes out of it than its header says
+    except Exception as error:  # damaged bytes bring forth all that zipfile and zlib know
+        raise _RefusedError(f"{name} is damaged ({error})") from error
+
+
+def _digest(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+# What is written as JSON
+
+
+def _version(name):
+    if name == "sklearn-patt-lite":
+        return sklearn_patt_lite.__version__
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _plain_parameter(name, value):
+    if isinstance(value, np.random.RandomState):
+        return None  # a state that runs on: nobody can have the same fit again
+    if isinstance(value, dict):  # class_weight: JSON knows strings as keys only
+        return {"pairs": [[_plain(name, key), _plain(name, each)] for key, each in value.items()]}
+    return _plain(name, os.fspath(value) if isinstance(value, os.PathLike) else value)
+
+
+def _plain(name, value):
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{name} holds {value!r}, of type {type(value).__name__}: it cannot be saved.")
+
+
+def _plain_classes(classes):
+    kind = "object" if classes.dtype == object else classes.dtype.str
+    if kind != "object" and classes.dtype.kind not in "biufU":
+        raise TypeError(f"Labels of dtype {classes.dtype} cannot be saved: use strings.")
+    return {"dtype": kind, "values": [_plain("y", label) for label in classes.tolist()]}
+
+
+# What is read from JSON
+
+
+def _read_metadata(archive):
+    text = _read_member(archive, METADATA)
+    try:
+        metadata = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _RefusedError(f"{METADATA} is no JSON ({error})") from error
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise _RefusedError(f"{METADATA} is not of a classifier of this library")
+    version = metadata.get("format_version")
+    if version != FORMAT_VERSION:
+        raise _RefusedError(
+            f"it is of format version {version!r}, and this is sklearn-patt-lite "
+            f"{sklearn_patt_lite.__version__}, which reads version {FORMAT_VERSION}: install the "
+            f"one that wrote it ({_written_by(metadata)})"
+        )
+    for name, kind in _KINDS.items():
+        if not isinstance(metadata.get(name), kind) or isinstance(metadata.get(name), bool):
+            raise _RefusedError(f"{METADATA} has no proper {name!r}")
+    return metadata
+
+
+_KINDS = {
+    "parameters": dict,
+    "classes": dict,
+    "architecture": dict,
+    "history": dict,
+    "digests": dict,
+    "n_parameters": int,
+    "batch_size": int,
+    "cut": str | None,
+}
+
+
+def _written_by(metadata):
+    versions = metadata.get("versions")
+    found = versions.get("sklearn-patt-lite") if isinstance(versions, dict) else None
+    return f"sklearn-patt-lite {found}" if isinstance(found, str) else "its version is not told"
+
+
+def _read_architecture(fields, constraints):
+    expected = {field.name for field in dataclasses.fields(Architecture)}
+    if set(fields) != expected:
+        raise _RefusedError(f"{METADATA} describes the network by other fields than {expected}")
+    counts = [Interval(Integral, 1, 2**20, closed="left")]
+    shape = fields["image_shape"]
+    try:
+        if not isinstance(shape, list) or len(shape) != 3:
+            raise ValueError(f"images of shape {shape!r}")
+        architecture = Architecture(**{**fields, "image_shape": tuple(shape)})
+        given = {**fields, **dict(zip(("height", "width", "channels"), shape, strict=True))}
+        del given["image_shape"]
+        known = {name: constraints[name] for name in given if name in constraints}
+        others = dict.fromkeys(("height", "width", "n_classes"), counts)
+        rules = {**known, **others, "channels": [Options(Integral, {1, 3})], "augment": ["boolean"]}
+        validate_parameter_constraints(rules, given, "The network")
+        check_architecture(architecture)
+    except ValueError as error:
+        raise _RefusedError(f"{METADATA} describes no possible network ({error})") from error
+    return architecture
+
+
+def _read_classes(classes):
+    kind, values = classes.get("dtype"), classes.get("values")
+    is_known = kind == "object" or (
+        isinstance(kind, str) and re.fullmatch(r"[<>|=][biufU]\d{1,6}", kind)
+    )
+    plain = isinstance(values, list) and all(isinstance(v, int | float | str) for v in values)
+    try:
+        if not is_known or not plain:
+            raise ValueError("neither numbers nor strings")
+        return np.array(values, dtype=kind)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise _RefusedError(f"{METADATA} holds no proper classes ({error})") from error
+
+
+def _read_parameters(parameters):
+    try:
+        return {
+            name: dict(value["pairs"]) if isinstance(value, dict) else value
+            for name, value in parameters.items()
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise _RefusedError(f"{METADATA} holds no proper parameters ({error!r})") from error
+
+
+# The network
+
+
+def _keras_bytes(architecture, model):
+    """Save a network as Keras does: without the optimizer, which training leaves in it."""
+    with seeded(0):  # any seed: the weights are replaced at once
+        network = build_network(architecture)
+    network.set_weights(model.get_weights())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, NETWORK)
+        network.save(path)
+        return path.read_bytes()
+
+
+def _read_weights(content, architecture):
+    """Read a network's arrays out of a file of Keras, into a network that is built anew."""
+    with seeded(0):  # any seed: the weights are replaced at once
+        network = build_network(architecture)
+    most = 2 * 4 * network.count_params() + 2**20  # bytes of arrays: some are not parameters
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            _check_members(archive, _KERAS_MEMBERS)
+            config = _read_member(archive, _CONFIG)
+            weights = _read_member(archive, _WEIGHTS)
+    except zipfile.BadZipFile as error:
+        raise _RefusedError(f"{NETWORK} is damaged ({error})") from error
+    _check_layers(config, network)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, _WEIGHTS)
+        path.write_bytes(weights)
+        try:
+            _check_arrays(path, most)
+            network.load_weights(path)
+        except _RefusedError:
+            raise
+        except Exception as error:  # of h5py and Keras, which know many
+            raise _RefusedError(f"{NETWORK} holds other arrays ({error})") from error
+    return network.get_weights()
+
+
+def _check_layers(config, network):
+    """Refuse layers of classes that the network does not have, although none of them is made."""
+    try:
+        described = _class_names(json.loads(config))
+    except (ValueError, RecursionError) as error:
+        raise _RefusedError(f"{NETWORK} describes no network ({error})") from error
+    odd = described - _class_names(json.loads(network.to_json()))
+    if odd:
+        raise _RefusedError(
+            f"{NETWORK} holds a {min(odd)[:100]!r}, which the network that {METADATA} describes "
+            "does not"
+        )
+
+
+def _class_names(config):
+    """Names of all classes in a configuration of Keras."""
+    if isinstance(config, list):
+        return set().union(*map(_class_names, config))
+    if not isinstance(config, dict):
+        return set()
+    name = config.get("class_name")
+    own = {name} if isinstance(name, str) else set()
+    return own.union(*map(_class_names, config.values()))
+
+
+def _check_arrays(path, most):
+    """Refuse what HDF5 offers besides arrays in the file: links to other files, and compression."""
+    with h5py.File(path, "r") as file:
+        total = sum(_check_node(file, name) for name in file)
+    if total > most:
+        raise _RefusedError(f"{NETWORK} holds arrays of {total:,} bytes; at most {most:,} fit")
+
+
+def _check_node(group, name):
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise _RefusedError(f"{NETWORK} holds a link, {name!r}")
+    node = group[name]
+    if isinstance(node, h5py.Group):
+        return sum(_check_node(node, each) for each in node)
+    is_plain = node.external is None and not node.is_virtual and node.chunks is None
+    if not is_plain or node.dtype.kind not in "fiu":
+        raise _RefusedError(f"{NETWORK} holds {node.name!r}, which is no plain array of numbers")
+    return node.nbytes
+
+
+# The model card
+
+
+def _model_card(metadata, description):
+    history = metadata["history"]
+    validation = history["validation"]
+    classes = ", ".join(map(str, metadata["classes"]["values"]))
+    cut = {
+        "groups": "cut off the training images by whole subjects",
+        "stratified": "cut off the training images by image: subjects may be on both sides",
+        "given": "given apart from the training images",
+        None: "none",
+    }[validation["cut"]]
+    lines = [
+        "# PAtt-Lite, a classifier of facial expressions",
+        "",
+        description or "Nobody has described this classifier.",
+        "",
+        "## What it is",
+        "",
+        f"- {metadata['n_parameters']:,} parameters; images of {metadata['images']['shape']} "
+        "(height, width, channels), others are converted.",
+        f"- Classes: {classes}.",
+        f"- Saved {metadata['saved']}; "
+        + ", ".join(f"{name} {found}" for name, found in metadata["versions"].items() if found)
+        + ".",
+        "",
+        "## What it was trained on",
+        "",
+        f"- {validation['n_train']:,} images to train on.",
+        f"- Validation data, by which training stopped: {validation['n_validation']:,} images, "
+        f"{cut}.",
+        *(f"- {name}: SHA-256 {found}." for name, found in history.get("data", {}).items()),
+        "",
+        "## How well it does",
+        "",
+        *_scores(history),
+        "",
+        "## What it is not for",
+        "",
+        "- Expressions are not emotions: what a face shows is not what a person feels, and the",
+        "  label of a picture is the opinion of those who labelled it.",
+        "- It knows faces like those that it was trained on. Say above who they were: age, skin,",
+        "  origin, posed or not. It was not tested on others.",
+        "- It is not for decisions about people: hiring, policing, schooling, health.",
+        "- Scores here are of validation data, which chose the epoch; test it on subjects of its",
+        "  own, with `expression_report`.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _scores(history):
+    n_validation = history["validation"]["n_validation"]
+    for name, stage in history.items():
+        if stage.get("val_accuracy") and stage["best_epoch"] >= 0:
+            accuracy = stage["val_accuracy"][stage["best_epoch"]]
+            right = round(accuracy * n_validation)
+            low, high = binomtest(right, n_validation).proportion_ci(method="wilson")
+            yield (
+                f"- Stage {name!r}: validation accuracy {accuracy:.3f} in its best epoch; 95 % "
+                f"interval {low:.3f} to {high:.3f} (Wilson, over images: too narrow where "
+                "subjects have several)."
+            )
+    if n_validation == 0:
+        yield "- It was not validated."

@@ -1,0 +1,487 @@
+"""Saved classifiers: the same in another process, and nothing is run of a file that is not one."""
+
+import hashlib
+import io
+import json
+import pickle
+import subprocess
+import sys
+import warnings
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.exceptions import NotFittedError
+
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.datasets import make_expression_faces
+
+QUICK = {
+    "backbone_weights": "drawn",
+    "alpha": 0.25,
+    "input_size": 48,
+    "output_layer": "conv_dw_4_relu",
+    "patch_size": 2,
+    "n_filters": 16,
+    "epochs": 1,
+    "unfreeze_layers": 0,
+    "batch_size": 16,
+    "random_state": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return make_expression_faces(n_subjects=2, image_size=48, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def fitted(faces):
+    classifier = PAttLiteClassifier(**QUICK)
+    return classifier.fit(faces.images, faces.target_names[faces.target])
+
+
+@pytest.fixture
+def saved(fitted, tmp_path):
+    """A good file, in a folder of its own."""
+    path = tmp_path / "saved" / "classifier.zip"
+    path.parent.mkdir()
+    fitted.save_model(path)
+    return path
+
+
+def members(path):
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def write(path, contents):
+    """Write an archive with digests that fit its contents: what a forger would do."""
+    metadata = json.loads(contents["metadata.json"])
+    for name in metadata.get("digests", {}):
+        metadata["digests"][name] = hashlib.sha256(contents[name]).hexdigest()
+    contents = {**contents, "metadata.json": json.dumps(metadata).encode()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+
+
+def change_metadata(path, change):
+    contents = members(path)
+    metadata = json.loads(contents["metadata.json"])
+    change(metadata)
+    write(path, {**contents, "metadata.json": json.dumps(metadata).encode()})
+
+
+def change_network(path, change):
+    """Change the members of the file of Keras within."""
+    contents = members(path)
+    inner = {}
+    with zipfile.ZipFile(io.BytesIO(contents["model.keras"])) as archive:
+        inner = {name: archive.read(name) for name in archive.namelist()}
+    change(inner)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in inner.items():
+            archive.writestr(name, content)
+    write(path, {**contents, "model.keras": stream.getvalue()})
+
+
+def change_arrays(path, change):
+    """Change the HDF5 file within, by a function of the open file."""
+
+    def rewrite(inner):
+        stream = io.BytesIO(inner["model.weights.h5"])
+        with h5py.File(stream, "r+") as file:
+            change(file)
+        inner["model.weights.h5"] = stream.getvalue()
+
+    change_network(path, rewrite)
+
+
+def assert_refused(path, match):
+    before = sorted(path.parent.iterdir())
+    with pytest.raises(ValueError, match=f"classifier.zip' is not loaded: .*{match}"):
+        PAttLiteClassifier.load_model(path)
+    assert sorted(path.parent.iterdir()) == before
+
+
+# There and back
+
+
+def test_another_process_predicts_the_same(fitted, saved, faces, tmp_path):
+    np.save(tmp_path / "images.npy", faces.images)
+    program = (
+        "import sys, numpy as np; from sklearn_patt_lite import PAttLiteClassifier\n"
+        "classifier = PAttLiteClassifier.load_model(sys.argv[1])\n"
+        "np.save(sys.argv[3], classifier.predict_proba(np.load(sys.argv[2])))\n"
+        "print(*classifier.predict(np.load(sys.argv[2])))\n"
+    )
+    arguments = (saved, tmp_path / "images.npy", tmp_path / "probabilities.npy")
+    result = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert_array_equal(np.load(arguments[2]), fitted.predict_proba(faces.images))
+    assert result.stdout.split() == fitted.predict(faces.images).tolist()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["sad", "happy"]),
+        np.array(["traurig", "fröhlich"], dtype=object),
+        np.array([-3, 2**40]),
+        np.array([0.0, 2.0]),
+        np.array([False, True]),
+    ],
+    ids=lambda labels: labels.dtype.str,
+)
+def test_all_is_there_again(labels, faces, tmp_path):
+    y = labels[faces.target % 2]
+    weights = {label: 1.0 + i for i, label in enumerate(labels.tolist())}
+    changes = {"class_weight": weights, "memory": tmp_path / "features", "verbose": 0}
+    classifier = PAttLiteClassifier(**{**QUICK, **changes, "unfreeze_layers": 3})
+    classifier.set_params(finetune_epochs=1).fit(faces.images, y, groups=faces.groups)
+    classifier.save_model(tmp_path / "classifier.zip")
+    loaded = PAttLiteClassifier.load_model(tmp_path / "classifier.zip")
+    assert loaded.get_params() == {**classifier.get_params(), "memory": None}
+    assert loaded.classes_.dtype == classifier.classes_.dtype
+    assert_array_equal(loaded.classes_, classifier.classes_)
+    assert loaded.history_ == classifier.history_
+    assert loaded.image_shape_ == classifier.image_shape_
+    assert loaded.n_parameters_ == classifier.n_parameters_
+    assert_array_equal(loaded.predict(faces.images), classifier.predict(faces.images))
+    for mine, theirs in zip(
+        loaded.model_.get_weights(), classifier.model_.get_weights(), strict=True
+    ):
+        assert_array_equal(mine, theirs)
+    loaded.set_params(memory=tmp_path / "features")  # its features are found again
+    assert_array_equal(loaded.predict_proba(faces.images), classifier.predict_proba(faces.images))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attention": "batch"},
+        {"attention": None, "hidden_units": None, "patch_extraction": None},
+        {"patch_extraction": "conv", "augment": False},
+        {"patch_extraction": "attention"},
+        {"backbone_weights": None, "unfreeze_layers": 40, "patience": None},
+    ],
+    ids=str,
+)
+def test_every_variant(changes, faces, tmp_path):
+    classifier = PAttLiteClassifier(**{**QUICK, **changes})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of attention over the batch
+        classifier.fit(faces.images[..., 0], faces.target)
+        classifier.save_model(tmp_path / "classifier.zip")
+        loaded = PAttLiteClassifier.load_model(tmp_path / "classifier.zip")
+    assert loaded.image_shape_ == (48, 48, 1)
+    assert_array_equal(loaded.predict_proba(faces.images), classifier.predict_proba(faces.images))
+
+
+def test_what_was_loaded_pickles_saves_and_fits(fitted, saved, faces, tmp_path):
+    loaded = PAttLiteClassifier.load_model(saved)
+    expected = fitted.predict_proba(faces.images)
+    assert_array_equal(pickle.loads(pickle.dumps(loaded)).predict_proba(faces.images), expected)
+    loaded.save_model(tmp_path / "again.zip")
+    again = PAttLiteClassifier.load_model(tmp_path / "again.zip")
+    assert_array_equal(again.predict_proba(faces.images), expected)
+    again.fit(faces.images, faces.target_names[faces.target])
+    assert_array_equal(again.predict_proba(faces.images), expected)  # the same seed
+
+
+def test_keras_reads_the_network_within(fitted, saved, faces, tmp_path):
+    (tmp_path / "model.keras").write_bytes(members(saved)["model.keras"])
+    network = keras.models.load_model(tmp_path / "model.keras")
+    expected = fitted.model_.predict(faces.images, verbose=0)
+    assert_array_equal(network.predict(faces.images, verbose=0), expected)
+
+
+def test_the_digests_are_those_of_what_was_trained_on(fitted, faces, tmp_path):
+    digests = fitted.history_["data"]
+    assert digests["images"] == hashlib.sha256(faces.images.tobytes()).hexdigest()
+    codes = np.searchsorted(fitted.classes_, faces.target_names[faces.target])
+    assert digests["labels"] == hashlib.sha256(codes.astype(np.int64).tobytes()).hexdigest()
+
+
+def test_the_model_card(fitted, tmp_path):
+    fitted.save_model(tmp_path / "classifier.zip", description="Two *drawn* people.")
+    card = members(tmp_path / "classifier.zip")["README.md"].decode()
+    assert "Two *drawn* people." in card
+    assert "Expressions are not emotions" in card
+    assert f"{fitted.n_parameters_:,} parameters" in card
+    assert fitted.history_["data"]["images"] in card
+    assert "validation accuracy" in card
+    assert "95 % interval" in card
+
+
+def test_a_classifier_that_is_not_fitted(tmp_path):
+    with pytest.raises(NotFittedError):
+        PAttLiteClassifier().save_model(tmp_path / "classifier.zip")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_written_leaves_the_file_that_was_there(fitted, saved):
+    before = saved.read_bytes()
+    odd = pickle.loads(pickle.dumps(fitted))
+    odd.class_weight = {("a", "tuple"): 1}
+    with pytest.raises(TypeError, match=r"class_weight holds \('a', 'tuple'\), of type tuple"):
+        odd.save_model(saved)
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_a_disk_that_fails_leaves_the_file_that_was_there(fitted, saved, monkeypatch):
+    before = saved.read_bytes()
+
+    def fail(self, name, content):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", fail)
+    with pytest.raises(OSError, match="No space left"):
+        fitted.save_model(saved)
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+# Files that are not what they should be
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        PAttLiteClassifier.load_model(tmp_path / "classifier.zip")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"\x80\x04K\x01.", b"{}" * 1000])
+def test_no_archive(content, tmp_path):
+    path = tmp_path / "classifier.zip"
+    path.write_bytes(content)
+    assert_refused(path, "it is damaged, or no archive")
+
+
+class Bomb:
+    """Runs when it is unpickled."""
+
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('a pickle was run')",))
+
+
+@pytest.mark.parametrize("name", ["state.pkl", "../../escaped.txt", "/tmp/escaped.txt", "a/b.json"])
+def test_members_that_do_not_belong(name, saved):
+    with zipfile.ZipFile(saved, "a") as archive:
+        archive.writestr(name, pickle.dumps(Bomb()))
+    assert_refused(saved, "it holds '.*', which is none of README.md, metadata.json, model.keras")
+
+
+def test_pickles_under_good_names(saved):
+    contents = members(saved)
+    write(saved, {**contents, "model.keras": pickle.dumps(Bomb())})
+    assert_refused(saved, "not of the network of|model.keras is damaged")
+    with zipfile.ZipFile(saved, "w") as archive:
+        for name in contents:
+            archive.writestr(name, pickle.dumps(Bomb()))
+    assert_refused(saved, "metadata.json is no JSON")
+
+
+@pytest.mark.parametrize("name", ["metadata.json", "README.md", "model.keras"])
+def test_bombs(name, saved):
+    contents = members(saved)
+    contents[name] = b" " * 2**28
+    with zipfile.ZipFile(saved, "w", zipfile.ZIP_DEFLATED) as archive:
+        for each, content in contents.items():
+            archive.writestr(each, content)
+    assert_refused(saved, f"{name} would unpack from 26.,... to 268,435,456 bytes")
+
+
+def test_a_bomb_within(saved):
+    def change(inner):
+        inner["model.weights.h5"] = bytes(2**27)
+
+    contents = members(saved)
+    change_network(saved, change)  # stored as it is, there
+    inflated = members(saved)["model.keras"]
+    write(saved, {**contents, "model.keras": inflated})
+    assert_refused(saved, "would unpack|holds other arrays")
+
+
+def test_members_twice_and_missing(saved):
+    contents = members(saved)
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(saved, "a") as archive:
+        archive.writestr("README.md", b"another")
+    assert_refused(saved, "it holds a member twice")
+    del contents["README.md"]
+    with zipfile.ZipFile(saved, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    assert_refused(saved, "it lacks README.md")
+
+
+def test_a_changed_card_or_network(saved):
+    contents = members(saved)
+    for name in ("README.md", "model.keras"):
+        changed = {**contents, name: contents[name] + b" "}
+        with zipfile.ZipFile(saved, "w") as archive:
+            for each, content in changed.items():
+                archive.writestr(each, content)
+        assert_refused(saved, f"{name} is not what was saved: its digest differs")
+
+
+@pytest.mark.slow
+def test_a_flipped_byte_never_changes_a_prediction(fitted, saved, faces):
+    """Refused, or without a meaning: the dates in an archive's headers."""
+    good, expected = saved.read_bytes(), fitted.predict_proba(faces.images[:2])
+    n_refused = 0
+    for place in np.random.default_rng(0).integers(0, len(good), 60):
+        bad = bytearray(good)
+        bad[place] ^= 0xFF
+        saved.write_bytes(bad)
+        loaded = load_or_none(saved)
+        if loaded is None:
+            n_refused += 1
+        else:
+            assert_array_equal(loaded.predict_proba(faces.images[:2]), expected)
+    assert n_refused > 50
+
+
+def load_or_none(path):
+    try:
+        return PAttLiteClassifier.load_model(path)
+    except ValueError as error:
+        if "is not loaded: " not in str(error):
+            raise
+        return None
+
+
+def test_a_file_cut_short(saved):
+    good = saved.read_bytes()
+    for share in (0.1, 0.5, 0.99):
+        saved.write_bytes(good[: int(share * len(good))])
+        assert_refused(saved, "damaged")
+
+
+def lambda_network(marker):
+    """A network with a layer that runs code of the file's: here, it leaves a mark."""
+    inputs = keras.Input((48, 48, 3))
+
+    def leave_a_mark(x, marker=str(marker)):
+        open(marker, "w").close()
+        return x
+
+    return keras.Model(inputs, keras.layers.Lambda(leave_a_mark)(inputs))
+
+
+def test_a_lambda_layer_is_refused_and_not_run(saved, tmp_path):
+    marker, path = tmp_path / "marker", tmp_path / "lambda.keras"
+    lambda_network(marker).save(path)
+    marker.unlink(missing_ok=True)
+    hostile = members(path)
+    change_network(saved, lambda inner: inner.update({"config.json": hostile["config.json"]}))
+    assert_refused(saved, "model.keras holds a '.*ambda.*', which the network that metadata.json")
+    assert not marker.exists()
+
+
+def test_only_the_lambda_layers_of_a_good_network(saved):
+    def plant(inner):
+        config = json.loads(inner["config.json"])
+        config["config"]["layers"].append({"class_name": "Lambda", "config": {"name": "evil"}})
+        inner["config.json"] = json.dumps(config)
+
+    change_network(saved, plant)
+    assert_refused(saved, "model.keras holds a 'Lambda'")
+
+
+def plant_external_link(file):
+    file["evil"] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+def plant_soft_link(file):
+    file["evil"] = h5py.SoftLink("/layers")
+
+
+def plant_external_data(file):
+    file.create_dataset("evil", (10,), "u1", external=[("/etc/passwd", 0, 10)])
+
+
+def plant_compressed(file):
+    file.create_dataset("evil", (2**12,), "f4", compression="gzip")
+
+
+def plant_strings(file):
+    file["evil"] = "text"
+
+
+def plant_much(file):
+    file["evil"] = np.random.default_rng(0).random(2**20, "f4")
+
+
+@pytest.mark.parametrize(
+    ("plant", "message"),
+    [
+        (plant_external_link, "holds a link, 'evil'"),
+        (plant_soft_link, "holds a link, 'evil'"),
+        (plant_external_data, "holds '/evil', which is no plain array"),
+        (plant_compressed, "holds '/evil', which is no plain array"),
+        (plant_strings, "holds '/evil', which is no plain array"),
+        (plant_much, "holds arrays of .* bytes; at most"),
+    ],
+)
+def test_what_hdf5_offers_besides_arrays(plant, message, saved):
+    change_arrays(saved, plant)
+    assert_refused(saved, f"model.keras {message}")
+
+
+def test_other_arrays(saved):
+    def forget(file):
+        del file["layers"]
+
+    change_arrays(saved, forget)
+    assert_refused(saved, "model.keras holds other arrays")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.update(format="x"), "not of a classifier of this library"),
+        (
+            lambda m: m.update(format_version=2, versions={"sklearn-patt-lite": "9.9"}),
+            r"format version 2, .* install the one that wrote it \(sklearn-patt-lite 9.9\)",
+        ),
+        (lambda m: m.update(format_version=2, versions=3), "its version is not told"),
+        (lambda m: m.update(history=[]), "no proper 'history'"),
+        (lambda m: m.update(batch_size=True), "no proper 'batch_size'"),
+        (lambda m: m.pop("classes"), "no proper 'classes'"),
+        (lambda m: m.update(cut="input_1"), "names no layer by 'input_1'"),
+        (lambda m: m["classes"].update(values=["a", "b"]), "not as many as the network's outputs"),
+        (lambda m: m["classes"].update(dtype="O"), "no proper classes"),
+        (lambda m: m["classes"].update(dtype="<U99999999"), "no proper classes"),
+        (lambda m: m["classes"].update(values=[[1], [2]]), "no proper classes"),
+        (lambda m: m["architecture"].update(n_filters=2**19), "not of the network of"),
+        (lambda m: m["architecture"].update(n_filters=2**40), "not of the network of"),
+        (lambda m: m["architecture"].update(n_filters=8), "not of the network of"),
+        (lambda m: m["architecture"].update(hidden_units="many"), "no possible network"),
+        (lambda m: m["architecture"].update(alpha=float("nan")), "no possible network"),
+        (lambda m: m["architecture"].update(alpha=1e9), "not of the network of"),
+        (lambda m: m["architecture"].update(input_size=10**9), "not of the network of"),
+        (lambda m: m["architecture"].update(output_layer="x"), "no possible network"),
+        (lambda m: m["architecture"].update(image_shape=[48, 48]), "no possible network"),
+        (lambda m: m["architecture"].update(image_shape=[48, 48, 2]), "no possible network"),
+        (lambda m: m["architecture"].update(extra=1), "by other fields"),
+        (lambda m: m["parameters"].update(extra=1), "its parameters are not this version's"),
+        (lambda m: m["parameters"].update(epochs="x"), "its parameters are not this version's"),
+        (lambda m: m["parameters"].update(class_weight={"pairs": 1}), "no proper parameters"),
+        (lambda m: m["parameters"].update(class_weight={}), "no proper parameters"),
+    ],
+)
+def test_metadata_that_lies(change, message, saved):
+    change_metadata(saved, change)
+    assert_refused(saved, message)
