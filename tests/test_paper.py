@@ -49,6 +49,10 @@ def read_table(folder, pattern):
     (path,) = folder.glob(f"{pattern}*.csv")
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert path.with_suffix(".md").read_text("utf-8").startswith("# ")
+    return read_csv(path)
+
+
+def read_csv(path):
     with path.open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -67,9 +71,8 @@ def test_scripts_leave_a_table_and_a_picture(script, monkeypatch, tmp_path, caps
     run(monkeypatch, script, tmp_path, *options)
     rows = read_table(tmp_path, script.split("_ckplus")[0][:8])
     assert len(rows) == SCRIPTS[script]
-    scores = [
-        row[name] for row in rows for name in row if name.startswith("accuracy") and row[name]
-    ]
+    scores = [row[name] for row in rows for name in row if name.endswith("accuracy, %")]
+    scores = [score for score in scores if score]
     assert scores
     assert all(0 <= float(score) <= 100 for score in scores)
     printed = capsys.readouterr().out
@@ -114,13 +117,14 @@ def test_a_copy_of_rafdb_and_the_lists(monkeypatch, tmp_path):
     for subset, n in (("occlusion", 21), ("pose30", 14), ("pose45", 7)):
         write_list(tmp_path / "lists", "RAF-DB", subset, names[:n])
     drawn = ["backbone_weights=drawn", "alpha=0.25", "input_size=64", "patch_size=2"]
-    options = ["--data", root, "--lists", tmp_path / "lists", *TINY, *drawn]
-    run(monkeypatch, "table_11_figure_8_challenging", tmp_path / "out", *options)
+    options = ["--data", root, *TINY, *drawn]
+    lists = ["--lists", tmp_path / "lists"]
+    run(monkeypatch, "table_11_figure_8_challenging", tmp_path / "out", *lists, *options)
     found = read_table(tmp_path / "out", "table_11")
     sizes = {row["faces"]: row["images"] for row in found}
     assert sizes == {"all": "42", "occlusion": "21", "pose30": "14", "pose45": "7"}
     assert found[0]["paper, RAF-DB, %"] == "95.05"
-    assert {row["95 % over images"] != "" for row in found} == {True}
+    assert all(float(row["its 95 % interval over images, low"]) >= 0 for row in found)
     run(monkeypatch, "tables_8_to_10_databases", tmp_path / "out", *options)
     table = read_table(tmp_path / "out", "tables_8")
     assert {row["honestly obtainable?"] for row in table} == {"no", "", "yes"}
@@ -186,7 +190,11 @@ def test_an_npz_is_taken_as_it_is_split(tmp_path, monkeypatch):
     [
         (["--set", "epoch=3"], "--set epoch=3: expected NAME=VALUE of a parameter"),
         (["--set", "epochs"], "--set epochs: expected NAME=VALUE"),
-        (["--database", "FERPlus", "--data", "x"], "FERPlus needs --labels"),
+        (["--database", "FERPlus", "--data", "."], "FERPlus needs --labels"),
+        (["--data", "nowhere"], "--data: there is no nowhere"),
+        (["--seeds", "0"], "expected 1 or more, got 0"),
+        (["--subjects", "-3"], "expected 1 or more, got -3"),
+        (["--set", "random_state=3"], "--set random_state=3: the script sets it"),
     ],
 )
 def test_options_that_will_not_do(options, message, monkeypatch, capsys):
@@ -205,7 +213,7 @@ def test_patches_are_called_as_in_the_paper():
 
 def test_folds_are_put_together_with_the_classes_that_each_knew():
     from _faces import Faces, Split
-    from _fits import _gather
+    from _fits import Fit, _gather
 
     splits = [Split(np.array([2, 3]), np.array([1, 0])), Split(np.array([0, 1]), np.array([3, 2]))]
     target = np.array([0, 1, 2, 1])
@@ -214,7 +222,7 @@ def test_folds_are_put_together_with_the_classes_that_each_knew():
         {"probabilities": np.array([[0.9, 0.1], [0.2, 0.8]]), "classes": np.array([1, 2])},
         {"probabilities": np.array([[0.3, 0.7], [0.4, 0.6]]), "classes": np.array([0, 1])},
     ]
-    found = {("row", 0, i): {**part, "n_parameters": 5} for i, part in enumerate(parts)}
+    found = {Fit("row", 0, i): {**part, "n_parameters": 5} for i, part in enumerate(parts)}
     gathered = _gather("row", found, faces, Namespace(seeds=1))
     assert_allclose(
         gathered.probabilities[0], [[0, 0.9, 0.1], [0, 0.2, 0.8], [0.3, 0.7, 0], [0.4, 0.6, 0]]
@@ -242,7 +250,7 @@ def test_a_sequence_is_one_answer():
 
 def test_what_was_found_depends_on_all_that_made_it(tmp_path):
     from _faces import Faces, Split
-    from _fits import run_once
+    from _fits import Fit, run_once
 
     images = np.arange(6.0)
     faces = Faces("", images[:, None], np.arange(6), np.arange(6), None, [Split(1, 2)], {})
@@ -254,7 +262,7 @@ def test_what_was_found_depends_on_all_that_made_it(tmp_path):
 
     def go(determined=1, **changed):
         these = Faces(**{**vars(faces), **changed})
-        return int(run_once({("a", 0): determined}, work, these, tmp_path)["a", 0]["value"])
+        return int(run_once({Fit("a", 0): determined}, work, these, tmp_path)[Fit("a", 0)]["value"])
 
     assert [go(), go(), go(2), go(), go(target=np.zeros(6)), go(groups=images)] == [
         1,
@@ -270,11 +278,61 @@ def test_what_was_found_depends_on_all_that_made_it(tmp_path):
 
 def test_a_file_that_is_no_more_whole_is_named(tmp_path):
     from _faces import Faces, Split
-    from _fits import run_once
+    from _fits import Fit, run_once
 
     faces = Faces("", np.zeros((2, 1)), np.arange(2), np.arange(2), None, [Split(1, 2)], {})
-    run_once({("a", 0): 1}, lambda name: {"value": np.ones(9)}, faces, tmp_path)
+    run_once({Fit("a", 0): 1}, lambda name: {"value": np.ones(9)}, faces, tmp_path)
     (path,) = (tmp_path / "fits").iterdir()
-    path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(SystemExit, match=f"{path.name} cannot be read .* delete it"):
-        run_once({("a", 0): 1}, None, faces, tmp_path)
+    whole = path.read_bytes()
+    for left in (whole[:-30], b""):
+        path.write_bytes(left)
+        with pytest.raises(SystemExit, match=f"{path.name} cannot be read .* delete it"):
+            run_once({Fit("a", 0): 1}, None, faces, tmp_path)
+
+
+def test_a_stopped_run_says_what_is_kept(tmp_path):
+    from _faces import Faces, Split
+    from _fits import Fit, run_once
+
+    faces = Faces("", np.zeros((2, 1)), np.arange(2), np.arange(2), None, [Split(1, 2)], {})
+
+    def work(fit):
+        if fit.seed == 1:
+            raise KeyboardInterrupt
+        return {"value": np.ones(1)}
+
+    jobs = {Fit("a", seed): seed for seed in range(3)}
+    with pytest.raises(SystemExit, match=r"1 of 3 fits are kept: the same command goes on"):
+        run_once(jobs, work, faces, tmp_path)
+
+
+def test_changed_code_makes_other_fits(tmp_path, monkeypatch):
+    from _fits import _fingerprint_of_code
+
+    import sklearn_patt_lite
+
+    before = _fingerprint_of_code()
+    assert before == _fingerprint_of_code()
+    (tmp_path / "_classifier.py").write_text("changed")
+    monkeypatch.setattr(sklearn_patt_lite, "__file__", str(tmp_path / "__init__.py"))
+    assert before != _fingerprint_of_code()
+
+
+def test_csv_files_hold_numbers(tmp_path):
+    from _report import Range, Spread, write_table
+
+    rows = [
+        {"": "a", "accuracy, %": Spread.of([50.0, 60.0]), "interval": Range(40, 70), "n": 1_000},
+        {"": "b", "accuracy, %": Spread.of([55.0])},
+    ]
+    write_table("Title", rows, ["Note."], tmp_path / "table")
+    first, second = read_csv(tmp_path / "table.csv")
+    assert float(first["accuracy, %"]) == 55
+    assert float(first["accuracy, %, deviation"]) == pytest.approx(50**0.5)
+    assert [first[f"interval, {end}"] for end in ("low", "high")] == ["40", "70"]
+    assert first["n"] == "1000"
+    assert second["interval, low"] == second["n"] == ""
+    text = (tmp_path / "table.md").read_text("utf-8")
+    assert "| a | 55.0 ± 7.1 | 40.0 to 70.0 | 1,000 |" in text
+    assert "| b | 55.0 |  |  |" in text
+    assert "- Note." in text

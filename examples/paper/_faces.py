@@ -65,7 +65,7 @@ class Faces:
         return np.concatenate([split.test for split in self.splits])
 
 
-def parse_arguments(description, databases, n_seeds=3):
+def parse_arguments(description, databases, n_seeds=3, *, in_folds=False, with_lists=False):
     """Parse the options that the scripts have in common.
 
     Parameters
@@ -76,6 +76,10 @@ def parse_arguments(description, databases, n_seeds=3):
         Those that the paper's table is about; the first is the default for `--data`.
     n_seeds : int, default=3
         Default of `--seeds`.
+    in_folds : bool, default=False
+        Whether drawn faces are tested in folds, and not by a test set of their own.
+    with_lists : bool, default=False
+        Whether there are `--lists` of challenging faces.
 
     Returns
     -------
@@ -92,14 +96,18 @@ def parse_arguments(description, databases, n_seeds=3):
         "X_test, y_test; drawn faces without it",
     )
     parser.add_argument("--database", choices=databases, help=f"default: {databases[0]}")
-    parser.add_argument("--labels", type=Path, help="FERPlus' fer2013new.csv")
-    parser.add_argument("--lists", type=Path, help="lists of challenging subsets, for Table 11")
-    parser.add_argument("--seeds", type=int, default=n_seeds, help=f"default: {n_seeds}")
+    if "FERPlus" in databases:
+        parser.add_argument("--labels", type=Path, help="FERPlus' fer2013new.csv")
+    if with_lists:
+        parser.add_argument("--lists", type=Path, help="lists of challenging faces")
+    parser.add_argument("--seeds", type=_count, default=n_seeds, help=f"default: {n_seeds}")
     parser.add_argument(
         "--subjects",
-        type=int,
+        type=_count,
         default=32,
-        help="of drawn faces: so many to train on, and as many to test on; default: 32",
+        help="of drawn faces: so many in all; default: 32"
+        if in_folds
+        else "of drawn faces: so many to train on, and as many to test on; default: 32",
     )
     parser.add_argument(
         "--set",
@@ -108,13 +116,16 @@ def parse_arguments(description, databases, n_seeds=3):
         metavar="NAME=VALUE",
         help="parameters of PAttLiteClassifier, such as batch_size=32 finetune_epochs=6",
     )
-    parser.add_argument("--output", type=Path, default=Path("examples/output/paper"))
+    output = Path("examples/output/paper")
+    parser.add_argument("--output", type=Path, default=output, help=f"folder; default: {output}")
     parser.add_argument("--verbose", action="store_true", help="a line an epoch")
     arguments = parser.parse_args()
     try:
         arguments.set = dict(map(_parse_setting, arguments.set))
     except ValueError as error:
         parser.error(str(error))
+    if arguments.data is not None and not arguments.data.exists():
+        parser.error(f"--data: there is no {arguments.data}")
     if arguments.data is None:
         arguments.database = "drawn faces"
     elif arguments.data.suffix == ".npz":
@@ -126,8 +137,16 @@ def parse_arguments(description, databases, n_seeds=3):
     return arguments
 
 
+def _count(text):
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text}")
+    return int(text)
+
+
 def _parse_setting(text):
     name, equals, value = text.partition("=")
+    if name in ("random_state", "memory", "verbose"):
+        raise ValueError(f"--set {text}: the script sets it")
     if not equals or name not in PAttLiteClassifier().get_params():
         raise ValueError(f"--set {text}: expected NAME=VALUE of a parameter of PAttLiteClassifier")
     try:
@@ -219,7 +238,7 @@ def _load_ckplus(arguments):
 
 def _load_rafdb(arguments):
     data = load_rafdb(arguments.data, split="all", as_paths=True)
-    return _from_bunch(data, [_official_split(data)], arguments.lists)
+    return _from_bunch(data, [_official_split(data)], getattr(arguments, "lists", None))
 
 
 def _load_fer2013(arguments):
@@ -230,7 +249,7 @@ def _load_fer2013(arguments):
 def _load_ferplus(arguments):
     # Not by majority: these are the numbers of images that the paper has.
     data = load_ferplus(arguments.data, arguments.labels, split="all", labels_as="argmax")
-    return _from_bunch(data, [_official_split(data)], arguments.lists)
+    return _from_bunch(data, [_official_split(data)], getattr(arguments, "lists", None))
 
 
 def _official_split(data):

@@ -4,6 +4,7 @@ import os
 import sys
 import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow, which logs from C++
 
@@ -13,6 +14,18 @@ from tqdm import tqdm
 
 import sklearn_patt_lite
 from sklearn_patt_lite import PAttLiteClassifier
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Which fit: the row of the table, the seed, and the split."""
+
+    row: str
+    seed: int
+    split: int = 0
+
+    def __str__(self):
+        return f"{self.row}: seed {self.seed}, split {self.split}"
 
 
 @dataclass
@@ -49,7 +62,7 @@ def fit_rows(faces, rows, arguments):
     dict of str to Predictions
     """
     fits = {
-        (name, seed, i): (make_classifier(faces, arguments, seed, **parameters), split)
+        Fit(name, seed, i): (make_classifier(faces, arguments, seed, **parameters), split)
         for name, parameters in rows.items()
         for seed in range(arguments.seeds)
         for i, split in enumerate(faces.splits)
@@ -88,9 +101,9 @@ def run_once(jobs, work, faces, output):
     Parameters
     ----------
     jobs : dict
-        Of each job's name, a tuple, to all that determines what it finds, besides the faces.
+        Of each job's `Fit` to all that determines what it finds, besides the faces.
     work : callable
-        Does the job of a name: gives a dict of arrays.
+        Does the job of a `Fit`: gives a dict of arrays.
     faces : Faces
         What the jobs are about.
     output : Path
@@ -99,21 +112,25 @@ def run_once(jobs, work, faces, output):
     Returns
     -------
     dict
-        Of each job's name to its dict of arrays.
+        Of each job's `Fit` to its dict of arrays.
     """
     folder = output / "fits"
     folder.mkdir(parents=True, exist_ok=True)
-    version, data = sklearn_patt_lite.__version__, _fingerprint(faces)
+    code, data = _fingerprint_of_code(), _fingerprint(faces)
     files = {
-        name: folder / f"{joblib.hash((version, data, determined))}.npz"
+        name: folder / f"{joblib.hash((code, data, determined))}.npz"
         for name, determined in jobs.items()
     }
     missing = [name for name in jobs if not files[name].exists()]
     print(f"{len(jobs) - len(missing)} of {len(jobs)} fits found in {folder}", flush=True)
     progress = tqdm(missing, total=len(jobs), initial=len(jobs) - len(missing), unit="fit")
-    for name in progress:
-        progress.set_description(", ".join(map(str, name)))
-        _write(files[name], work(name))
+    try:
+        for name in progress:
+            progress.set_description(str(name))
+            _write(files[name], work(name))
+    except KeyboardInterrupt:
+        progress.close()
+        sys.exit(f"Stopped. {progress.n} of {len(jobs)} fits are kept: the same command goes on.")
     return {name: _read(path) for name, path in files.items()}
 
 
@@ -133,10 +150,16 @@ def _gather(name, found, faces, arguments):
     for seed in range(arguments.seeds):
         start = 0
         for i, split in enumerate(faces.splits):
-            part, end = found[name, seed, i], start + len(split.test)
+            part, end = found[Fit(name, seed, i)], start + len(split.test)
             probabilities[seed, start:end, part["classes"]] = part["probabilities"].T
             start = end
-    return Predictions(probabilities, int(found[name, 0, 0]["n_parameters"]))
+    return Predictions(probabilities, int(found[Fit(name, 0, 0)]["n_parameters"]))
+
+
+def _fingerprint_of_code():
+    """Tell this version of the library from others, changed ones too."""
+    folder = Path(sklearn_patt_lite.__file__).parent
+    return joblib.hash([path.read_bytes() for path in sorted(folder.rglob("*.py"))])
 
 
 def _fingerprint(faces):
@@ -160,5 +183,5 @@ def _read(path):
     try:
         with path.open("rb") as file, np.load(file) as arrays:
             return dict(arrays)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         sys.exit(f"{path} cannot be read ({error}): delete it, and run again")

@@ -1,11 +1,15 @@
 """Tables as text, CSV and Markdown, and pictures, of what the fits predicted."""
 
 import csv
+import shlex
+import sys
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay, accuracy_score, confusion_matrix, recall_score
 
+import sklearn_patt_lite
 from sklearn_patt_lite.metrics import expression_report
 from sklearn_patt_lite.model_selection import compare_classifiers
 
@@ -13,11 +17,47 @@ OBTAINABLE = "honestly obtainable?"  # the heading of a column
 #: Whether a figure of the paper is, by whether the row has its attention.
 HONEST = {True: "no", False: "not shown"}
 HONEST_MEANS = (
-    "Honestly obtainable: no, if the network attends over the batch and the test images lie in the "
-    "order of their classes; not shown, if it does not, but its code is not published, and stage 2 "
-    "of the code that is stops by training accuracy."
+    "Honestly obtainable: 'no' where the paper's network sees other test images of the same class "
+    "when it predicts one; 'not shown' where it does not, but the code that made the figure is "
+    "not published."
 )
-NOT_QUOTED = "not quoted here"
+NOT_QUOTED = "-"
+NOT_QUOTED_MEANS = "The paper's figures of the other rows are not repeated here."
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation of scores over the seeds, in %; no deviation of a single one."""
+
+    mean: float
+    deviation: float
+
+    @classmethod
+    def of(cls, scores):
+        """Take them of the scores of each seed."""
+        return cls(np.mean(scores), np.std(scores, ddof=1) if len(scores) > 1 else np.nan)
+
+    def __str__(self):
+        return f"{self.mean:.1f}" + ("" if np.isnan(self.deviation) else f" ± {self.deviation:.1f}")
+
+    def columns(self, name):
+        """Its numbers by the columns of a CSV file."""
+        return {name: self.mean, f"{name}, deviation": self.deviation}
+
+
+@dataclass(frozen=True)
+class Range:
+    """An interval, in %."""
+
+    low: float
+    high: float
+
+    def __str__(self):
+        return f"{self.low:.1f} to {self.high:.1f}"
+
+    def columns(self, name):
+        """Its numbers by the columns of a CSV file."""
+        return {f"{name}, low": self.low, f"{name}, high": self.high}
 
 
 def score_columns(faces, predictions, rows=slice(None), reference=None):
@@ -31,35 +71,29 @@ def score_columns(faces, predictions, rows=slice(None), reference=None):
         Of the row.
     rows : slice or ndarray of bool, shape (n_tested,)
         Which of the tested faces count.
-    reference : Predictions, default=None
-        Of another row, to compare with in pairs.
+    reference : tuple of (str, Predictions), default=None
+        Another row's name and predictions, to compare with in pairs.
 
     Returns
     -------
-    dict of str to str
-        Columns of the table. Accuracies are in %; ± is the standard deviation between seeds.
+    dict
+        Of the columns' headings to values. ± is the standard deviation between seeds.
     """
     true, labels = faces.target[faces.tested][rows], predictions.labels[:, rows]
     accuracy = [100 * accuracy_score(true, seed) for seed in labels]
     # Over the classes that occur: a small subset of faces may lack one.
     classes = np.unique(true)
     balanced = [100 * recall_score(true, seed, labels=classes, average="macro") for seed in labels]
-    low, high, unit = _interval(true, labels, _units(faces)[rows], faces.groups is not None)
+    unit = "images" if faces.groups is None else "subjects"
     columns = {
-        "accuracy here, %": spread(accuracy),
-        f"95 % over {unit}": f"{low:.1f} to {high:.1f}",
-        "balanced accuracy, %": spread(balanced),
-        "parameters": f"{predictions.n_parameters:,}",
+        f"{faces.title}: accuracy, %": Spread.of(accuracy),
+        f"its 95 % interval over {unit}": _interval(true, labels, _units(faces)[rows]),
+        "balanced accuracy, %": Spread.of(balanced),
+        "parameters": predictions.n_parameters,
     }
     if reference is not None:
-        columns["against PAtt-Lite, p"] = _compare(faces, predictions, reference)
+        columns.update(_compare(faces, predictions, *reference, unit))
     return columns
-
-
-def spread(scores):
-    """Say mean and standard deviation."""
-    deviation = f" ± {np.std(scores, ddof=1):.1f}" if len(scores) > 1 else ""
-    return f"{np.mean(scores):.1f}{deviation}"
 
 
 def _units(faces):
@@ -67,7 +101,7 @@ def _units(faces):
     return (np.arange(len(faces.target)) if faces.groups is None else faces.groups)[faces.tested]
 
 
-def _interval(true, labels, units, has_subjects):
+def _interval(true, labels, units):
     """Bootstrap over subjects or images, whose predictions by all seeds stay together."""
     report = expression_report(
         np.tile(true, len(labels)),
@@ -76,15 +110,18 @@ def _interval(true, labels, units, has_subjects):
         random_state=0,
     )
     low, high = report.intervals["accuracy"]
-    return 100 * low, 100 * high, "subjects" if has_subjects else "images"
+    return Range(100 * low, 100 * high)
 
 
-def _compare(faces, predictions, reference):
+def _compare(faces, predictions, name, reference, unit):
+    """Compare with another row; nothing if it is the row itself."""
+    headings = f"points more than {name}", f"p (sign flips over {unit})"
     if predictions is reference:
-        return "-"
+        return dict.fromkeys(headings, "-")
     scores = [unit_accuracy(faces, each) for each in (predictions, reference)]
     found = compare_classifiers(*scores, random_state=0)
-    return f"{100 * found.difference:+.1f}, {found.p_value:.2g}"
+    values = f"{100 * found.difference:+.1f}", f"{found.p_value:.2g}"
+    return dict(zip(headings, values, strict=True))
 
 
 def unit_accuracy(faces, predictions):
@@ -102,25 +139,25 @@ def write_table(title, rows, notes, path):
     title : str
         Heading.
     rows : list of dict
-        A dict a row, of columns to text; a column that a row lacks is empty.
+        A dict a row, of headings to text, numbers, `Spread` or `Range`; a column that a row lacks
+        is empty.
     notes : sequence of str
         What must be said of it.
     path : Path
         Without suffix.
     """
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    if OBTAINABLE in columns:
+    headings = list(dict.fromkeys(name for row in rows for name in row))
+    if OBTAINABLE in headings:
         notes = [HONEST_MEANS, *notes]
-    cells = [columns, *([row.get(name, "") for name in columns] for row in rows)]
+    cells = [headings, *([_text(row.get(name, "")) for name in headings] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in cells
     ]
-    print("\n".join(["", title, "", lines[0], "-" * sum(widths), *lines[1:], "", *notes]))
-    with path.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(cells)
-    table = ["| " + " | ".join(line) + " |" for line in [cells[0], ["---"] * len(columns)]]
+    print("\n".join(["", title, "", lines[0], "-" * len(lines[0]), *lines[1:], "", *notes]))
+    _write_csv(headings, rows, path.with_suffix(".csv"))
+    table = ["| " + " | ".join(line) + " |" for line in [cells[0], ["---"] * len(headings)]]
     table += ["| " + " | ".join(line) + " |" for line in cells[1:]]
     text = "\n".join([f"# {title}", "", *table, "", *(f"- {note}" for note in notes), ""])
     path.with_suffix(".md").write_text(text, encoding="utf-8")
@@ -128,19 +165,51 @@ def write_table(title, rows, notes, path):
     print(f"\nin {path.parent}: {files}")
 
 
+def _text(value):
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _write_csv(headings, rows, path):
+    """Write numbers as numbers: a mean and its deviation, the ends of an interval, each alone."""
+    lines = []
+    for row in rows:
+        line = {}
+        for name in headings:
+            value = row.get(name)
+            line.update(value.columns(name) if hasattr(value, "columns") else {name: value})
+        lines.append(line)
+    columns = list(dict.fromkeys(name for line in lines for name in line))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(lines)
+
+
 def notes_on(faces, arguments):
-    """What must be said of every table."""
+    """What must be said of every table, and how it was made."""
     n_train, folds = f"{min(len(split.train) for split in faces.splits):,} images", ""
     if len(faces.splits) > 1:
         n_train, folds = f"{n_train} or more", f" in {len(faces.splits)} folds of subjects"
+    seeds = "one seed" if arguments.seeds == 1 else f"{arguments.seeds} seeds, ± between them"
+    tested = f"{len(faces.tested):,} images"
+    if faces.groups is not None:
+        tested += f" of {len(np.unique(faces.groups[faces.tested]))} other subjects"
     yield (
-        f"Here: {faces.title}, {n_train} to train on, {len(faces.tested):,} to "
-        f"test on{folds}; {arguments.seeds} seeds, ± between them."
+        f"{faces.title}: {n_train} to train on, {tested} to test on{folds}; {seeds}; chance is "
+        f"{100 / len(faces.target_names):.1f} %."
     )
     if faces.title == "drawn faces":
-        yield "Drawn faces tell how methods compare on drawn faces, and nothing about real ones."
+        yield (
+            "Drawn faces tell how methods compare on drawn faces, and nothing about real ones; the "
+            "network is a narrow one for small images, trained for few epochs."
+        )
     if faces.groups is None:
         yield "It is not known who is who: the same people may be trained and tested on."
+    settings = {**faces.settings, **arguments.set}
+    yield "PAttLiteClassifier: " + (
+        ", ".join(f"{name}={value!r}" for name, value in settings.items()) or "its defaults"
+    )
+    yield f"sklearn-patt-lite {sklearn_patt_lite.__version__}: {shlex.join(sys.argv)}"
 
 
 def scores_of(faces, predictions):

@@ -5,7 +5,7 @@
 
 The folds are the field's, every tenth of the sorted subjects. The three frames of a recording are
 nearly one image: besides the score a frame there is one a sequence, by the frames' probabilities,
-averaged. Without `--data` faces are drawn, in ten folds of subjects too, and it takes three to five
+averaged. Without `--data` faces are drawn, in ten folds of subjects too, and it takes one to two
 minutes on two cores. Fits are kept in --output: a run that was stopped goes on where it was.
 """
 
@@ -21,7 +21,7 @@ N_FOLDS = 10
 
 
 def main():
-    arguments = parse_arguments(__doc__, ["CK+"], n_seeds=2)
+    arguments = parse_arguments(__doc__, ["CK+"], n_seeds=2, in_folds=True)
     faces = load_faces(arguments, drawn_folds=N_FOLDS)
     if arguments.data is None:
         faces.settings.update(DRAWN_EPOCHS)
@@ -35,7 +35,7 @@ def main():
             "paper, CK+, %": "100.00",
             OBTAINABLE: HONEST[True],
             **score_columns(*answers),
-            "± between folds, first seed": f"{fold_deviation(*answers):.1f}",
+            "deviation between folds, first seed": round(fold_deviation(*answers), 1),
         }
         for unit, answers in units.items()
     ]

@@ -42,7 +42,7 @@ def main():
                 "": peer.name,
                 published: peer.score(database),
                 OBTAINABLE: "yes",
-                "parameters": f"{peer.parameters:,}",
+                "parameters": peer.parameters,
             }
             for peer in PEERS
             if database in peer.scores
