@@ -1,25 +1,30 @@
 """Read the expressions of all faces in photographs.
 
-    python examples/predict_photo.py classifier.joblib family.jpg street.png
-    python examples/predict_photo.py classifier.joblib folder/*.jpg --output seen
+    python examples/predict_photo.py classifier.zip family.jpg street.png
+    python examples/predict_photo.py classifier.zip folder/*.jpg --output seen
 
-The classifier is one that was kept with `joblib.dump`: a `PAttLiteClassifier`, or any other that
-takes images of faces, trained on faces that were cropped as widely as --margin says (of aligned
-RAF-DB images, for example). Finding faces needs the extra `faces`.
+The classifier is one that was saved with `save_model`, or kept with `joblib.dump`: any that takes
+images of faces, or a Pipeline that begins with a `FaceCropper`, whose settings are used then. Load
+joblib files from people you trust only: they are programs. It should have been trained on
+photographs (one that started from "drawn" was not), cropped as widely as --margin says. Finding
+faces needs the extra `faces`.
 
 Of each photograph a copy is left in --output, with a box around each face, its expression, and
-the probabilities; `faces.csv` has them as a table. Only load classifiers from people you trust:
-joblib files are programs.
+the probabilities; `faces.csv` has them as a table. A photograph that cannot be read is told of, and
+the others go on.
 """
 
 import argparse
 import csv
+import sys
 from pathlib import Path
 
 import joblib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+from sklearn.pipeline import Pipeline
 
+from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.preprocessing import FaceCropper
 
 COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080")
@@ -28,33 +33,55 @@ N_SHOWN = 3  # expressions a face, the most probable first
 
 def main():
     arguments = parse_arguments()
-    classifier = joblib.load(arguments.classifier)
-    size = getattr(classifier, "input_size", 224)
-    cropper = FaceCropper(size=size, margin=arguments.margin, min_score=arguments.min_score)
+    cropper, classifier = load_classifier(arguments)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for photo in arguments.photos:
-        faces = cropper.crop_all([photo])
+    rows, unread = [], 0
+    for number, photo in enumerate(arguments.photos, 1):
+        try:
+            faces = cropper.crop_all([photo])
+        except (OSError, ValueError) as error:
+            print(f"{photo}: not read ({error})", file=sys.stderr)
+            unread += 1
+            continue
         probabilities = np.empty((0, len(classifier.classes_)))
         if len(faces.images):
             probabilities = classifier.predict_proba(faces.images)
-        rows += describe(photo, faces, probabilities, classifier.classes_)
+        found = list(describe(photo, faces, probabilities, classifier.classes_))
+        print_table(photo, found)
+        rows += found
         picture = draw(photo, faces, probabilities, classifier.classes_)
-        picture.save(arguments.output / f"{photo.stem}_faces.png")
-    print_table(rows)
+        picture.save(arguments.output / f"{number:03}_{photo.stem}.png")
     write_table(rows, arguments.output / "faces.csv")
-    print(f"\n{len(rows)} faces in {len(arguments.photos)} photographs; see {arguments.output}")
+    n_read = len(arguments.photos) - unread
+    print(f"\nfaces: {len(rows)}, photographs: {n_read}, not read: {unread}; {arguments.output}")
+    return 1 if unread else 0
+
+
+def load_classifier(arguments):
+    """Load a classifier of faces, and what crops them: its own cropper if it brings one."""
+    path = arguments.classifier
+    load = PAttLiteClassifier.load_model if path.suffix == ".zip" else joblib.load
+    classifier = load(path)
+    if isinstance(classifier, Pipeline) and isinstance(classifier[0], FaceCropper):
+        return classifier[0], classifier[1:]
+    size = getattr(classifier, "input_size", 224)
+    cropper = FaceCropper(size=size, margin=arguments.margin, min_score=arguments.min_score)
+    return cropper, classifier
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("classifier", type=Path, help="file of joblib.dump")
+    parser.add_argument("classifier", type=Path, help="file of save_model, or of joblib.dump")
     parser.add_argument("photos", type=Path, nargs="+")
-    parser.add_argument("--output", type=Path, default=Path("examples/output/predict_photo"))
-    parser.add_argument("--margin", type=float, default=0.2, help="as FaceCropper's")
-    parser.add_argument("--min-score", type=float, default=0.9, help="as FaceCropper's")
+    parser.add_argument(
+        "--output", type=Path, default=Path("examples/output/predict_photo"), help="folder"
+    )
+    parser.add_argument("--margin", type=float, default=0.2, help="as FaceCropper's; default: 0.2")
+    parser.add_argument(
+        "--min-score", type=float, default=0.9, help="as FaceCropper's; default: 0.9"
+    )
     return parser.parse_args()
 
 
@@ -64,7 +91,7 @@ def describe(photo, faces, probabilities, classes):
         zip(faces.boxes, faces.scores, probabilities, strict=True), 1
     ):
         yield {
-            "photo": photo.name,
+            "photo": str(photo),
             "face": str(number),
             "box": " ".join(f"{side:.0f}" for side in box),
             "score": f"{score:.3f}",
@@ -73,7 +100,9 @@ def describe(photo, faces, probabilities, classes):
         }
 
 
-def print_table(rows):
+def print_table(photo, rows):
+    if not rows:
+        print(f"{photo!s:24} no face found")
     for row in rows:
         widths = (24, 4, 22, 7, 12)
         print(
@@ -117,4 +146,4 @@ def label(canvas, lines, box, font, color):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

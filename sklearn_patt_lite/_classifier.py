@@ -460,6 +460,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             If the classifier is not fitted.
         TypeError
             If labels, or the keys of `class_weight`, are neither numbers nor strings.
+        FileNotFoundError, FileExistsError
+            If there is no such folder, or if what is there is no file.
 
         See Also
         --------
@@ -504,7 +506,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         """
         from sklearn_patt_lite import _persistence
 
-        parameters, state = _persistence.load(path, cls._parameter_constraints)
+        names = set(cls().get_params(deep=False))
+        parameters, state = _persistence.load(path, names, cls._parameter_constraints)
         try:
             classifier = cls(**parameters)
             classifier._validate_params()
@@ -701,20 +704,25 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         """Pickle the network as its weights: neither an optimizer's state nor a graph."""
         state = super().__getstate__()
         if "model_" in state:
-            state = {**state, "model_": state["model_"].get_weights()}
+            from sklearn_patt_lite._network import BACKBONE
+
+            model = state["model_"]
+            policy = model.get_layer(BACKBONE).dtype_policy.name
+            state = {**state, "model_": model.get_weights(), "_dtype_policy": policy}
             del state["_predictor"], state["_feature_predictor"]
         return state
 
     def __setstate__(self, state):
         """Build the network anew around the pickled weights."""
-        super().__setstate__(state)
+        policy = state.get("_dtype_policy", "float32")
+        super().__setstate__({k: v for k, v in state.items() if k != "_dtype_policy"})
         if "model_" in state:
-            from sklearn_patt_lite._network import build_network
+            from sklearn_patt_lite._network import build_network, under_policy
             from sklearn_patt_lite._training import seeded
 
             keep_to_share_of_cores()
             # Any seed: the weights are replaced at once.
-            with _FIT_LOCK, seeded(0):
+            with _FIT_LOCK, seeded(0), under_policy(policy):
                 self.model_ = build_network(self._fitted_architecture)
             self.model_.set_weights(state["model_"])
             self._set_predictors()

@@ -6,6 +6,8 @@ widens with the reduction (no aliasing) and, unlike Lanczos', never rings beyond
 """
 
 import os
+import threading
+from collections.abc import Mapping, Set
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -18,6 +20,8 @@ BACKGROUND = (128, 128, 128)
 
 # Pillow's (ITU-R 601) weights of red, green and blue in grey.
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+_LOADING = threading.Lock()
 
 # The last axis of one image with channels; no face is that few pixels wide.
 _CHANNELS = (1, 3, 4)
@@ -352,6 +356,11 @@ def check_sources(X):
             f"Expected a sequence of images or paths, got {type(X).__name__}: a single one goes "
             "into a list."
         )
+    if isinstance(X, Mapping | Set):
+        raise TypeError(
+            f"Expected a sequence of images or paths, got {type(X).__name__}, whose order is not "
+            "that of your labels: pass a list."
+        )
     if hasattr(X, "__array__"):
         X = np.asarray(X)
         _refuse_single_image(X.shape)
@@ -431,8 +440,18 @@ def load_image(source, draft=None):
     if isinstance(source, str | os.PathLike):
         return _read_file(source, draft)
     if isinstance(source, Image.Image):
-        return _upright_rgb(source, name="the Pillow image")
+        return _upright_rgb(_loaded(source), name="the Pillow image")
     return _upright_rgb(Image.fromarray(_array_to_uint8(source)), name="the array")
+
+
+def _loaded(image):
+    """Read a Pillow image that was only opened, not in two threads at once: rows may share it."""
+    try:
+        with _LOADING:
+            image.load()
+    except Exception as error:
+        raise _unreadable("the Pillow image", error) from error
+    return image
 
 
 def _read_file(path, draft):

@@ -11,6 +11,7 @@ For images of 224×224 pixels, shapes without the batch::
 Every dropout layer stands in the network at a rate that means nothing: a training stage sets it.
 """
 
+import contextlib
 import dataclasses
 import math
 
@@ -75,6 +76,17 @@ def build_network(architecture):
     x = _extract_patches(x, architecture)
     probabilities = _classify(x, architecture)
     return keras.Model(images, probabilities, name="patt_lite")
+
+
+@contextlib.contextmanager
+def under_policy(name):
+    """Build networks of a dtype policy of Keras, whatever the user's is."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _preprocess(images, architecture):

@@ -16,10 +16,12 @@ import hashlib
 import importlib.metadata
 import io
 import json
+import math
 import os
 import re
 import struct
 import tempfile
+import uuid
 import zipfile
 from numbers import Integral
 from pathlib import Path
@@ -31,6 +33,7 @@ from sklearn.utils._param_validation import Interval, Options, validate_paramete
 
 import sklearn_patt_lite
 from sklearn_patt_lite._network import (
+    BACKBONE,
     Architecture,
     build_network,
     check_architecture,
@@ -43,6 +46,10 @@ FORMAT = "sklearn-patt-lite"
 FORMAT_VERSION = 1
 METADATA, NETWORK, CARD = "metadata.json", "model.keras", "README.md"
 _MOST_UNPACKED = 100  # times the packed size: JSON shrinks to a tenth, arrays hardly at all
+_MOST_METADATA = 2**24  # bytes: parsed, it takes many times as much memory
+_MOST_NODES = 10_000  # of HDF5: groups that hold each other have any number of paths
+_LONGEST_SIDE = 2**13  # pixels: the side of the images that a prediction resizes to
+_DTYPE_POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _KERAS_MEMBERS = {"metadata.json", _CONFIG, _WEIGHTS}
 _LIBRARIES = ("sklearn-patt-lite", "scikit-learn", "keras", "tensorflow", "numpy")
@@ -69,6 +76,8 @@ def save(state, parameters, path, description=None):
     TypeError
         If a label or a parameter cannot be written as JSON.
     """
+    if description is not None and not isinstance(description, str):
+        raise TypeError(f"description must be a string, got {type(description).__name__}.")
     network = _keras_bytes(state["_fitted_architecture"], state["model_"])
     metadata = {
         "format": FORMAT,
@@ -91,22 +100,25 @@ def save(state, parameters, path, description=None):
         "history": state["history_"],
         "batch_size": state["_fitted_batch_size"],
         "cut": state["_cut"],
+        "dtype_policy": state["model_"].get_layer(BACKBONE).dtype_policy.name,
     }
-    card = _model_card(metadata, description).encode()
+    card = _model_card(metadata, description).encode(errors="backslashreplace")
     metadata["digests"] = {NETWORK: _digest(network), CARD: _digest(card)}
-    text = json.dumps(metadata, indent=1, ensure_ascii=False).encode()
+    text = json.dumps(metadata, indent=1).encode()
     _write(Path(path), {METADATA: text, CARD: card, NETWORK: network})
 
 
-def load(path, constraints):
+def load(path, names, constraints):
     """Read what `save` wrote.
 
     Parameters
     ----------
     path : path-like
         The file.
+    names : set of str
+        Of the classifier's parameters.
     constraints : dict
-        Of the classifier's parameters, which the network's architecture shares.
+        Of these parameters, some of which the network's architecture shares.
 
     Returns
     -------
@@ -126,11 +138,14 @@ def load(path, constraints):
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            return _load(archive, constraints)
+            return _load(archive, names, constraints)
     except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError) as error:
-        raise _refuse(path, f"it is damaged, or no archive ({error})") from error
+        why = f"it is damaged, or none of save_model ({error}); joblib reads files of joblib.dump"
+        raise _refuse(path, why) from error
     except _RefusedError as error:
         raise _refuse(path, error) from error
+    except IsADirectoryError as error:
+        raise _refuse(path, "it is a folder") from error
 
 
 class _RefusedError(Exception):
@@ -141,7 +156,7 @@ def _refuse(path, why):
     return ValueError(f"{os.fspath(path)!r} is not loaded: {why}.")
 
 
-def _load(archive, constraints):
+def _load(archive, names, constraints):
     _check_members(archive, {METADATA, NETWORK, CARD})
     metadata = _read_metadata(archive)
     card = _read_member(archive, CARD)
@@ -157,21 +172,23 @@ def _load(archive, constraints):
             f"{NETWORK} holds {len(network_bytes):,} bytes, which are not of the network of "
             f"{n_parameters:,} parameters that {METADATA} describes"
         )
-    if metadata["cut"] not in (None, *output_layers()):
+    if metadata["cut"] not in (None, *_activations(architecture)):
         raise _RefusedError(f"{METADATA} names no layer by {metadata['cut'][:100]!r}")
+    if metadata["dtype_policy"] not in _DTYPE_POLICIES:
+        raise _RefusedError(f"{METADATA} has the dtype policy {metadata['dtype_policy'][:100]!r}")
+    _check_history(metadata["history"])
     state = {
-        "classes_": _read_classes(metadata["classes"]),
+        "classes_": _read_classes(metadata["classes"], architecture.n_classes),
         "image_shape_": architecture.image_shape,
         "n_parameters_": n_parameters,
         "history_": metadata["history"],
         "_fitted_architecture": architecture,
         "_fitted_batch_size": metadata["batch_size"],
         "_cut": metadata["cut"],
+        "_dtype_policy": metadata["dtype_policy"],
         "model_": _read_weights(network_bytes, architecture),
     }
-    if len(state["classes_"]) != architecture.n_classes:
-        raise _RefusedError("its classes are not as many as the network's outputs")
-    return _read_parameters(metadata["parameters"]), state
+    return _read_parameters(metadata["parameters"], names), state
 
 
 # The archive
@@ -179,9 +196,14 @@ def _load(archive, constraints):
 
 def _write(path, members):
     """Write an archive under another name first: nobody ever sees half a file."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    path = Path(os.path.realpath(path))  # a link stays one
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {os.fspath(path.parent)!r}.")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{os.fspath(path)!r} is there, and is no file.")
+    part = path.with_name(f".{uuid.uuid4().hex}.part")  # of each save its own
     try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(part, "x", zipfile.ZIP_DEFLATED) as archive:
             for name, content in members.items():
                 archive.writestr(name, content)
         os.replace(part, path)
@@ -212,6 +234,8 @@ def _read_member(archive, name):
         )
     if info.flag_bits & 1:
         raise _RefusedError(f"{name} is encrypted")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise _RefusedError(f"{name} is packed in a way that may unpack to any size")
     try:
         with archive.open(info) as member:
             return member.read(most)  # no more comes out of it than its header says
@@ -261,6 +285,8 @@ def _plain_classes(classes):
 
 
 def _read_metadata(archive):
+    if archive.getinfo(METADATA).file_size > _MOST_METADATA:
+        raise _RefusedError(f"{METADATA} would unpack to more than {_MOST_METADATA:,} bytes")
     text = _read_member(archive, METADATA)
     try:
         metadata = json.loads(text)
@@ -275,8 +301,12 @@ def _read_metadata(archive):
             f"{sklearn_patt_lite.__version__}, which reads version {FORMAT_VERSION}: install the "
             f"one that wrote it ({_written_by(metadata)})"
         )
+    odd = set(metadata) - {*_KINDS, "format", "format_version", "saved", "versions", "images"}
+    if odd:
+        raise _RefusedError(f"{METADATA} holds {min(odd)[:100]!r}, which is not known")
     for name, kind in _KINDS.items():
-        if not isinstance(metadata.get(name), kind) or isinstance(metadata.get(name), bool):
+        value = metadata.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool) or value == 0:
             raise _RefusedError(f"{METADATA} has no proper {name!r}")
     return metadata
 
@@ -290,6 +320,7 @@ _KINDS = {
     "n_parameters": int,
     "batch_size": int,
     "cut": str | None,
+    "dtype_policy": str,
 }
 
 
@@ -303,17 +334,22 @@ def _read_architecture(fields, constraints):
     expected = {field.name for field in dataclasses.fields(Architecture)}
     if set(fields) != expected:
         raise _RefusedError(f"{METADATA} describes the network by other fields than {expected}")
-    counts = [Interval(Integral, 1, 2**20, closed="left")]
+    sides = [Interval(Integral, 1, _LONGEST_SIDE, closed="both")]
     shape = fields["image_shape"]
     try:
-        if not isinstance(shape, list) or len(shape) != 3:
+        if not isinstance(shape, list) or [type(side) for side in shape] != [int] * 3:
             raise ValueError(f"images of shape {shape!r}")
         architecture = Architecture(**{**fields, "image_shape": tuple(shape)})
         given = {**fields, **dict(zip(("height", "width", "channels"), shape, strict=True))}
         del given["image_shape"]
         known = {name: constraints[name] for name in given if name in constraints}
-        others = dict.fromkeys(("height", "width", "n_classes"), counts)
-        rules = {**known, **others, "channels": [Options(Integral, {1, 3})], "augment": ["boolean"]}
+        rules = {
+            **known,
+            **dict.fromkeys(("height", "width"), sides),
+            "n_classes": [Interval(Integral, 2, None, closed="left")],
+            "channels": [Options(Integral, {1, 3})],
+            "augment": ["boolean"],
+        }
         validate_parameter_constraints(rules, given, "The network")
         check_architecture(architecture)
     except ValueError as error:
@@ -321,21 +357,70 @@ def _read_architecture(fields, constraints):
     return architecture
 
 
-def _read_classes(classes):
+def _read_classes(classes, n_classes):
     kind, values = classes.get("dtype"), classes.get("values")
-    is_known = kind == "object" or (
-        isinstance(kind, str) and re.fullmatch(r"[<>|=][biufU]\d{1,6}", kind)
-    )
-    plain = isinstance(values, list) and all(isinstance(v, int | float | str) for v in values)
     try:
-        if not is_known or not plain:
+        if not isinstance(values, list) or len(values) != n_classes:
+            raise ValueError(f"expected {n_classes}")
+        if not all(isinstance(value, bool | int | float | str) for value in values):
             raise ValueError("neither numbers nor strings")
-        return np.array(values, dtype=kind)
+        return _to_classes(values, kind)
     except (ValueError, TypeError, OverflowError) as error:
         raise _RefusedError(f"{METADATA} holds no proper classes ({error})") from error
 
 
-def _read_parameters(parameters):
+def _to_classes(values, kind):
+    """Make an array of a dtype of exactly these labels, in order."""
+    if kind != "object":
+        found = re.fullmatch(r"[<>|=][biufU](\d{1,6})", str(kind))
+        if found is None or int(found[1]) > max(64, *(len(str(value)) for value in values)):
+            raise ValueError(f"their dtype is {str(kind)[:100]!r}")
+    made = np.array(values, dtype=kind)
+    if made.tolist() != values or not np.array_equal(made, np.unique(made)):
+        raise ValueError("they are not distinct and in order, or not of their dtype")
+    return made
+
+
+def _check_history(history):
+    """Check what is read of a history: how it was validated, and each stage's epochs."""
+    validation = history.get("validation")
+    counts = ("n_train", "n_validation")
+    is_proper = (
+        isinstance(validation, dict)
+        and all(type(validation.get(name)) is int for name in counts)
+        and validation.get("cut") in ("groups", "stratified", "given", None)
+        and isinstance(history.get("data"), dict)
+        and all(isinstance(part, dict) for part in history.values())
+        and all(_is_stage(part) for part in history.values() if "best_epoch" in part)
+    )
+    if not is_proper:
+        raise _RefusedError(f"{METADATA} holds no proper history")
+
+
+def _is_stage(part):
+    n_epochs, best = len(part.get("loss", ())), part["best_epoch"]
+    numbers = [part.get(name, [0.0] * n_epochs) for name in ("loss", "accuracy", "val_accuracy")]
+    return (
+        type(best) is int
+        and -1 <= best < n_epochs
+        and all(isinstance(each, list) and len(each) == n_epochs for each in numbers)
+        and all(type(value) is float for each in numbers for value in each)
+    )
+
+
+def _activations(architecture):
+    """Names of the backbone's activations."""
+    names = output_layers()
+    if architecture.output_layer is None:
+        return names
+    return names[: names.index(architecture.output_layer) + 1]
+
+
+def _read_parameters(parameters, names):
+    expected = names.difference(_NOT_KEPT)
+    if set(parameters) != expected:
+        odd = min(expected.symmetric_difference(parameters))[:100]
+        raise _RefusedError(f"its parameters are not those of this version: see {odd!r}")
     try:
         return {
             name: dict(value["pairs"]) if isinstance(value, dict) else value
@@ -413,21 +498,30 @@ def _class_names(config):
 def _check_arrays(path, most):
     """Refuse what HDF5 offers besides arrays in the file: links to other files, and compression."""
     with h5py.File(path, "r") as file:
-        total = sum(_check_node(file, name) for name in file)
-    if total > most:
-        raise _RefusedError(f"{NETWORK} holds arrays of {total:,} bytes; at most {most:,} fit")
+        groups, total, n_nodes = [file], 0, 0
+        while groups:
+            group = groups.pop()
+            for name in group:
+                n_nodes += 1
+                node = _plain_node(group, name)
+                if isinstance(node, h5py.Group):
+                    groups.append(node)
+                else:
+                    total += node.nbytes
+                if total > most or n_nodes > _MOST_NODES:
+                    raise _RefusedError(f"{NETWORK} holds more than the network's arrays")
 
 
-def _check_node(group, name):
+def _plain_node(group, name):
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise _RefusedError(f"{NETWORK} holds a link, {name!r}")
     node = group[name]
     if isinstance(node, h5py.Group):
-        return sum(_check_node(node, each) for each in node)
+        return node
     is_plain = node.external is None and not node.is_virtual and node.chunks is None
     if not is_plain or node.dtype.kind not in "fiu":
         raise _RefusedError(f"{NETWORK} holds {node.name!r}, which is no plain array of numbers")
-    return node.nbytes
+    return node
 
 
 # The model card
@@ -446,13 +540,15 @@ def _model_card(metadata, description):
     lines = [
         "# PAtt-Lite, a classifier of facial expressions",
         "",
-        description or "Nobody has described this classifier.",
+        description or "No description was given: `save_model(path, description=...)`.",
         "",
         "## What it is",
         "",
         f"- {metadata['n_parameters']:,} parameters; images of {metadata['images']['shape']} "
         "(height, width, channels), others are converted.",
-        f"- Classes: {classes}.",
+        f"- Classes: {classes}. Chance is {100 / len(metadata['classes']['values']):.1f} %.",
+        f"- backbone_weights={metadata['parameters']['backbone_weights']!r}; what started from "
+        "'drawn' is of no use for photographs.",
         f"- Saved {metadata['saved']}; "
         + ", ".join(f"{name} {found}" for name, found in metadata["versions"].items() if found)
         + ".",
@@ -462,7 +558,10 @@ def _model_card(metadata, description):
         f"- {validation['n_train']:,} images to train on.",
         f"- Validation data, by which training stopped: {validation['n_validation']:,} images, "
         f"{cut}.",
-        *(f"- {name}: SHA-256 {found}." for name, found in history.get("data", {}).items()),
+        *(
+            f"- SHA-256 of the {name} that `fit` was given: {found}."
+            for name, found in history["data"].items()
+        ),
         "",
         "## How well it does",
         "",
@@ -472,8 +571,8 @@ def _model_card(metadata, description):
         "",
         "- Expressions are not emotions: what a face shows is not what a person feels, and the",
         "  label of a picture is the opinion of those who labelled it.",
-        "- It knows faces like those that it was trained on. Say above who they were: age, skin,",
-        "  origin, posed or not. It was not tested on others.",
+        "- It knows faces like those that it was trained on. If the description does not tell who",
+        "  they were (age, skin, origin, posed or not), nobody knows whom it works for.",
         "- It is not for decisions about people: hiring, policing, schooling, health.",
         "- Scores here are of validation data, which chose the epoch; test it on subjects of its",
         "  own, with `expression_report`.",
@@ -485,8 +584,13 @@ def _model_card(metadata, description):
 def _scores(history):
     n_validation = history["validation"]["n_validation"]
     for name, stage in history.items():
-        if stage.get("val_accuracy") and stage["best_epoch"] >= 0:
-            accuracy = stage["val_accuracy"][stage["best_epoch"]]
+        if not stage.get("val_accuracy"):
+            continue
+        if stage["best_epoch"] < 0:
+            yield f"- Stage {name!r}: no epoch was better than what it began with, which was kept."
+            continue
+        accuracy = stage["val_accuracy"][stage["best_epoch"]]
+        if math.isfinite(accuracy):
             right = round(accuracy * n_validation)
             low, high = binomtest(right, n_validation).proportion_ci(method="wilson")
             yield (

@@ -3,8 +3,11 @@
 import csv
 import importlib.util
 import pickle
+import re
+import runpy
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import joblib
@@ -148,7 +151,13 @@ def test_photographs_are_turned_upright_by_their_exif(tmp_path):
         ([[1, 2, 3]], r"boxes of shape \(1, 3\)"),
         ([[3, 2, 1, 4]], r"a box that is none.*\[\[3.0, 2.0, 1.0, 4.0\]\]"),
         ([[1, 2, np.nan, 4]], "a box that is none"),
-        ({"faces": []}, r"no 'boxes', but \['faces'\]"),
+        ({"faces": []}, r"should give 'boxes' .* it gives \['faces'\]"),
+        ({"boxes": [[1, 2, 3, 4]], "score": [1]}, r"it gives \['boxes', 'score'\]"),
+        ({"boxes": [[1, 2, 3, 4]], "scores": [95]}, r"scores should lie in 0..1; got \[95.0\]"),
+        ({"boxes": [[1, 2, 3, 4]] * 2, "eyes": [[[1, 2], [3, 4]], None]}, "eyes that are no array"),
+        ([[0, 0, 1e7, 1e7]], "a box that is none"),
+        (3, r"boxes of shape \(\)"),
+        ((box for box in [[1, 2, 3, 4]]), "boxes that are no array of numbers, but generator"),
         ({"boxes": [[1, 2, 3, 4]], "scores": [1, 1]}, r"scores of shape \(2,\)"),
         ({"boxes": [[1, 2, 3, 4]], "eyes": [[1, 2]]}, r"eyes of shape \(1, 2\)"),
     ],
@@ -158,6 +167,48 @@ def test_a_detector_that_gives_something_else(found, message):
         detect_faces(photo(), detector=lambda image: found)
     with pytest.raises(ValueError, match=f"row 0: .*{message}"):
         FaceCropper(detector=lambda image: found).transform([photo()])
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), RuntimeError("x"), UnicodeDecodeError("utf8", b"x", 0, 1, "bad")]
+)
+def test_a_detector_that_fails(error):
+    def detect(image):
+        if image.max() == 0:
+            raise error
+        return everything(image)
+
+    with pytest.raises(ValueError, match=r"row 1: .*(x|bad)") as caught:
+        FaceCropper(size=8, detector=detect).transform([photo((1, 1, 9, 99)), photo()])
+    assert caught.value.__cause__ is error
+
+
+def test_none_is_no_face():
+    assert len(detect_faces(photo(), detector=lambda image: None).boxes) == 0
+
+
+def test_boxes_far_larger_than_the_photograph():
+    def detect(image):
+        return [[-9e5, -9e5, 9e5, 9e5]]
+
+    (cut,) = FaceCropper(size=8, detector=detect).transform([photo()])
+    assert (cut == BACKGROUND).sum() > 150
+
+
+def test_rows_may_share_an_image_that_was_only_opened(tmp_path):
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (600, 800, 3), np.uint8)).save(tmp_path / "noise.png")
+    for transformer in (FaceCropper(size=8, detector=everything, n_jobs=4), FaceResizer(n_jobs=4)):
+        with Image.open(tmp_path / "noise.png") as image:
+            found = transformer.transform([image] * 8)
+        assert (found == found[0]).all()
+
+
+@pytest.mark.parametrize("X", [{0: photo(), 1: photo()}, {"a.png", "b.png"}])
+def test_what_has_no_order_is_refused(X):
+    for transformer in (FaceCropper(detector=everything), FaceResizer()):
+        with pytest.raises(TypeError, match="whose order is not that of your labels"):
+            transformer.fit_transform(X)
 
 
 def test_without_the_package_the_way_out_is_told(monkeypatch):
@@ -321,6 +372,7 @@ def test_a_cropper_keeps_nothing_of_what_it_saw():
         ({"on_many": "all"}, "'on_many' parameter"),
         ({"detector": "dlib"}, "'detector' parameter"),
         ({"margin": -0.5}, "'margin' parameter"),
+        ({"margin": 1e9}, "'margin' parameter"),
         ({"size": 0}, "'size' parameter"),
         ({"min_score": 2}, "'min_score' parameter"),
     ],
@@ -445,11 +497,11 @@ def test_rows_stay_with_their_labels_through_cross_validation(astronaut):
         assert_array_equal(found.images[row], cropper.transform([photos[row]])[0])
 
 
-@needs_mtcnn
-@pytest.mark.slow
-def test_the_example(astronaut, tmp_path):
+@pytest.fixture(scope="module")
+def small():
+    """A classifier of drawn faces."""
     faces = make_expression_faces(n_subjects=4, image_size=48, random_state=0)
-    classifier = PAttLiteClassifier(
+    return PAttLiteClassifier(
         backbone_weights="drawn",
         alpha=0.25,
         input_size=48,
@@ -459,34 +511,54 @@ def test_the_example(astronaut, tmp_path):
         epochs=1,
         unfreeze_layers=0,
     ).fit(faces.images, faces.target_names[faces.target])
-    joblib.dump(classifier, tmp_path / "classifier.joblib")
+
+
+@needs_mtcnn
+@pytest.mark.slow
+def test_the_example(astronaut, small, tmp_path):
+    small.save_model(tmp_path / "classifier.zip")
     pair = Image.new("RGB", (800, 512))
     pair.paste(astronaut, (0, 0))
     pair.paste(astronaut.resize((288, 288)), (512, 100))
-    pair.save(tmp_path / "pair.png")
-    Image.new("RGB", (60, 40)).save(tmp_path / "nobody.jpg")
+    photos = [tmp_path / "pair.png", tmp_path / "nobody.jpg", tmp_path / "nowhere.jpg"]
+    pair.save(photos[0])
+    Image.new("RGB", (60, 40)).save(photos[1])
     result = subprocess.run(
         [
             *(sys.executable, str(ROOT / "examples" / "predict_photo.py")),
-            *map(str, (tmp_path / "classifier.joblib", tmp_path / "pair.png")),
-            *(str(tmp_path / "nobody.jpg"), "--output", str(tmp_path / "seen")),
+            *map(str, (tmp_path / "classifier.zip", *photos, photos[0])),
+            *("--output", str(tmp_path / "seen")),
         ],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert result.returncode == 0, result.stderr
-    assert "2 faces in 2 photographs" in result.stdout
+    assert result.returncode == 1
+    assert f"{photos[2]}: not read (row 0 ('{photos[2]}'): cannot read" in result.stderr
+    assert re.search(r"nobody.jpg +no face found", result.stdout)
+    assert "faces: 4, photographs: 3, not read: 1" in result.stdout
     with (tmp_path / "seen" / "faces.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [row["photo"] for row in rows] == ["pair.png", "pair.png"]
+    assert [row["photo"] for row in rows] == [str(photos[0])] * 4
     for row in rows:
-        shares = {name: float(row[name]) for name in classifier.classes_}
+        shares = {name: float(row[name]) for name in small.classes_}
         assert abs(sum(shares.values()) - 1) < 0.01
         assert shares[row["expression"]] == max(shares.values())
-    with Image.open(tmp_path / "seen" / "pair_faces.png") as seen:
+    names = sorted(path.name for path in (tmp_path / "seen").glob("*.png"))
+    assert names == ["001_pair.png", "002_nobody.png", "004_pair.png"]
+    with Image.open(tmp_path / "seen" / "001_pair.png") as seen:
         changed = (np.asarray(seen) != np.asarray(pair)).any(axis=-1)
     left, top, right, _ = map(int, rows[0]["box"].split())
     assert changed[top : top + 1, left:right].mean() > 0.9
     assert 0.005 < changed.mean() < 0.3
-    assert (tmp_path / "seen" / "nobody_faces.png").exists()
+
+
+def test_the_example_takes_a_pipeline_with_its_own_cropper(small, tmp_path):
+    load = runpy.run_path(str(ROOT / "examples" / "predict_photo.py"))["load_classifier"]
+    own = FaceCropper(size=64, margin=0.4)
+    joblib.dump(make_pipeline(own, FaceResizer(size=48), small), tmp_path / "classifier.joblib")
+    cropper, classifier = load(Namespace(classifier=tmp_path / "classifier.joblib"))
+    assert cropper.get_params() == own.get_params()
+    assert len(classifier) == 2
+    faces = np.zeros((2, 64, 64, 3), np.uint8)
+    assert_array_equal(classifier.predict_proba(faces), small.predict_proba(faces[:, :48, :48]))

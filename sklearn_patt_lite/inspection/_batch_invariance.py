@@ -180,7 +180,8 @@ def batch_invariance(estimator, X, y=None, *, batch_sizes=(1, 8, 32), atol=1e-4,
     Notes
     -----
     The published code of PAtt-Lite attends over the batch, and its test images are sorted by class.
-    On FER2013 such a model has 72 % sorted in batches of 32, and 57 % shuffled or alone.
+    Such a network, trained on all of FER2013 with a frozen backbone (one seed), had 72.1 % sorted
+    in batches of 32, 57.1 % shuffled, and 56.9 % alone.
 
     An estimator that cuts its input into batches of its own, of 32 in Keras, shows no more than
     these do.

@@ -26,7 +26,8 @@ class FaceCropper(TransformerMixin, BaseEstimator):
     size : int, default=224
         Side of the resulting squares in pixels; at least 1.
     margin : float, default=0.2
-        What is added to the face's box at each side, as a share of its longer side; above -0.5.
+        What is added to the face's box at each side, as a share of its longer side; above -0.5,
+        below 10.
     align : bool, default=True
         Whether the picture is turned around the face's middle until its eyes are level, where the
         detector finds eyes.
@@ -83,7 +84,7 @@ class FaceCropper(TransformerMixin, BaseEstimator):
 
     _parameter_constraints = {
         "size": [Interval(Integral, 1, None, closed="left")],
-        "margin": [Interval(Real, -0.5, None, closed="neither")],
+        "margin": [Interval(Real, -0.5, 10, closed="neither")],
         "align": ["boolean"],
         **DETECTION,
         "on_no_face": [StrOptions({"raise", "whole", "blank"})],
@@ -320,9 +321,14 @@ class FaceCropper(TransformerMixin, BaseEstimator):
 def _named(work, source, row):
     try:
         return work(source)
-    except (FileNotFoundError, TypeError, ValueError) as error:
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # a detector of the user's may fail in any way
+        known = (FileNotFoundError, TypeError, ValueError)
+        kind = next((each for each in known if isinstance(error, each)), ValueError)
+        said = error if isinstance(error, known) else f"the detector fails with {error!r}"
         path = f" ({os.fspath(source)!r})" if isinstance(source, str | os.PathLike) else ""
-        raise type(error)(f"row {row}{path}: {error}") from error
+        raise kind(f"row {row}{path}: {said}") from error
 
 
 def _stack(rows):
@@ -334,7 +340,8 @@ def _square(photo, middle, side, angle, size):
     """Cut out a square around a point, by an angle in radians, at a size in pixels."""
     # In the photograph's own resolution first: a transformation reads four pixels for each of
     # its own, which would alias when it reduces; resizing averages.
-    n = max(1, round(side))
+    # A box far beyond the photograph is grey for the most part: no need for all its pixels.
+    n = min(max(1, round(side)), 2 * max(photo.size))
     scale = side / n
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     left = middle[0] - (cos - sin) * n / 2

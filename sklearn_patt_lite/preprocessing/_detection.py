@@ -15,6 +15,7 @@ from sklearn_patt_lite._images import load_image
 # Photographs are reduced to this longest side, in pixels, before faces are looked for: it bounds
 # the time, and faces of a fiftieth of the side are still 20 pixels large, the least MTCNN knows.
 _LONGEST_SIDE = 1024
+_FARTHEST = 1e6  # pixels from the photograph's corner: no camera has as many
 
 #: Constraints of the parameters that say how faces are found.
 DETECTION = {
@@ -40,8 +41,8 @@ def detect_faces(image, *, detector="mtcnn", min_score=0.9):
           longer side and more, upright or tilted by up to about 45 degrees.
         - callable: takes an ndarray of shape (height, width, 3), dtype uint8, RGB. Gives the
           boxes, array-like of shape (n_faces, 4): left, top, right and bottom in pixels; or a
-          dict of "boxes" and, if it knows them, "scores", (n_faces,), and "eyes",
-          (n_faces, 2, 2): x and y of both.
+          dict of "boxes" and, if it knows them, "scores", (n_faces,), from 0 to 1, and "eyes",
+          (n_faces, 2, 2): x and y of both. None is no face.
     min_score : float, default=0.9
         Faces with lower scores are left out; in [0, 1]. Those without a score stay.
 
@@ -128,18 +129,24 @@ def _mtcnn():
 
 def _check_faces(found):
     """Bring what a detector gives to arrays: boxes, scores, eyes."""
+    found = [] if found is None else found
     found = found if isinstance(found, Mapping) else {"boxes": found}
-    if "boxes" not in found:
-        raise ValueError(f"The detector gives no 'boxes', but {sorted(map(str, found))}.")
-    boxes = np.asarray(found["boxes"], dtype=np.float64)
-    n = len(boxes)
-    boxes = _check_shape("boxes", boxes, (n, 4))
-    if not np.isfinite(boxes).all() or (boxes[:, 2:] <= boxes[:, :2]).any():
+    if "boxes" not in found or not set(found) <= {"boxes", "scores", "eyes"}:
         raise ValueError(
-            "The detector gives a box that is none: left, top, right and bottom must be finite, "
-            f"and right and bottom beyond left and top; got {boxes.tolist()}."
+            "The detector should give 'boxes' and, if it knows them, 'scores' and 'eyes'; it "
+            f"gives {sorted(map(str, found))}."
+        )
+    boxes = _as_numbers("boxes", found["boxes"])
+    n = len(boxes) if boxes.ndim else 1
+    boxes = _check_shape("boxes", boxes, (n, 4))
+    if not (abs(boxes) < _FARTHEST).all() or (boxes[:, 2:] <= boxes[:, :2]).any():
+        raise ValueError(
+            "The detector gives a box that is none: left, top, right and bottom are pixels, "
+            f"right and bottom beyond left and top; got {boxes.tolist()}."
         )
     scores = _check_shape("scores", found.get("scores"), (n,))
+    if (scores < 0).any() or (scores > 1).any():
+        raise ValueError(f"The detector's scores should lie in 0..1; got {scores.tolist()}.")
     eyes = _check_shape("eyes", found.get("eyes"), (n, 2, 2))
     left_first = np.argsort(eyes[..., 0], axis=1, kind="stable")  # by x
     return Bunch(
@@ -147,10 +154,20 @@ def _check_faces(found):
     )
 
 
+def _as_numbers(name, values):
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The detector gives {name} that are no array of numbers, but {type(values).__name__}: "
+            f"{error}."
+        ) from error
+
+
 def _check_shape(name, values, shape):
     if values is None:
         return np.full(shape, math.nan)
-    values = np.asarray(values, dtype=np.float64)
+    values = _as_numbers(name, values)
     if values.size == 0 and shape[0] == 0:
         return values.reshape(shape)
     if values.shape != shape:
