@@ -107,12 +107,12 @@ class ExpressionReport:
             yield f"{title:{width}}  {getattr(self, name):.3f}  {low:.3f} to {high:.3f}"
         if self.worst_subject is not None:
             subject, accuracy = self.worst_subject
-            yield f"{'worst subject':{width}}  {accuracy:.3f}  {subject}"
+            yield f"{'worst subject':{width}}  {accuracy:.3f}  subject {subject}"
 
     def _classes(self, width):
         short = [name[:8] for name in self.target_names]
         predicted = "".join(f"{name:>9}" for name in short)
-        yield f"{'':{width}} recall   prec.      f1  images  | predicted, %"
+        yield f"{'':{width}} recall   prec.      f1  images  | predicted, % of the true class"
         yield f"{'':{width}}{'':32}  |{predicted}"
         rows = zip(
             self.target_names, self.recall, self.precision, self.f1, self.support, strict=True

@@ -58,7 +58,7 @@ class Leaks:
             n_exact = int(self.is_exact.sum())
             rows = ", ".join(f"{a} and {b}" for a, b in self.pairs[:5].tolist())
             lines.append(
-                f"{len(self.pairs)} pairs of images are trained and tested on, {n_exact} equal and "
+                f"pairs of images of which one is trained and one tested on: {n_exact} equal, "
                 f"{len(self.pairs) - n_exact} nearly equal: rows {rows}"
                 + (", …" if len(self.pairs) > 5 else "")
             )
