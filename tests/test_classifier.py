@@ -292,7 +292,7 @@ def test_attention_across_the_batch_is_what_the_published_code_does():
 def test_history_has_a_part_a_stage(faces, unfreeze_layers):
     history = quick(unfreeze_layers=unfreeze_layers).fit(faces.images, faces.target).history_
     stages = {"head", "finetune"} if unfreeze_layers else {"head"}
-    assert set(history) == {"validation", "features"} | stages
+    assert set(history) == {"data", "validation", "features"} | stages
     for stage in stages:
         lists = {key: value for key, value in history[stage].items() if key != "best_epoch"}
         assert set(lists) == {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"}
@@ -304,7 +304,7 @@ def test_random_weights_train_in_one_stage(faces):
     defaults = {p: v for p, v in PAttLiteClassifier().get_params().items() if "finetune" in p}
     classifier = quick(backbone_weights=None, unfreeze_layers=40, **defaults)
     history = classifier.fit(faces.images, faces.target).history_
-    assert set(history) == {"validation", "features", "end_to_end"}
+    assert set(history) == {"data", "validation", "features", "end_to_end"}
     assert history["features"] == {"computed": 0, "found": 0}
 
 

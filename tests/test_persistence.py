@@ -12,14 +12,19 @@ import warnings
 import zipfile
 
 import h5py
+import joblib
 import keras
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 
 from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.datasets import make_expression_faces
+from sklearn_patt_lite.preprocessing import FaceResizer
 
 QUICK = {
     "backbone_weights": "drawn",
@@ -173,6 +178,32 @@ def test_all_is_there_again(labels, faces, tmp_path):
         assert_array_equal(mine, theirs)
     loaded.set_params(memory=tmp_path / "features")  # its features are found again
     assert_array_equal(loaded.predict_proba(faces.images), classifier.predict_proba(faces.images))
+
+
+def test_searches_over_pipelines_go_through_joblib(faces, tmp_path):
+    pipeline = make_pipeline(FaceResizer(size=48), PAttLiteClassifier(**QUICK))
+    search = GridSearchCV(pipeline, {"pattliteclassifier__patch_size": [2]}, cv=2)
+    again = clone(joblib_copy(search, tmp_path))
+    names = faces.target_names[faces.target]
+    predicted = search.fit(list(faces.images), names).predict_proba(list(faces.images))
+    fitted_again = again.fit(list(faces.images), names).predict_proba(list(faces.images))
+    assert_array_equal(fitted_again, predicted)  # the same seed
+    joblib.dump(search, tmp_path / "search.joblib")
+    np.save(tmp_path / "images.npy", faces.images)
+    program = (
+        "import sys, joblib, numpy as np; search = joblib.load(sys.argv[1])\n"
+        "np.save(sys.argv[3], search.predict_proba(list(np.load(sys.argv[2]))))\n"
+    )
+    arguments = [tmp_path / name for name in ("search.joblib", "images.npy", "predicted.npy")]
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert_array_equal(np.load(arguments[2]), predicted)
+
+
+def joblib_copy(estimator, folder):
+    joblib.dump(estimator, folder / "copy.joblib")
+    return joblib.load(folder / "copy.joblib")
 
 
 @pytest.mark.slow

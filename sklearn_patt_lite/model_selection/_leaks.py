@@ -125,7 +125,7 @@ def find_leaks(X, groups, cv, *, y=None, n_jobs=None):
     No leaks among 28 images.
     >>> images = np.concatenate([faces.images, faces.images[:1, :, ::-1]])  # one mirrored
     >>> print(find_leaks(images, [*faces.groups, 3], SubjectKFold(4)))
-    1 pairs of images are trained and tested on, 0 equal and 1 nearly equal: rows 0 and 28
+    pairs of images of which one is trained and one tested on: 0 equal, 1 nearly equal: rows ...
     """
     check_consistent_length(X, y, groups)
     splits = list_splits(cv, X, y, groups)
