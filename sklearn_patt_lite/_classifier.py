@@ -704,11 +704,10 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         """Pickle the network as its weights: neither an optimizer's state nor a graph."""
         state = super().__getstate__()
         if "model_" in state:
-            from sklearn_patt_lite._network import BACKBONE
+            from sklearn_patt_lite._training import policy_of
 
             model = state["model_"]
-            policy = model.get_layer(BACKBONE).dtype_policy.name
-            state = {**state, "model_": model.get_weights(), "_dtype_policy": policy}
+            state = {**state, "model_": model.get_weights(), "_dtype_policy": policy_of(model)}
             del state["_predictor"], state["_feature_predictor"]
         return state
 
@@ -717,14 +716,11 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         policy = state.get("_dtype_policy", "float32")
         super().__setstate__({k: v for k, v in state.items() if k != "_dtype_policy"})
         if "model_" in state:
-            from sklearn_patt_lite._network import build_network, under_policy
-            from sklearn_patt_lite._training import seeded
+            from sklearn_patt_lite._training import rebuild_network
 
             keep_to_share_of_cores()
-            # Any seed: the weights are replaced at once.
-            with _FIT_LOCK, seeded(0), under_policy(policy):
-                self.model_ = build_network(self._fitted_architecture)
-            self.model_.set_weights(state["model_"])
+            with _FIT_LOCK:
+                self.model_ = rebuild_network(self._fitted_architecture, state["model_"], policy)
             self._set_predictors()
 
     def _set_predictors(self):

@@ -33,14 +33,13 @@ from sklearn.utils._param_validation import Interval, Options, validate_paramete
 
 import sklearn_patt_lite
 from sklearn_patt_lite._network import (
-    BACKBONE,
     Architecture,
     build_network,
     check_architecture,
     count_parameters,
     output_layers,
 )
-from sklearn_patt_lite._training import seeded
+from sklearn_patt_lite._training import policy_of, rebuild_network, seeded
 
 FORMAT = "sklearn-patt-lite"
 FORMAT_VERSION = 1
@@ -78,7 +77,8 @@ def save(state, parameters, path, description=None):
     """
     if description is not None and not isinstance(description, str):
         raise TypeError(f"description must be a string, got {type(description).__name__}.")
-    network = _keras_bytes(state["_fitted_architecture"], state["model_"])
+    policy = policy_of(state["model_"])
+    network = _keras_bytes(state["_fitted_architecture"], state["model_"], policy)
     metadata = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -100,7 +100,7 @@ def save(state, parameters, path, description=None):
         "history": state["history_"],
         "batch_size": state["_fitted_batch_size"],
         "cut": state["_cut"],
-        "dtype_policy": state["model_"].get_layer(BACKBONE).dtype_policy.name,
+        "dtype_policy": policy,
     }
     card = _model_card(metadata, description).encode(errors="backslashreplace")
     metadata["digests"] = {NETWORK: _digest(network), CARD: _digest(card)}
@@ -433,11 +433,9 @@ def _read_parameters(parameters, names):
 # The network
 
 
-def _keras_bytes(architecture, model):
+def _keras_bytes(architecture, model, policy):
     """Save a network as Keras does: without the optimizer, which training leaves in it."""
-    with seeded(0):  # any seed: the weights are replaced at once
-        network = build_network(architecture)
-    network.set_weights(model.get_weights())
+    network = rebuild_network(architecture, model.get_weights(), policy)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, NETWORK)
         network.save(path)

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from sklearn_patt_lite._folding import fold_network
-from sklearn_patt_lite._network import BACKBONE
+from sklearn_patt_lite._network import BACKBONE, build_network, under_policy
 
 MIN_DELTA = 0.003  # gains in validation accuracy below this count as none
 MIN_LEARNING_RATE = 1e-6
@@ -281,6 +281,19 @@ def _best_epoch(callbacks, n_epochs):
     """The epoch whose weights were kept: without validation data, the last."""
     stopping = [c for c in callbacks if isinstance(c, keras.callbacks.EarlyStopping)]
     return int(stopping[0].best_epoch) if stopping else n_epochs - 1
+
+
+def rebuild_network(architecture, weights, policy):
+    """Build a network anew around weights that it had; see `policy_of` for its policy."""
+    with seeded(0), under_policy(policy):  # any seed: the weights are replaced at once
+        network = build_network(architecture)
+    network.set_weights(weights)
+    return network
+
+
+def policy_of(network):
+    """Name the dtype policy of Keras that a network was built under."""
+    return network.get_layer(BACKBONE).dtype_policy.name
 
 
 @contextlib.contextmanager

@@ -352,6 +352,18 @@ def test_the_users_precision_changes_nothing(way, fitted, saved, faces):
         keras.config.set_dtype_policy(before)
 
 
+def test_the_network_within_keeps_its_own_precision(fitted, tmp_path):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        fitted.save_model(tmp_path / "classifier.zip")
+    finally:
+        keras.config.set_dtype_policy(before)
+    network = io.BytesIO(members(tmp_path / "classifier.zip")["model.keras"])
+    with zipfile.ZipFile(network) as archive:
+        assert b"bfloat16" not in archive.read("config.json")
+
+
 # Files that are not what they should be
 
 
