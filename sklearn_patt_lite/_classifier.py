@@ -152,6 +152,12 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         Folder that keeps the features of frozen layers for other fits and predictions, of this
         process and of others: those of a search, and tomorrow's. What is kept changes no
         result, and may be deleted at any time. None: they are kept for the one fit.
+    checkpoint_dir : None or path-like, default=None
+        Folder that keeps each fit as it was at the end of its last epoch (some 25 MB by default).
+        The same fit of the same data, begun again after it was killed, goes on from there, and
+        ends as if it had never been. One that had ended is found (4 MB), so that a search goes on
+        with the candidate it was at; fits may share the folder, and any file in it may be
+        deleted. It asks for an int or a RandomState as `random_state`.
     verbose : int, default=0
         0: silent; 1: a line a stage and an epoch; 2: Keras' progress bars.
 
@@ -171,7 +177,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         "cut", how the validation data came about ("groups", "stratified", "given" or None),
         "n_train", "n_validation", and "indices" of the validation images in `X`. Under
         "features": how many rows of features were "computed", by a forward pass of frozen layers,
-        and how many were "found", having been computed before. Under "data": the SHA-256 of the
+        and how many were "found", having been computed before (in this process, where a fit has
+        gone on from `checkpoint_dir`). Under "data": the SHA-256 of the
         "images" (their bytes, or their files') and of the "labels" (each image's place in
         `classes_`, as int64) that `fit` was given.
     image_shape_ : tuple of int
@@ -256,6 +263,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
         "random_state": ["random_state"],
         "memory": [str, os.PathLike, FeatureMemory, HasMethods(["cache"]), None],
+        "checkpoint_dir": [str, os.PathLike, None],
         "verbose": [Interval(Integral, 0, 2, closed="both")],
     }
 
@@ -290,6 +298,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         validation_fraction=0.1,
         random_state=None,
         memory=None,
+        checkpoint_dir=None,
         verbose=0,
     ):
         self.backbone_weights = backbone_weights
@@ -317,6 +326,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.memory = memory
+        self.checkpoint_dir = checkpoint_dir
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -370,7 +380,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         data, validation = self._split(images, codes, weights, classes, groups, X_val, y_val, seed)
         with _FIT_LOCK, _without_retracing_warnings():
             model = self._build(architecture, seed)
-            history, cut = self._train(model, data, memory, seed)
+            facts = (architecture, digests, validation, seed)
+            checkpoint = self._checkpoint(model, data, facts)
+            history, cut = self._train(model, data, memory, seed, checkpoint)
         # Only now: a fit that does not come to its end changes nothing.
         self.classes_ = classes
         self.image_shape_ = architecture.image_shape
@@ -531,6 +543,11 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
                     f"{' and '.join(watching)} watch validation data, but validation_fraction=None "
                     "leaves none: set them to None as well, or pass X_val and y_val."
                 )
+        if self.checkpoint_dir is not None and self.random_state is None:
+            raise ValueError(
+                "checkpoint_dir finds a fit by its seed, but random_state=None draws another one "
+                "each time: set it to an int."
+            )
         if self.attention == "batch":
             warnings.warn(
                 'attention="batch" makes each prediction depend on the other images of its batch '
@@ -624,16 +641,31 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         return images_val, np.searchsorted(classes, y_val)
 
     def _build(self, architecture, seed):
-        from sklearn_patt_lite._network import build_network
+        from sklearn_patt_lite._network import build_network, draw_weights
         from sklearn_patt_lite._training import seeded
         from sklearn_patt_lite._weights import load_weights
 
         with seeded(seed):
             model = build_network(architecture)
+            draw_weights(model, seed)
             load_weights(model, self.backbone_weights, architecture)
         return model
 
-    def _train(self, model, data, memory, seed):
+    def _checkpoint(self, model, data, facts):
+        """Where the fit is kept, and may have come to already; `facts` tell it from others."""
+        from sklearn_patt_lite._checkpoint import Checkpoint, checkpoint_path
+        from sklearn_patt_lite._engine import engine_class
+        from sklearn_patt_lite._training import policy_of
+
+        if self.checkpoint_dir is None:
+            return None
+        given = None if data.X_val is None else data_digests(data.X_val, data.y_val)
+        settings = (self._stages(), self.batch_size, self.augment)
+        computed_by = (policy_of(model), engine_class().__name__)
+        facts = (*facts, given, data.sample_weight, settings, computed_by)
+        return Checkpoint(checkpoint_path(self.checkpoint_dir, model, *facts))
+
+    def _train(self, model, data, memory, seed, checkpoint):
         """Train stage after stage; their histories by name, and where the frozen layers end."""
         from sklearn_patt_lite._feature_training import FeatureTraining
         from sklearn_patt_lite._scikeras import scikeras_fit
@@ -655,6 +687,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             seed=seed,
             verbose=_KERAS_VERBOSE[self.verbose],
             fit=fit,
+            checkpoint=checkpoint,
         )
         if features is None:
             return {**history, "features": {"computed": 0, "found": 0}}, None

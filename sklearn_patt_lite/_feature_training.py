@@ -81,39 +81,25 @@ class FeatureTraining:
     def __call__(self, network, stage, data, **settings):
         """Run a stage; as `_training.keras_fit`."""
         if self._cuts[stage] is None:
-            return self._otherwise(network, stage, data, **settings)
+            self._otherwise(network, stage, data, **settings)
+            return
         _training.set_stage(network, stage)
         trainer = _trainer(network, self._cuts[stage], stage, settings["batch_size"])
         trainer.load(network, stage)
-        history = self._run(trainer, stage, data, **settings)
+        self._run(trainer, stage, data, settings["seed"], settings["loop"])
         trainer.unload(network)
-        return history
 
-    def _run(self, trainer, stage, data, *, batch_size, callbacks, seed, verbose):
-        rng = np.random.default_rng(seed)
-        n = len(data.y)
-        callbacks = keras.callbacks.CallbackList(
-            callbacks,
-            add_history=True,
-            add_progbar=verbose != 0,
-            model=trainer.model,
-            verbose=verbose,
-            epochs=stage.epochs,
-            steps=math.ceil(n / batch_size),
-        )
-        callbacks.on_train_begin()
-        for epoch in range(stage.epochs):
-            callbacks.on_epoch_begin(epoch)
-            order = rng.permutation(n)
+    def _run(self, trainer, stage, data, seed, loop):
+        def train_epoch(epoch):
+            rng = np.random.default_rng(_training.epoch_seed(seed, epoch))
+            order = rng.permutation(len(data.y))
             chunks = ahead(self._chunks(stage, epoch, order, data, trainer))
-            logs = trainer.train(chunks, callbacks)
+            logs = trainer.train(chunks, loop.on_batch_end)
             if data.y_val is not None:
                 logs |= trainer.evaluate(ahead(self._validation_chunks(stage, data, trainer)))
-            callbacks.on_epoch_end(epoch, logs)
-            if trainer.model.stop_training:
-                break
-        callbacks.on_train_end(logs)
-        return trainer.model.history.history
+            return logs
+
+        loop.run(trainer.model, train_epoch)
 
     def _chunks(self, stage, epoch, order, data, trainer):
         """The training data in an order, in pieces: features, labels, weights."""
@@ -224,7 +210,6 @@ class _Trainer:
         for variable in self._optimizer.variables:
             variable.assign(ops.zeros_like(variable))
         self._optimizer.learning_rate = stage.learning_rate
-        self.model.stop_training = False
 
     def unload(self, network):
         """Give the weights back."""
@@ -238,7 +223,7 @@ class _Trainer:
                 # Dropout that was made with a rate of 0 has no seeds.
                 yield from zip(layer.variables, theirs[layer.name].variables, strict=False)
 
-    def train(self, chunks, callbacks):
+    def train(self, chunks, on_batch_end):
         """Train on chunks for an epoch; its loss and accuracy."""
         totals, n = np.zeros(2), 0
         for x, y, weights in chunks:
@@ -253,7 +238,7 @@ class _Trainer:
             totals += sum(np.array([float(value) for value in part]) for part in parts)
             n += len(y)
             logs = {"loss": totals[0] / n, "accuracy": totals[1] / n}
-            callbacks.on_train_batch_end(math.ceil(n / self._batch_size) - 1, logs)
+            on_batch_end(math.ceil(n / self._batch_size) - 1, logs)
         return logs
 
     def evaluate(self, chunks):

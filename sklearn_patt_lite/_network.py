@@ -16,6 +16,7 @@ import dataclasses
 import math
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 #: The name of the nested model that holds the truncated MobileNetV1.
@@ -60,8 +61,8 @@ def build_network(architecture):
     -------
     keras.Model
         Takes float32 images of shape (n, *architecture.image_shape), gives float32
-        probabilities of shape (n, n_classes). Its weights are random, drawn from Python's
-        `random` as Keras draws its default seeds.
+        probabilities of shape (n, n_classes). Its weights are random; `draw_weights` draws those
+        of a seed.
 
     Raises
     ------
@@ -76,6 +77,22 @@ def build_network(architecture):
     x = _extract_patches(x, architecture)
     probabilities = _classify(x, architecture)
     return keras.Model(images, probabilities, name="patt_lite")
+
+
+def draw_weights(network, seed):
+    """Draw the random weights of a network, and the seeds of its random layers, anew.
+
+    Keras has taken a seed for each from Python's `random`. Other threads may have drawn from it,
+    too: an event loop does. This is a function of the seed alone.
+    """
+    rng = np.random.default_rng(seed)
+    for variable in network.variables:
+        drawn = int(rng.integers(2**31))
+        if variable.name.endswith("kernel"):
+            initializer = keras.initializers.GlorotUniform(drawn)  # Keras' default for all of them
+            variable.assign(initializer(variable.shape, variable.dtype))
+        elif variable.name.endswith("seed_generator_state"):
+            variable.assign(np.array([drawn, 0]))
 
 
 @contextlib.contextmanager

@@ -21,7 +21,6 @@ import os
 import re
 import struct
 import tempfile
-import uuid
 import zipfile
 from numbers import Integral
 from pathlib import Path
@@ -32,6 +31,7 @@ from scipy.stats import binomtest
 from sklearn.utils._param_validation import Interval, Options, validate_parameter_constraints
 
 import sklearn_patt_lite
+from sklearn_patt_lite._files import replaced
 from sklearn_patt_lite._network import (
     Architecture,
     build_network,
@@ -53,7 +53,7 @@ _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _KERAS_MEMBERS = {"metadata.json", _CONFIG, _WEIGHTS}
 _LIBRARIES = ("sklearn-patt-lite", "scikit-learn", "keras", "tensorflow", "numpy")
 #: Parameters that belong to a machine or a process, not to what was learned.
-_NOT_KEPT = ("memory", "verbose")
+_NOT_KEPT = ("memory", "checkpoint_dir", "verbose")
 
 
 def save(state, parameters, path, description=None):
@@ -105,7 +105,7 @@ def save(state, parameters, path, description=None):
     card = _model_card(metadata, description).encode(errors="backslashreplace")
     metadata["digests"] = {NETWORK: _digest(network), CARD: _digest(card)}
     text = json.dumps(metadata, indent=1).encode()
-    _write(Path(path), {METADATA: text, CARD: card, NETWORK: network})
+    _write(path, {METADATA: text, CARD: card, NETWORK: network})
 
 
 def load(path, names, constraints):
@@ -195,20 +195,9 @@ def _load(archive, names, constraints):
 
 
 def _write(path, members):
-    """Write an archive under another name first: nobody ever sees half a file."""
-    path = Path(os.path.realpath(path))  # a link stays one
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {os.fspath(path.parent)!r}.")
-    if path.exists() and not path.is_file():
-        raise FileExistsError(f"{os.fspath(path)!r} is there, and is no file.")
-    part = path.with_name(f".{uuid.uuid4().hex}.part")  # of each save its own
-    try:
-        with zipfile.ZipFile(part, "x", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in members.items():
-                archive.writestr(name, content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replaced(path) as part, zipfile.ZipFile(part, "x", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
 
 
 def _check_members(archive, expected):
@@ -263,11 +252,12 @@ def _plain_parameter(name, value):
     if isinstance(value, np.random.RandomState):
         return None  # a state that runs on: nobody can have the same fit again
     if isinstance(value, dict):  # class_weight: JSON knows strings as keys only
-        return {"pairs": [[_plain(name, key), _plain(name, each)] for key, each in value.items()]}
-    return _plain(name, os.fspath(value) if isinstance(value, os.PathLike) else value)
+        return {"pairs": [[plain(name, key), plain(name, each)] for key, each in value.items()]}
+    return plain(name, os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
-def _plain(name, value):
+def plain(name, value):
+    """Turn a label or a parameter into what JSON knows; `name` is for the error."""
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -278,7 +268,7 @@ def _plain_classes(classes):
     kind = "object" if classes.dtype == object else classes.dtype.str
     if kind != "object" and classes.dtype.kind not in "biufU":
         raise TypeError(f"Labels of dtype {classes.dtype} cannot be saved: use strings.")
-    return {"dtype": kind, "values": [_plain("y", label) for label in classes.tolist()]}
+    return {"dtype": kind, "values": [plain("y", label) for label in classes.tolist()]}
 
 
 # What is read from JSON

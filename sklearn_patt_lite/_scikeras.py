@@ -4,13 +4,12 @@ SciKeras gives what `keras.Model.fit` lacks in TensorFlow: a stage whose order o
 seeded and whose operations are deterministic, with the global seeds put back afterwards.
 """
 
-import functools
-
+from scikeras.utils.random_state import tensorflow_random_state
 from scikeras.wrappers import KerasClassifier
 from sklearn.preprocessing import FunctionTransformer
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
-from sklearn_patt_lite._training import prepare
+from sklearn_patt_lite._training import epoch_seed, last_of, prepare
 
 
 class _EncodedLabelsClassifier(KerasClassifier):
@@ -28,25 +27,32 @@ class _EncodedLabelsClassifier(KerasClassifier):
         return "multiclass"
 
 
-def scikeras_fit(model, stage, data, *, batch_size, callbacks, seed, verbose):
+def scikeras_fit(model, stage, data, *, batch_size, seed, loop):
     """Run a stage with a SciKeras `KerasClassifier` of its own; same as `keras_fit`."""
     # TensorFlow decides this when it is first asked. Within SciKeras' `fit` the answer would be
     # yes, so that SciKeras would leave it on for the process: random operations fail then.
     is_op_determinism_enabled()
+    network = prepare(model, stage)
     # A stage needs its own wrapper: with `warm_start` SciKeras silently keeps the optimizer of
     # the stage before, its learning rate and its list of what trains.
     classifier = _EncodedLabelsClassifier(
-        functools.partial(prepare, model, stage),
-        epochs=stage.epochs,
+        lambda: network,
+        warm_start=True,
         batch_size=batch_size,
-        callbacks=callbacks,
-        random_state=seed,
-        verbose=verbose,
+        callbacks=loop.within,
+        verbose=0,
     )
-    classifier.fit(
-        data.X,
-        data.y,
-        sample_weight=data.sample_weight,
-        validation_data=data.validation,
-    )
-    return classifier.history_
+
+    def train_epoch(epoch):
+        with tensorflow_random_state(epoch_seed(seed, epoch)):
+            classifier.fit(
+                data.X,
+                data.y,
+                sample_weight=data.sample_weight,
+                validation_data=data.validation,
+                epochs=1,
+                initial_epoch=epoch,
+            )
+        return last_of(classifier.history_)
+
+    loop.run(network, train_epoch)

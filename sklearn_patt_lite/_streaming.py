@@ -8,29 +8,33 @@ import tensorflow as tf
 from scikeras.utils.random_state import tensorflow_random_state
 
 from sklearn_patt_lite._sources import read_images
-from sklearn_patt_lite._training import prepare, seeded
+from sklearn_patt_lite._training import epoch_seed, last_of, prepare
 
 
-def streaming_fit(model, stage, data, *, batch_size, callbacks, seed, verbose):
+def streaming_fit(model, stage, data, *, batch_size, seed, loop):
     """Run a stage with `keras.Model.fit`, reading files as it goes; same as `keras_fit`."""
     errors = []
-    with tensorflow_random_state(seed), seeded(seed):
-        network = prepare(model, stage)
-        try:
+    network = prepare(model, stage)
+
+    def train_epoch(epoch):
+        seed_here = epoch_seed(seed, epoch)
+        with tensorflow_random_state(seed_here):
             history = network.fit(
-                batches(data.X, data.y, data.sample_weight, batch_size, errors, seed=seed),
+                batches(data.X, data.y, data.sample_weight, batch_size, errors, seed=seed_here),
                 validation_data=data.validation
                 and batches(*data.validation, np.ones(len(data.y_val)), batch_size, errors),
-                epochs=stage.epochs,
                 shuffle=False,  # the dataset does
-                callbacks=callbacks,
-                verbose=verbose,
+                callbacks=loop.within,
+                verbose=0,
             )
-        except tf.errors.OpError:
-            if errors:  # TensorFlow would tell of it in its own words
-                raise errors[0] from None
-            raise
-    return history.history
+        return last_of(history.history)
+
+    try:
+        loop.run(network, train_epoch)
+    except tf.errors.OpError:
+        if errors:  # TensorFlow would tell of it in its own words
+            raise errors[0] from None
+        raise
 
 
 def batches(images, y, sample_weight, batch_size, errors, *, seed=None):
@@ -47,7 +51,7 @@ def batches(images, y, sample_weight, batch_size, errors, *, seed=None):
     errors : list
         Gets the exceptions of reading, which TensorFlow does not hand on.
     seed : int, default=None
-        Of the order of the images, which is another one in each epoch; None keeps their own.
+        Of the order of the images; None keeps their own.
 
     Returns
     -------

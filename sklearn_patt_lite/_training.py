@@ -7,11 +7,13 @@ the reduction of the learning rate and the choice of the best weights in both st
 
 import contextlib
 import dataclasses
+import math
 import random
 
 import keras
 import numpy as np
 
+from sklearn_patt_lite._checkpoint import Checkpoint
 from sklearn_patt_lite._folding import fold_network
 from sklearn_patt_lite._network import BACKBONE, build_network, under_policy
 
@@ -35,14 +37,15 @@ class Stage:
     attention_dropout: float = 0.0
     decays: bool = False  # whether the learning rate decays with inverse time
 
-    def describe(self, data):
-        """Say in a line what is about to happen."""
+    def describe(self, data, n_epochs=0):
+        """Say in a line what is about to happen, when so many epochs lie behind it."""
         layers = "all" if self.unfreeze_layers is None else f"the last {self.unfreeze_layers}"
         trains = "frozen" if self.unfreeze_layers == 0 else f"{layers} layers train"
         validated = "none" if data.X_val is None else len(data.X_val)
+        resumed = f"; goes on after epoch {n_epochs}" if n_epochs else ""
         return (
             f"stage {self.name!r}: backbone {trains}, at most {self.epochs} epochs, "
-            f"{len(data.X)} images to train on, {validated} to validate on"
+            f"{len(data.X)} images to train on, {validated} to validate on{resumed}"
         )
 
 
@@ -96,7 +99,7 @@ def finetune_stage(*, epochs, learning_rate, patience, clipnorm, dropout, unfree
     )
 
 
-def train_stages(model, stages, data, *, batch_size, seed, verbose=0, fit=None):
+def train_stages(model, stages, data, *, batch_size, seed, verbose=0, fit=None, checkpoint=None):
     """Train a network stage after stage; parameters and errors as in `train_stage`.
 
     A stage whose every epoch validates worse than what it began with gives its weights back:
@@ -107,27 +110,40 @@ def train_stages(model, stages, data, *, batch_size, seed, verbose=0, fit=None):
     dict
         The history of each stage, by its name.
     """
-    histories, reached = {}, None
-    for stage in stages:
+    checkpoint = Checkpoint() if checkpoint is None else checkpoint
+    checkpoint.restore(model)
+    remaining = stages[len(checkpoint.histories) :]
+    if not remaining:
+        set_stage(model, stages[-1])
+        compile_for(model, stages[-1])
+    for stage in remaining:
+        checkpoint.begin_stage(model)
         if verbose:
-            print(f"[PAttLiteClassifier] {stage.describe(data)}")
+            print(f"[PAttLiteClassifier] {stage.describe(data, checkpoint.n_epochs)}")
         before = model.get_weights()
         history = train_stage(
-            model, stage, data, batch_size=batch_size, seed=seed, verbose=verbose, fit=fit
+            model,
+            stage,
+            data,
+            batch_size=batch_size,
+            seed=seed,
+            verbose=verbose,
+            fit=fit,
+            checkpoint=checkpoint,
         )
-        histories[stage.name] = history
-        if "val_accuracy" not in history:
-            continue
-        best = history["val_accuracy"][history["best_epoch"]]
-        if reached is not None and best < reached:
-            model.set_weights(before)
-            history["best_epoch"] = -1
-        else:
-            reached = best
-    return histories
+        reached = checkpoint.reached
+        if "val_accuracy" in history:
+            best = history["val_accuracy"][history["best_epoch"]]
+            if reached is not None and best < reached:
+                model.set_weights(before)
+                history["best_epoch"] = -1
+            else:
+                reached = best
+        checkpoint.end_stage(stage.name, history, reached, model)
+    return checkpoint.histories
 
 
-def train_stage(model, stage, data, *, batch_size, seed, verbose=0, fit=None):
+def train_stage(model, stage, data, *, batch_size, seed, verbose=0, fit=None, checkpoint=None):
     """Train a network for one stage; it keeps the weights of its best epoch.
 
     Parameters
@@ -145,7 +161,9 @@ def train_stage(model, stage, data, *, batch_size, seed, verbose=0, fit=None):
     verbose : int
         Keras' `verbose` of `keras.Model.fit`.
     fit : callable, default=None
-        What runs the stage, and returns Keras' history of it; `keras_fit` by default.
+        What runs the stage's `EpochLoop`; `keras_fit` by default.
+    checkpoint : Checkpoint, default=None
+        Whose current stage this is.
 
     Returns
     -------
@@ -159,35 +177,150 @@ def train_stage(model, stage, data, *, batch_size, seed, verbose=0, fit=None):
     ValueError
         If the training diverged.
     """
-    watched = stage_callbacks(stage, has_validation=data.X_val is not None)
-    history = (fit or keras_fit)(
-        model, stage, data, batch_size=batch_size, callbacks=watched, seed=seed, verbose=verbose
+    loop = EpochLoop(
+        stage,
+        stage_callbacks(stage, has_validation=data.X_val is not None),
+        n_steps=math.ceil(len(data.y) / batch_size),
+        verbose=verbose,
+        checkpoint=Checkpoint() if checkpoint is None else checkpoint,
     )
-    history = {key: [float(v) for v in values] for key, values in history.items()}
-    if not np.isfinite(history["loss"]).all():
-        raise ValueError(
-            f"Training diverged in stage {stage.name!r}: the loss is not finite. Lower its "
-            f"learning rate (now {stage.learning_rate}) or set clipnorm (now {stage.clipnorm})."
-        )
-    history["best_epoch"] = _best_epoch(watched, len(history["loss"]))
+    (fit or keras_fit)(model, stage, data, batch_size=batch_size, seed=seed, loop=loop)
     compile_for(model, stage)  # what was trained may be another model of its weights
-    return history
+    return loop.history
 
 
-def keras_fit(model, stage, data, *, batch_size, callbacks, seed, verbose):
-    """Run a stage with `keras.Model.fit`."""
-    with seeded(seed):
-        history = prepare(model, stage).fit(
-            data.X,
-            data.y,
-            sample_weight=data.sample_weight,
-            validation_data=data.validation,
-            epochs=stage.epochs,
-            batch_size=batch_size,
-            callbacks=callbacks,
+class EpochLoop:
+    """Runs a stage epoch after epoch, with Keras' callbacks around each.
+
+    Parameters
+    ----------
+    stage : Stage
+        What is trained.
+    callbacks : list of keras.callbacks.Callback
+        What watches it.
+    n_steps : int
+        Gradient steps an epoch.
+    verbose : int
+        Keras' `verbose` of `keras.Model.fit`.
+    checkpoint : Checkpoint
+        Where the stage may have come to already.
+
+    Attributes
+    ----------
+    history : dict
+        Of the stage, once it has run; see `train_stage`.
+    """
+
+    def __init__(self, stage, callbacks, *, n_steps, verbose, checkpoint):
+        self._stage = stage
+        self._callbacks = callbacks
+        self._checkpoint = checkpoint
+        self._history = keras.callbacks.History()
+        self._events = keras.callbacks.CallbackList(
+            [*callbacks, self._history],
+            add_progbar=verbose != 0,
             verbose=verbose,
+            epochs=stage.epochs,
+            steps=n_steps,
         )
-    return history.history
+        #: What a fit of Keras is to call within an epoch: a progress bar, if there is one.
+        self.within = []
+        if verbose:
+            on_batch_end = self._events.on_train_batch_end
+            self.within = [keras.callbacks.LambdaCallback(on_train_batch_end=on_batch_end)]
+        self.history = {}
+
+    def on_batch_end(self, step, logs):
+        """Tell the callbacks that a gradient step, counted from 0, has been taken."""
+        self._events.on_train_batch_end(step, logs)
+
+    def run(self, trained, train_epoch):
+        """Train.
+
+        Parameters
+        ----------
+        trained : keras.Model
+            Compiled: what the callbacks watch and stop, and what a checkpoint keeps.
+        train_epoch : callable
+            Trains it for an epoch, whose number it is given, counted from 0; it returns the
+            epoch's "loss", "accuracy" and, with validation data, "val_loss" and "val_accuracy".
+
+        Raises
+        ------
+        ValueError
+            If the training diverged.
+        """
+        trained.stop_training = False
+        self._events.set_model(trained)
+        self._events.on_train_begin()
+        self._checkpoint.resume(trained, self._callbacks, self._history)
+        for epoch in range(len(self._history.epoch), self._stage.epochs):
+            if trained.stop_training:
+                break
+            self._events.on_epoch_begin(epoch)
+            logs = dict(train_epoch(epoch))
+            self._refuse_divergence(logs["loss"])
+            self._events.on_epoch_end(epoch, logs)
+            self._checkpoint.end_epoch(trained, self._callbacks, self._history)
+        self._events.on_train_end()
+        history = self._history.history
+        self.history = {key: [float(v) for v in values] for key, values in history.items()}
+        self.history["best_epoch"] = _best_epoch(self._callbacks, len(self._history.epoch))
+
+    def _refuse_divergence(self, loss):
+        if not math.isfinite(loss):
+            stage = self._stage
+            raise ValueError(
+                f"Training diverged in stage {stage.name!r}: the loss is not finite. Lower its "
+                f"learning rate (now {stage.learning_rate}) or set clipnorm (now "
+                f"{stage.clipnorm})."
+            )
+
+
+def keras_fit(model, stage, data, *, batch_size, seed, loop):
+    """Run a stage with `keras.Model.fit`, an epoch at a time.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The network; trained in place.
+    stage : Stage
+        What to train, and how.
+    data : TrainingData
+        On what.
+    batch_size : int
+        Images a gradient step.
+    seed : int
+        Of the order of the images.
+    loop : EpochLoop
+        Runs the epochs, and knows their history then.
+    """
+    network = prepare(model, stage)
+
+    def train_epoch(epoch):
+        with seeded(epoch_seed(seed, epoch)):
+            history = network.fit(
+                data.X,
+                data.y,
+                sample_weight=data.sample_weight,
+                validation_data=data.validation,
+                batch_size=batch_size,
+                callbacks=loop.within,
+                verbose=0,
+            )
+        return last_of(history.history)
+
+    loop.run(network, train_epoch)
+
+
+def last_of(history):
+    """The last epoch's numbers in a history of Keras."""
+    return {name: values[-1] for name, values in history.items()}
+
+
+def epoch_seed(seed, epoch):
+    """Seed an epoch by itself: those before it need not be run again to come to the same."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
 def prepare(model, stage):

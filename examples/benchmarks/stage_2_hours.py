@@ -12,8 +12,9 @@ import argparse
 
 from fit import BATCH_SIZE, Clock, build, draw, make_stage
 
+from sklearn_patt_lite._checkpoint import Checkpoint
 from sklearn_patt_lite._feature_training import FeatureTraining
-from sklearn_patt_lite._training import keras_fit
+from sklearn_patt_lite._training import EpochLoop, keras_fit
 
 N_TRAIN = {"CK+ (nine of ten folds)": 883, "RAF-DB": 12_271, "FER2013": 28_709, "FERPlus": 28_558}
 EPOCHS = 500
@@ -43,7 +44,8 @@ def seconds_an_epoch(stage, data):
     """Of the last epoch: the first compiles and computes features."""
     network, clock = build(), Clock()
     fit = FeatureTraining(network, [stage], data, memory=None, augment=False, otherwise=keras_fit)
-    fit(network, stage, data, batch_size=BATCH_SIZE, callbacks=[clock], seed=0, verbose=0)
+    loop = EpochLoop(stage, [clock], n_steps=1, verbose=0, checkpoint=Checkpoint())
+    fit(network, stage, data, batch_size=BATCH_SIZE, seed=0, loop=loop)
     return clock.seconds[-1]
 
 

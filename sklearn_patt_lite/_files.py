@@ -1,0 +1,51 @@
+"""Files that are there as a whole or not at all."""
+
+import contextlib
+import os
+import time
+import uuid
+from pathlib import Path
+
+_ABANDONED_AGE = 24 * 3600  # seconds: nobody writes that long
+
+
+@contextlib.contextmanager
+def replaced(path):
+    """Write a file under another name beside it first: nobody ever sees half of it.
+
+    Parameters
+    ----------
+    path : path-like
+        Of a file, which may be there or not; a link to one stays a link.
+
+    Yields
+    ------
+    Path
+        Where to write. It takes the file's place if all goes well, and is gone if not.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    FileExistsError
+        If what is there is no file.
+    """
+    path = Path(os.path.realpath(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {os.fspath(path.parent)!r}.")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{os.fspath(path)!r} is there, and is no file.")
+    part = path.with_name(f".{uuid.uuid4().hex}.part")  # of each write its own
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def remove_abandoned(folder):
+    """Remove what processes that were killed have left of `replaced` in a folder."""
+    for part in Path(folder).glob(".*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > _ABANDONED_AGE:
+                part.unlink()

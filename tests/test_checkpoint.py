@@ -1,0 +1,281 @@
+"""A fit that is killed goes on from its last epoch, and ends as if it had never been."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from PIL import Image
+from sklearn.model_selection import GridSearchCV
+
+from sklearn_patt_lite import PAttLiteClassifier, _training
+from sklearn_patt_lite._checkpoint import Checkpoint
+from sklearn_patt_lite.datasets import make_expression_faces
+
+QUICK = {
+    "backbone_weights": "drawn",
+    "alpha": 0.25,
+    "input_size": 32,
+    "output_layer": "conv_dw_4_relu",
+    "patch_size": 1,
+    "n_filters": 8,
+    "hidden_units": 8,
+    "epochs": 3,
+    "patience": None,
+    "learning_rate": 0.01,
+    "unfreeze_layers": 4,
+    "finetune_epochs": 3,
+    "finetune_patience": None,
+    "finetune_learning_rate": 1e-3,
+    "batch_size": 8,
+    "random_state": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return make_expression_faces(n_subjects=2, image_size=32, random_state=0)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def interrupt(monkeypatch, after, *, before_it_is_kept=False):
+    """Break a fit off after one epoch of a stage: the (number of the stage, epochs) given."""
+    end_epoch = Checkpoint.end_epoch
+
+    def end_and_break_off(self, trained, callbacks, history):
+        reached = len(self.histories), len(history.epoch)
+        if before_it_is_kept and reached == after:
+            raise Interrupted
+        end_epoch(self, trained, callbacks, history)
+        if reached == after:
+            raise Interrupted
+
+    monkeypatch.setattr(Checkpoint, "end_epoch", end_and_break_off)
+
+
+def assert_same_fit(fitted, expected):
+    mine, theirs = (
+        {name: part for name, part in each.history_.items() if name != "features"}
+        for each in (fitted, expected)
+    )
+    assert mine == theirs
+    for weights, others in zip(
+        fitted.model_.get_weights(), expected.model_.get_weights(), strict=True
+    ):
+        assert_array_equal(weights, others)
+
+
+PROGRAM = """
+import os, signal, sys
+import numpy as np
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite._checkpoint import Checkpoint
+
+data = np.load(sys.argv[1])
+stage, epoch = int(sys.argv[3]), int(sys.argv[4])
+end_epoch = Checkpoint.end_epoch
+
+def end_and_die(self, trained, callbacks, history):
+    end_epoch(self, trained, callbacks, history)
+    if (len(self.histories), len(history.epoch)) == (stage, epoch):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Checkpoint.end_epoch = end_and_die
+PAttLiteClassifier(checkpoint_dir=sys.argv[2], **{settings}).fit(data["X"], data["y"])
+"""
+
+
+@pytest.mark.slow
+def test_a_fit_that_is_killed_in_each_stage(faces, tmp_path, capsys):
+    expected = PAttLiteClassifier(**QUICK).fit(faces.images, faces.target)
+    assert expected.history_["finetune"]["best_epoch"] >= 0  # its weights are those of stage 2
+    np.savez(tmp_path / "data.npz", X=faces.images, y=faces.target)
+    program = PROGRAM.replace("{settings}", f"{QUICK}")
+    for place in ("0", "2"), ("1", "1"):
+        command = [sys.executable, "-c", program, "data.npz", "checkpoints", *place]
+        killed = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr[-500:]
+    going_on = PAttLiteClassifier(checkpoint_dir=tmp_path / "checkpoints", verbose=1, **QUICK)
+    going_on.fit(faces.images, faces.target)
+    said = capsys.readouterr().out
+    assert "stage 'head'" not in said
+    assert "goes on after epoch 1" in said
+    assert_same_fit(going_on, expected)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_fit_that_is_broken_off_in_each_stage(kept, faces, tmp_path, monkeypatch):
+    expected = PAttLiteClassifier(**QUICK).fit(faces.images, faces.target)
+    classifier = PAttLiteClassifier(checkpoint_dir=tmp_path, **QUICK)
+    for place in (0, 2), (1, 2):
+        with monkeypatch.context() as patch:
+            interrupt(patch, place, before_it_is_kept=not kept)
+            with pytest.raises(Interrupted):
+                classifier.fit(faces.images, faces.target)
+    assert_same_fit(classifier.fit(faces.images, faces.target), expected)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["images", "files"])
+def test_a_stage_that_trains_on_images(kind, faces, tmp_path, monkeypatch):
+    """Dropout, augmentation, the order of images and running means are where they were."""
+    X, settings = faces.images, {k: v for k, v in QUICK.items() if "finetune" not in k}
+    settings |= {"backbone_weights": None, "unfreeze_layers": 40}
+    if kind == "files":
+        X = [tmp_path / f"{i}.png" for i in range(len(faces.images))]
+        for path, image in zip(X, faces.images, strict=True):
+            Image.fromarray(image).save(path)
+    expected = PAttLiteClassifier(**settings).fit(X, faces.target)
+    classifier = PAttLiteClassifier(checkpoint_dir=tmp_path / "checkpoints", **settings)
+    with monkeypatch.context() as patch:
+        interrupt(patch, (0, 2))
+        with pytest.raises(Interrupted):
+            classifier.fit(X, faces.target)
+    assert_same_fit(classifier.fit(X, faces.target), expected)
+
+
+def test_callbacks_go_on_counting(faces, tmp_path, monkeypatch):
+    """Broken off after each epoch: patience that began anew would never end."""
+    settings = {**QUICK, "epochs": 30, "patience": 3, "learning_rate": 0.03, "unfreeze_layers": 0}
+    y = np.random.default_rng(0).permutation(faces.target)  # nothing to learn: it stalls
+    expected = PAttLiteClassifier(**settings).fit(faces.images, y)
+    head = expected.history_["head"]
+    assert len(head["loss"]) == head["best_epoch"] + 1 + 3
+    assert head["learning_rate"][-1] < 0.11 * head["learning_rate"][0]
+    classifier = PAttLiteClassifier(checkpoint_dir=tmp_path, **settings)
+    for epoch in range(1, len(head["loss"]) + 1):
+        with monkeypatch.context() as patch:
+            interrupt(patch, (0, epoch))
+            with pytest.raises(Interrupted):
+                classifier.fit(faces.images, y)
+    assert_same_fit(classifier.fit(faces.images, y), expected)
+
+
+def test_a_checkpoint_changes_no_result_and_finds_what_has_ended(faces, tmp_path, monkeypatch):
+    expected = PAttLiteClassifier(**QUICK).fit(faces.images, faces.target)
+    classifier = PAttLiteClassifier(checkpoint_dir=tmp_path / "new" / "folder", **QUICK)
+    assert_same_fit(classifier.fit(faces.images, faces.target), expected)
+    monkeypatch.setattr(_training, "train_stage", None)  # is not called
+    assert_same_fit(classifier.fit(faces.images, faces.target), expected)
+    assert classifier.model_.evaluate(faces.images, faces.target, verbose=0)[1] > 0
+
+
+def test_what_is_kept_of_a_fit_that_ended_is_small(faces, tmp_path, monkeypatch):
+    classifier = PAttLiteClassifier(checkpoint_dir=tmp_path, **QUICK)
+    with monkeypatch.context() as patch:
+        interrupt(patch, (1, 3))
+        with pytest.raises(Interrupted):
+            classifier.fit(faces.images, faces.target)
+    (path,) = tmp_path.iterdir()
+    before = path.stat().st_size
+    classifier.fit(faces.images, faces.target)
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.stat().st_size < before / 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"random_state": 1},
+        {"epochs": 4},
+        {"dropout": 0.2},
+        {"batch_size": 7},
+        {"augment": False},
+        {"class_weight": {1: 2.0}},
+        {"validation_fraction": 0.5},
+        {"X": 0},
+        {"y": 0},
+        {"sample_weight": 0},
+        {"groups": 0},
+        {"X_val": 0},
+    ],
+    ids=str,
+)
+def test_another_fit_is_not_taken_for_this_one(change, faces, tmp_path, monkeypatch):
+    X, y = faces.images.copy(), faces.target.copy()
+    settings = {**QUICK, "unfreeze_layers": 0, "epochs": 1}
+    PAttLiteClassifier(checkpoint_dir=tmp_path, **settings).fit(X, y)
+    changes, further = {}, {}
+    match change:
+        case {"X": _}:
+            X[0] ^= 1
+        case {"y": _}:
+            y[0] = 1 - y[0] if y[0] < 2 else 0
+        case {"sample_weight": _}:
+            further = {"sample_weight": np.linspace(1, 2, len(y))}
+        case {"groups": _}:
+            further = {"groups": faces.groups}
+        case {"X_val": _}:
+            further = {"X_val": X[::2], "y_val": y[::2]}
+        case _:
+            changes = change
+    PAttLiteClassifier(checkpoint_dir=tmp_path, **{**settings, **changes}).fit(X, y, **further)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_damaged_file_is_told_of(faces, tmp_path):
+    settings = {**QUICK, "unfreeze_layers": 0}
+    classifier = PAttLiteClassifier(checkpoint_dir=tmp_path, **settings)
+    expected = PAttLiteClassifier(**settings).fit(faces.images, faces.target)
+    classifier.fit(faces.images, faces.target)
+    (path,) = tmp_path.iterdir()
+    good = path.read_bytes()
+    flipped = bytearray(good)
+    flipped[len(good) // 2] ^= 0xFF
+    for bad in (b"", good[: len(good) // 2], bytes(flipped), b"\x80\x04pickle"):
+        path.write_bytes(bad)
+        with pytest.warns(UserWarning, match=r"fit-.*npz' is damaged .*: the fit begins anew"):
+            classifier.fit(faces.images, faces.target)
+        assert_same_fit(classifier, expected)
+
+
+def test_what_was_left_by_a_write_that_was_killed_goes_in_the_end(faces, tmp_path):
+    old, new = tmp_path / ".a.part", tmp_path / ".b.part"
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (0, time.time() - 2 * 24 * 3600))
+    settings = {**QUICK, "unfreeze_layers": 0, "epochs": 1}
+    PAttLiteClassifier(checkpoint_dir=tmp_path, **settings).fit(faces.images, faces.target)
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_a_seed_that_is_drawn_anew_is_refused(faces, tmp_path):
+    classifier = PAttLiteClassifier(**{**QUICK, "random_state": None}, checkpoint_dir=tmp_path)
+    with pytest.raises(
+        ValueError, match=r"random_state=None draws another one .* set it to an int"
+    ):
+        classifier.fit(faces.images, faces.target)
+
+
+def test_a_search_goes_on_with_the_candidate_it_was_at(faces, tmp_path, monkeypatch):
+    settings = {**QUICK, "unfreeze_layers": 0, "epochs": 2}
+    search = GridSearchCV(
+        PAttLiteClassifier(**settings, checkpoint_dir=tmp_path), {"dropout": [0.1, 0.4]}, cv=2
+    )
+    expected = GridSearchCV(PAttLiteClassifier(**settings), {"dropout": [0.1, 0.4]}, cv=2).fit(
+        faces.images, faces.target
+    )
+    begun, train_stage = [], _training.train_stage
+
+    def break_off_the_third(*args, **kwargs):
+        begun.append(1)
+        if len(begun) == 3:
+            raise KeyboardInterrupt
+        return train_stage(*args, **kwargs)
+
+    monkeypatch.setattr(_training, "train_stage", break_off_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        search.fit(faces.images, faces.target)
+    search.fit(faces.images, faces.target)
+    assert len(begun) == 3 + 2 + 1  # those that were left, and the refit
+    for name in ("split0_test_score", "split1_test_score"):
+        assert_array_equal(search.cv_results_[name], expected.cv_results_[name])
