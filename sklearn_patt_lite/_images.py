@@ -5,6 +5,8 @@ One convention for pixels holds everywhere in the package: integers lie in 0..25
 widens with the reduction (no aliasing) and, unlike Lanczos', never rings beyond the pixels' range.
 """
 
+import contextlib
+import functools
 import os
 import threading
 from collections.abc import Mapping, Set
@@ -21,7 +23,12 @@ BACKGROUND = (128, 128, 128)
 # Pillow's (ITU-R 601) weights of red, green and blue in grey.
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
-_LOADING = threading.Lock()
+_LOADING, _LARGE = threading.Lock(), threading.Lock()
+
+# Of a file, as it is decoded: 256 MiB. Half as many where it is transparent, which takes a copy.
+# JPEG files may have more, since they are decoded at a fraction of their size.
+_MOST_PIXELS = 2**26
+_MANY_PIXELS = 2**24  # files with more are read one at a time
 
 # The last axis of one image with channels; no face is that few pixels wide.
 _CHANNELS = (1, 3, 4)
@@ -382,7 +389,8 @@ def decode_image(source, size):
     Parameters
     ----------
     source : str, os.PathLike, PIL.Image.Image or array-like
-        A file in any format that Pillow reads (of several frames, the first), a Pillow image, or
+        A file in any format that Pillow reads by itself, with 67 million pixels at most (of
+        several frames, the first), a Pillow image, or
         an array of shape (height, width) or (height, width, channels) with 1, 3 or 4 channels:
         grey, RGB, RGBA. Arrays hold integers in 0..255, uint16 in 0..65535, booleans (black and
         white) or floats in 0..1.
@@ -457,7 +465,7 @@ def _loaded(image):
 def _read_file(path, draft):
     name = repr(os.fspath(path))
     try:
-        image = Image.open(path)
+        image = Image.open(path, formats=_formats())
     except FileNotFoundError as error:
         raise FileNotFoundError(f"cannot read {name}: no such file") from error
     except Exception as error:
@@ -465,12 +473,32 @@ def _read_file(path, draft):
     with image:
         if draft is not None:
             image.draft(None, (draft, draft))  # only JPEG has it; others ignore it
-        return _upright_rgb(image, name)
+        n_pixels = image.width * image.height
+        most = _MOST_PIXELS // 2 if image.has_transparency_data else _MOST_PIXELS
+        if n_pixels > most:
+            raise ValueError(
+                f"cannot read {name}: {image.width}×{image.height} pixels are more than "
+                f"{most:,}; store it smaller"
+            )
+        # Threads that read large images at once would need gigabytes.
+        with _LARGE if n_pixels > _MANY_PIXELS else contextlib.nullcontext():
+            return _upright_rgb(image, name, in_place=True)
 
 
-def _upright_rgb(image, name):
+@functools.cache
+def _formats():
+    """What Pillow reads by itself: for EPS it runs Ghostscript."""
+    Image.init()
+    return tuple(sorted(set(Image.OPEN) - {"EPS"}))
+
+
+def _upright_rgb(image, name, *, in_place=False):
     try:
-        return _to_rgb(ImageOps.exif_transpose(image))
+        if in_place:  # a copy of a large image is as large
+            ImageOps.exif_transpose(image, in_place=True)
+        else:
+            image = ImageOps.exif_transpose(image)
+        return _to_rgb(image)
     except Exception as error:
         raise _unreadable(name, error) from error
 
@@ -485,9 +513,12 @@ def _to_rgb(image):
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray(_deep_grey_to_uint8(image))
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image)
-    return image.convert("RGB")
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+        opaque = Image.new("RGB", image.size, BACKGROUND)
+        opaque.paste(image, mask=image)
+        return opaque
+    image.load()
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _deep_grey_to_uint8(image):
@@ -524,7 +555,8 @@ def _to_uint8(array):
         _check_values(array, 1, "float pixels must lie in 0..1; divide those of 0..255 by 255")
         return np.rint(array * 255).astype(np.uint8)
     if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # of either byte order
-        return np.rint(array / 257).astype(np.uint8)
+        # Rounded, and without floats, which would take eight times as much memory.
+        return (array // 257 + (array % 257 > 128)).astype(np.uint8)
     _check_values(array, 255, "integer pixels must lie in 0..255; 16-bit ones have dtype uint16")
     return array.astype(np.uint8, copy=False)
 

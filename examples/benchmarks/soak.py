@@ -1,0 +1,76 @@
+"""Many fits and predictions in one process: memory stays where it is.
+
+    python examples/benchmarks/soak.py
+    python examples/benchmarks/soak.py --fits 20
+
+Fits classifiers whose architecture, unfreeze depth and data vary from one to the next, as in a
+search, and predicts with each; every fifth trains on images instead of features. The process may
+grow while what it keeps for further fits (compiled trainers, engines) fills up, not after that.
+"""
+
+import argparse
+import gc
+from pathlib import Path
+
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.datasets import make_expression_faces
+
+SIDE = 32
+
+
+def main():
+    arguments = parse_arguments()
+    faces = make_expression_faces(n_subjects=4, image_size=SIDE, random_state=0)
+    after_the_tenth = None
+    for i in range(arguments.fits):
+        classifier = make_classifier(i)
+        rows = slice(i % 7, None)
+        classifier.fit(faces.images[rows], faces.target[rows])
+        classifier.predict(faces.images)
+        if i == min(9, arguments.fits // 2):
+            after_the_tenth = resident()
+        if i % 10 == 9:
+            print(f"{i + 1} fits: {resident():.0f} MiB", flush=True)
+    last = resident()
+    print(
+        f"resident memory after the tenth fit {after_the_tenth:.0f} MiB, at the end "
+        f"{last:.0f} MiB: {last / after_the_tenth - 1:+.1%}"
+    )
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--fits", type=int, default=100)
+    return parser.parse_args()
+
+
+def make_classifier(i):
+    return PAttLiteClassifier(
+        backbone_weights="drawn",
+        alpha=0.25,
+        input_size=SIDE,
+        output_layer=f"conv_dw_{2 + i % 3}_relu",
+        patch_size=1 + i % 2,
+        n_filters=8,
+        epochs=2,
+        patience=None,
+        unfreeze_layers=(0, 4, 8)[i % 3],
+        finetune_epochs=1,
+        finetune_patience=None,
+        augment="exact" if i % 5 == 4 else True,
+        batch_size=16,
+        random_state=i,
+    )
+
+
+def resident():
+    """Memory of this process, in MiB."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
+
+
+if __name__ == "__main__":
+    main()
