@@ -1,0 +1,97 @@
+"""Search over a cluster: the fits of a grid search run on Dask's workers.
+
+    python examples/cluster_search.py
+    python examples/cluster_search.py --scheduler tcp://10.0.0.1:8786 --fits /shared/fits
+
+Without --scheduler it starts a cluster of two worker processes on this machine. With --fits each
+fit is kept in that folder, which all workers must see: those of a worker that dies go on from
+their last epoch on another one, and a search that is started again finds what has been done.
+
+Needs the extra "cluster": pip install ".[cluster]"
+"""
+
+import argparse
+import contextlib
+from pathlib import Path
+
+import joblib
+import sklearn
+from dask.distributed import Client, LocalCluster
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.pipeline import make_pipeline
+
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.datasets import make_expression_faces
+from sklearn_patt_lite.preprocessing import FaceResizer
+
+
+def main():
+    arguments = parse_arguments()
+    sklearn.set_config(enable_metadata_routing=True)
+    faces = make_expression_faces(n_subjects=6, image_size=64, random_state=0)
+    search = make_search(arguments.fits)
+    with connect(arguments.scheduler) as client:
+        n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
+        print(f"{n_workers} workers; watch them at {client.dashboard_link}")
+        with joblib.parallel_config(backend="dask"):
+            search.fit(list(faces.images), faces.target, groups=faces.groups)
+    report(search.cv_results_)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scheduler", help="address of a cluster that is running")
+    parser.add_argument("--fits", type=Path, help="folder that keeps each fit, seen by all workers")
+    return parser.parse_args()
+
+
+@contextlib.contextmanager
+def connect(scheduler=None):
+    """Connect to a cluster; by default to one of two processes, on loopback."""
+    if scheduler is not None:
+        with Client(scheduler) as client:
+            yield client
+        return
+    # A fit uses all threads that it may use; two in one process would wait for each other.
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def make_search(fits=None):
+    """The README's search."""
+    classifier = PAttLiteClassifier(
+        backbone_weights="drawn",
+        alpha=0.25,
+        input_size=64,
+        patch_size=2,
+        epochs=3,
+        finetune_epochs=2,
+        checkpoint_dir=fits and fits.resolve(),  # a worker may be in another folder
+        random_state=0,
+    )
+    grid = {
+        "pattliteclassifier__unfreeze_layers": [0, 10],
+        "pattliteclassifier__patch_size": [1, 2],
+    }
+    return GridSearchCV(
+        make_pipeline(FaceResizer(size=64), classifier), grid, cv=GroupKFold(2), n_jobs=-1
+    )
+
+
+def report(results):
+    for parameters, score, spread in zip(
+        results["params"], results["mean_test_score"], results["std_test_score"], strict=True
+    ):
+        named = ", ".join(f"{name.split('__')[-1]}={value}" for name, value in parameters.items())
+        print(f"{named}: {score:.3f} +- {spread:.3f}")
+
+
+if __name__ == "__main__":
+    main()
