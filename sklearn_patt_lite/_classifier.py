@@ -765,10 +765,12 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         from sklearn_patt_lite._feature_training import FeatureTraining
         from sklearn_patt_lite._scikeras import scikeras_fit
         from sklearn_patt_lite._streaming import streaming_fit
-        from sklearn_patt_lite._training import train_stages
+        from sklearn_patt_lite._training import keras_fit, on_tensorflow, train_stages
 
         stages = self._stages()
-        fit = streaming_fit if isinstance(data.X, ImageFiles) else scikeras_fit
+        fit = scikeras_fit if on_tensorflow() else keras_fit
+        if isinstance(data.X, ImageFiles):
+            fit = streaming_fit
         features = None
         if self._may_use_features(model):
             fit = features = FeatureTraining(
@@ -789,10 +791,11 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         return {**history, "features": features.counts}, features.cut
 
     def _may_use_features(self, model):
-        # Mixed precision would need Keras' scaling of the loss.
         from sklearn_patt_lite._network import BACKBONE
+        from sklearn_patt_lite._training import on_tensorflow
 
-        is_plain = model.get_layer(BACKBONE).compute_dtype == "float32"
+        # Mixed precision would need Keras' scaling of the loss.
+        is_plain = model.get_layer(BACKBONE).compute_dtype == "float32" and on_tensorflow()
         return is_plain and self.augment != "exact" and self.attention != "batch"
 
     def _stages(self):
@@ -852,10 +855,11 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             self._set_predictors()
 
     def _set_predictors(self):
-        from sklearn_patt_lite._engine import Predictor
+        from sklearn_patt_lite._engine import KerasPredictor, Predictor
         from sklearn_patt_lite._features import FeaturePredictor
+        from sklearn_patt_lite._training import on_tensorflow
 
-        self._predictor = Predictor(self.model_)
+        self._predictor = (Predictor if on_tensorflow() else KerasPredictor)(self.model_)
         self._feature_predictor = FeaturePredictor(self.model_, self._cut)
 
 

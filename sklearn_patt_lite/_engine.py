@@ -75,6 +75,25 @@ class Predictor:
         return x
 
 
+class KerasPredictor:
+    """A fitted network's probabilities on other backends of Keras, as a `Predictor` gives them.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From `build_network`.
+    """
+
+    def __init__(self, network):
+        self._network = network
+        self._lock = threading.Lock()  # two threads would trace the network at once
+
+    def __call__(self, images):
+        """Predict probabilities: float32, (n, n_classes)."""
+        with self._lock:
+            return self._network.predict(images, batch_size=_BATCH, verbose=0)
+
+
 def _head_part(network, cut):
     """Make an engine of what is behind the backbone.
 

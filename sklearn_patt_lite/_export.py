@@ -29,7 +29,7 @@ from sklearn_patt_lite import _engine
 from sklearn_patt_lite._files import replaced
 from sklearn_patt_lite._network import BACKBONE
 from sklearn_patt_lite._persistence import plain
-from sklearn_patt_lite._training import policy_of, rebuild_network
+from sklearn_patt_lite._training import on_tensorflow, policy_of, rebuild_network
 
 TOLERANCE = 1e-4  # largest difference of a probability that float32 graphs may show
 _AGREEMENT = 0.97  # share of labels that 8 bits should leave as they are
@@ -114,6 +114,11 @@ def export(network, architecture, classes, path, format, images, calibration):
         As `PAttLiteClassifier.export_model`; nothing is left behind.
     """
     _check_format(format, calibration)
+    if not on_tensorflow():
+        raise RuntimeError(
+            f"Keras runs on {keras.backend.backend()} here: export_model needs TensorFlow. Keep "
+            "the classifier with save_model, and load it where KERAS_BACKEND is not set."
+        )
     if architecture.attention == "batch":
         raise ValueError(
             'attention="batch" cannot be exported: its predictions depend on the other images of '

@@ -278,7 +278,7 @@ class EpochLoop:
 
 
 def keras_fit(model, stage, data, *, batch_size, seed, loop):
-    """Run a stage with `keras.Model.fit`, an epoch at a time.
+    """Run a stage with `keras.Model.fit`, an epoch at a time, on any backend of Keras.
 
     Parameters
     ----------
@@ -298,19 +298,28 @@ def keras_fit(model, stage, data, *, batch_size, seed, loop):
     network = prepare(model, stage)
 
     def train_epoch(epoch):
-        with seeded(epoch_seed(seed, epoch)):
+        seed_here = epoch_seed(seed, epoch)
+        # Backends shuffle each in their own way, and by seeds of their own.
+        order = np.random.default_rng(seed_here).permutation(len(data.y))
+        with seeded(seed_here):
             history = network.fit(
-                data.X,
-                data.y,
-                sample_weight=data.sample_weight,
+                data.X[order],
+                data.y[order],
+                sample_weight=data.sample_weight[order],
                 validation_data=data.validation,
                 batch_size=batch_size,
+                shuffle=False,
                 callbacks=loop.within,
                 verbose=0,
             )
         return last_of(history.history)
 
     loop.run(network, train_epoch)
+
+
+def on_tensorflow():
+    """Whether Keras runs on TensorFlow, in which features are trained on and engines are made."""
+    return keras.backend.backend() == "tensorflow"
 
 
 def last_of(history):

@@ -1,4 +1,7 @@
-"""The network and its training are plain Keras: they run on other backends too."""
+"""The network and the classifier run on Keras' other backends too.
+
+Optional: each backend is tried where it is installed, ``pip install ".[jax]"`` or ``".[torch]"``.
+"""
 
 import importlib.util
 import os
@@ -6,27 +9,90 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklearn_patt_lite import PAttLiteClassifier
 
 TESTS = Path(__file__).parent
 # One fit of each kind of stage: each is compiled anew, for seconds, and the callbacks, which the
 # other tests are about, know no backend.
 TRIED = "own_image_only[separable] or saving or head_only or end_to_end"
+PROGRAM = """
+import sys
+import numpy as np
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.datasets import make_expression_faces
+
+faces = make_expression_faces(n_subjects=2, image_size=32, random_state=0)
+fits = [
+    PAttLiteClassifier(
+        backbone_weights="drawn", alpha=0.25, input_size=32, output_layer="conv_dw_3_relu",
+        patch_size=1, n_filters=8, hidden_units=8, epochs=2, unfreeze_layers=4,
+        finetune_epochs=1, batch_size=8, random_state=0,
+    ).fit(faces.images, faces.target)
+    for _ in range(2)
+]
+np.savez("found.npz", X=faces.images, again=fits[1].predict_proba(faces.images),
+         probabilities=fits[0].predict_proba(faces.images))
+fits[0].save_model("classifier.zip")
+loaded = PAttLiteClassifier.load_model("classifier.zip")
+np.testing.assert_array_equal(loaded.predict(faces.images), fits[0].predict(faces.images))
+try:
+    loaded.export_model("network")
+except RuntimeError as error:
+    assert "export_model needs TensorFlow" in str(error)
+else:
+    raise AssertionError("exported")
+"""
+
+backends = pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param(
+            name,
+            marks=pytest.mark.skipif(
+                not importlib.util.find_spec(name), reason=f"optional: needs the extra {name!r}"
+            ),
+        )
+        for name in ("jax", "torch")
+    ],
+)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="needs the extra 'jax'")
-def test_network_and_training_on_jax():
-    result = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", "-n0", "-q", "-k", TRIED),
-            *(str(TESTS / name) for name in ("test_network.py", "test_training.py")),
-        ],
-        cwd=TESTS.parent,
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+def run(backend, *command, cwd):
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=cwd,
+        env={**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+@pytest.mark.slow
+@backends
+def test_network_and_training(backend):
+    files = (str(TESTS / name) for name in ("test_network.py", "test_training.py"))
+    result = run(
+        backend, "-m", "pytest", "-n0", "-q", "-W", "default", "-k", TRIED, *files, cwd=TESTS.parent
+    )
     assert result.returncode == 0, result.stdout
     assert " passed" in result.stdout
+
+
+@pytest.mark.slow
+@backends
+def test_the_classifier_fits_predicts_and_is_kept(backend, tmp_path):
+    result = run(backend, "-c", PROGRAM, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr[-2000:]
+    with np.load(tmp_path / "found.npz") as found:
+        X, probabilities, again = found["X"], found["probabilities"], found["again"]
+    if backend == "torch":  # whose sums depend on its threads
+        assert_allclose(again, probabilities, atol=0.02)
+    else:
+        assert_array_equal(again, probabilities)
+    loaded = PAttLiteClassifier.load_model(tmp_path / "classifier.zip")  # on TensorFlow
+    assert_allclose(loaded.predict_proba(X), probabilities, atol=1e-4)

@@ -12,8 +12,10 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 SCRIPTS = {
     "crop_photos.py": ["--photos", "10"],
+    "export_formats.py": ["faces.npz", "--epochs", "1", "--rounds", "3"],
     "find_leaks.py": ["--images", "700", "--side", "48"],
     "fit.py": ["--images", "20", "--epochs", "1", "--unfreeze", "4"],
+    "fuzz_files.py": ["--files", "200"],
     "grid_search.py": [
         *("--images", "42", "--folds", "2", "--epochs", "1"),
         *("--plain-fits", "1", "--once"),
@@ -22,6 +24,7 @@ SCRIPTS = {
     "prediction.py": ["--images", "4", "--rounds", "1"],
     "roofline.py": [],
     "scaling.py": ["--images", "70", "--folds", "2", "--candidates", "1", "--epochs", "1"],
+    "soak.py": ["--fits", "6"],
     "stage_2_hours.py": ["--images", "16", "--unfreeze", "4"],
     "views.py": [
         "faces.npz",

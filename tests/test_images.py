@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 from scipy.sparse import csr_array
 
 from sklearn_patt_lite._images import (
@@ -400,6 +400,31 @@ def test_truncated_files_are_named(tmp_path, kind, share):
     file.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(ValueError, match=rf"row 1: cannot read '.*cut.{kind}': "):
         decode_images([SMOOTH, file], SIZE)
+
+
+@pytest.mark.parametrize(("side", "mode"), [(9_000, "L"), (6_000, "LA")])
+def test_images_that_would_take_gigabytes_are_refused_before_they_are_decoded(side, mode, tmp_path):
+    """Pillow itself reads up to 179 million pixels."""
+    Image.new(mode, (side, side)).save(tmp_path / "large.png")
+    most = {"L": "67,108,864", "LA": "33,554,432"}[mode]
+    with pytest.raises(ValueError, match=f"large.png': {side}×{side} pixels are more than {most}"):
+        decode_image(tmp_path / "large.png", SIZE)
+
+
+def test_large_jpeg_files_are_decoded_at_a_fraction(tmp_path):
+    Image.new("L", (9_000, 9_000), 77).save(tmp_path / "large.jpg")
+    assert (decode_image(tmp_path / "large.jpg", SIZE) == 77).all()
+
+
+def test_no_other_program_reads_a_file(tmp_path, monkeypatch):
+    """Pillow would run Ghostscript."""
+    ran = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *args: ran.append(args))
+    path = tmp_path / "face.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    with pytest.raises(ValueError, match=r"cannot read '.*face\.png': cannot identify"):
+        decode_image(path, SIZE)
+    assert not ran
 
 
 def test_decompression_bombs_are_named(tmp_path, monkeypatch):

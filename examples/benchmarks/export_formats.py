@@ -1,0 +1,116 @@
+"""Exported networks: size, time an image, and agreement with the classifier, for each format.
+
+    python examples/benchmarks/export_formats.py faces.npz
+    python examples/benchmarks/export_formats.py faces.npz --classifier classifier.zip
+
+Trains the head of the default network on X_train and y_train (or takes a saved classifier) and
+compares on X_test. The latency is the median time of a single image, of all formats in turn,
+the classifier's own `predict_proba` among them; all with the threads that each takes by itself.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from sklearn_patt_lite import PAttLiteClassifier
+
+FORMATS = {
+    "LiteRT": {"format": "litert"},
+    "LiteRT, 8 bits": {"format": "litert", "calibrate": True},
+    "ONNX": {"format": "onnx"},
+    "SavedModel": {"format": "saved_model"},
+}
+
+
+def main():
+    arguments = parse_arguments()
+    with np.load(arguments.faces) as data:
+        X_train, y_train, X_test = data["X_train"], data["y_train"], data["X_test"]
+    classifier = get_classifier(arguments, X_train, y_train)
+    with tempfile.TemporaryDirectory() as folder:
+        reports, runs = {}, {"predict_proba": lambda image: classifier.predict_proba(image)}
+        for i, (name, settings) in enumerate(FORMATS.items()):
+            path = Path(folder, f"network_{i}")
+            reports[name] = classifier.export_model(
+                path,
+                format=settings["format"],
+                X=X_test,
+                calibration=X_train if "calibrate" in settings else None,
+            )
+            runs[name] = RUNNERS[settings["format"]](path)
+        images = classifier._read_as_trained(X_test[: arguments.rounds])
+        latencies = {name: [] for name in runs}
+        for image in images:
+            for name, run in runs.items():
+                one = image[np.newaxis]
+                one = one if name == "predict_proba" else one.astype(np.float32)
+                start = time.perf_counter()
+                run(one)
+                latencies[name].append(time.perf_counter() - start)
+    print_table(reports, latencies)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("faces", type=Path, help=".npz with X_train, y_train and X_test")
+    parser.add_argument("--classifier", type=Path, help="a file of save_model")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=200)
+    return parser.parse_args()
+
+
+def get_classifier(arguments, X_train, y_train):
+    if arguments.classifier is not None:
+        return PAttLiteClassifier.load_model(arguments.classifier)
+    classifier = PAttLiteClassifier(
+        unfreeze_layers=0, epochs=arguments.epochs, batch_size=32, augment=False, random_state=0
+    )
+    return classifier.fit(X_train, y_train)
+
+
+def litert(path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    runner = Interpreter(str(path)).get_signature_runner()
+    return lambda image: runner(image=image)["probabilities"]
+
+
+def onnx(path):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path)
+    return lambda image: session.run(None, {"image": image})[0]
+
+
+def saved_model(path):
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(path).signatures["serving_default"]
+    return lambda image: serve(image=tf.constant(image))["probabilities"].numpy()
+
+
+RUNNERS = {"litert": litert, "onnx": onnx, "saved_model": saved_model}
+
+
+def print_table(reports, latencies):
+    print("| format | size | an image | largest difference | labels that agree |")
+    print("|---|---|---|---|---|")
+    for name, seconds in latencies.items():
+        milliseconds = f"{1000 * np.median(seconds):.1f} ms"
+        if name not in reports:
+            print(f"| `{name}` | | {milliseconds} | | |")
+            continue
+        report = reports[name]
+        print(
+            f"| {name} | {report.n_bytes / 1e6:.2f} MB | {milliseconds} | "
+            f"{report.max_difference:.0e} | {report.agreement:.1%} of {report.n_images} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
