@@ -363,7 +363,11 @@ def set_stage(model, stage):
 
 def optimizer(stage):
     """Make the optimizer of a stage."""
-    return keras.optimizers.Adam(stage.learning_rate, global_clipnorm=stage.clipnorm)
+    adam = keras.optimizers.Adam(stage.learning_rate, global_clipnorm=stage.clipnorm)
+    # Keras would sum the gradients over the replicas, of which there is one. TensorFlow registers
+    # a gradient of this sum, and with it keeps the graph of each fit until the process ends.
+    adam._all_reduce_sum_gradients = list
+    return adam
 
 
 def set_trainable(model, stage):

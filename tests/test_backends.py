@@ -96,3 +96,33 @@ def test_the_classifier_fits_predicts_and_is_kept(backend, tmp_path):
         assert_array_equal(again, probabilities)
     loaded = PAttLiteClassifier.load_model(tmp_path / "classifier.zip")  # on TensorFlow
     assert_allclose(loaded.predict_proba(X), probabilities, atol=1e-4)
+
+
+DISTRIBUTED = """
+import jax, keras
+import numpy as np
+
+keras.distribution.set_distribution(keras.distribution.DataParallel())
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.datasets import make_expression_faces
+
+faces = make_expression_faces(n_subjects=2, image_size=32, random_state=0)
+classifier = PAttLiteClassifier(
+    backbone_weights="drawn", alpha=0.25, input_size=32, output_layer="conv_dw_3_relu",
+    patch_size=1, n_filters=8, hidden_units=8, epochs=2, unfreeze_layers=0, batch_size=8,
+    patience=None, validation_fraction=None, random_state=0,
+).fit(faces.images, faces.target)
+assert len(jax.devices()) == 2
+assert classifier.model_.trainable_variables[0].value.sharding.mesh.size == 2
+print(classifier.history_["head"]["loss"][-1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="optional: needs the extra 'jax'")
+def test_a_distribution_of_keras(tmp_path, monkeypatch):
+    """Two devices: what the documentation says was tried."""
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    result = run("jax", "-c", DISTRIBUTED, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert 0 < float(result.stdout) < 3

@@ -12,10 +12,14 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 SCRIPTS = {
     "crop_photos.py": ["--photos", "10"],
-    "export_formats.py": ["faces.npz", "--epochs", "1", "--rounds", "3"],
     "find_leaks.py": ["--images", "700", "--side", "48"],
-    "fit.py": ["--images", "20", "--epochs", "1", "--unfreeze", "4"],
     "fuzz_files.py": ["--files", "200"],
+    "stage_2_hours.py": ["--images", "16", "--unfreeze", "4"],
+}
+#: Those that take half a minute each even so: ``pytest -m benchmarks``.
+OPTIONAL = {
+    "export_formats.py": ["faces.npz", "--epochs", "1", "--rounds", "3"],
+    "fit.py": ["--images", "20", "--epochs", "1", "--unfreeze", "4"],
     "grid_search.py": [
         *("--images", "42", "--folds", "2", "--epochs", "1"),
         *("--plain-fits", "1", "--once"),
@@ -25,7 +29,6 @@ SCRIPTS = {
     "roofline.py": [],
     "scaling.py": ["--images", "70", "--folds", "2", "--candidates", "1", "--epochs", "1"],
     "soak.py": ["--fits", "6"],
-    "stage_2_hours.py": ["--images", "16", "--unfreeze", "4"],
     "views.py": [
         "faces.npz",
         *["--seeds", "1", "--folds", "2", "--epochs", "1", "--input-size", "80"],
@@ -35,18 +38,21 @@ SCRIPTS = {
 
 def test_each_benchmark_is_tried():
     scripts = {path.name for path in (ROOT / "examples" / "benchmarks").glob("[!_]*.py")}
-    assert scripts - set(SCRIPTS) == {"hidden_layer_place.py"}  # trains for an hour
+    tried = {*SCRIPTS, *OPTIONAL}
+    assert scripts - tried == {"hidden_layer_place.py"}  # trains for an hour
 
 
 @pytest.mark.slow
 @pytest.mark.real_faces
 @pytest.mark.skipif(not SHARED.exists(), reason="needs ImageNet weights and real faces")
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize(
+    "name", [*SCRIPTS, *(pytest.param(name, marks=pytest.mark.benchmarks) for name in OPTIONAL)]
+)
 def test_benchmarks_run(name, tmp_path):
     with np.load(SHARED / "data" / "fer2013_sample.npz") as data:
         np.savez(tmp_path / "faces.npz", **{part: data[part][::10] for part in data.files})
     result = subprocess.run(
-        [sys.executable, ROOT / "examples" / "benchmarks" / name, *SCRIPTS[name]],
+        [sys.executable, ROOT / "examples" / "benchmarks" / name, *(SCRIPTS | OPTIONAL)[name]],
         cwd=tmp_path,
         env={**os.environ, "KERAS_HOME": str(SHARED / "keras")},
         capture_output=True,

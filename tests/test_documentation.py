@@ -16,6 +16,7 @@ PUBLIC = [
     "sklearn_patt_lite.FeatureMemory.nbytes",
     "sklearn_patt_lite.FeatureMemory.rows",
     "sklearn_patt_lite.PAttLiteClassifier",
+    "sklearn_patt_lite.PAttLiteClassifier.export_model",
     "sklearn_patt_lite.PAttLiteClassifier.fit",
     "sklearn_patt_lite.PAttLiteClassifier.load_model",
     "sklearn_patt_lite.PAttLiteClassifier.predict",
@@ -90,6 +91,20 @@ def test_the_code_on_evaluation_runs_and_shows_what_the_page_says(capsys):
     assert float(found[1]) > 0
     assert float(found[2]) < 0.05
     assert "5 folds; changed: []" in printed
+
+
+@pytest.mark.filterwarnings("ignore:With 8 bits only:UserWarning")  # two epochs: close calls
+def test_the_code_on_deployment_runs(capsys, tmp_path, monkeypatch):
+    blocks = code_blocks(ROOT / "docs" / "deployment.md", "python")
+    monkeypatch.chdir(tmp_path)
+    exec(compile("".join(blocks), "deployment.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert printed.startswith("True\n")
+    for path in ("faces.tflite", "faces.onnx", "small.tflite"):
+        assert re.search(rf"{path}: .* MB; on 56 images", printed)
+    label, predicted = printed.splitlines()[3].split(maxsplit=1)
+    assert predicted == f"['{label}']"
+    assert len(list((tmp_path / "fits").iterdir())) == 1
 
 
 def test_the_readme_has_the_two_commands():
