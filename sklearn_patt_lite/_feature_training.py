@@ -30,7 +30,7 @@ from sklearn_patt_lite._quick_layers import quick_copy
 from sklearn_patt_lite._sources import ahead
 
 _CHUNK = 128  # rows that TensorFlow is given at once, if they are more than a batch
-_TRAINERS = Kept(8)
+_TRAINERS = Kept(16)
 
 
 class FeatureTraining:

@@ -3,12 +3,13 @@
     python examples/benchmarks/soak.py
     python examples/benchmarks/soak.py --fits 20
 
-Fits classifiers whose architecture, unfreeze depth and data vary from one to the next, as in a
-search, and predicts with each; every fifth trains on images instead of features. The process may
-grow while what it keeps for further fits (compiled trainers, engines) fills up, not after that.
+Fits five candidates in turns, on data that vary, and predicts with each; they differ in
+architecture and unfreeze depth, and some stages train on images instead of features. The process
+may grow while what it keeps for further fits (compiled trainers, engines) is made, not after that.
 """
 
 import argparse
+import ctypes
 import gc
 from pathlib import Path
 
@@ -46,28 +47,40 @@ def parse_arguments():
     return parser.parse_args()
 
 
+#: Layer at which the backbone ends, patch size, unfrozen layers, and how images are augmented.
+CANDIDATES = [
+    ("conv_dw_2_relu", 1, 0, True),
+    ("conv_dw_2_relu", 2, 4, True),
+    ("conv_dw_3_relu", 1, 4, True),
+    ("conv_dw_4_relu", 2, 8, True),
+    ("conv_dw_3_relu", 1, 0, "exact"),
+]
+
+
 def make_classifier(i):
+    output_layer, patch_size, unfreeze_layers, augment = CANDIDATES[i % len(CANDIDATES)]
     return PAttLiteClassifier(
         backbone_weights="drawn",
         alpha=0.25,
         input_size=SIDE,
-        output_layer=f"conv_dw_{2 + i % 3}_relu",
-        patch_size=1 + i % 2,
+        output_layer=output_layer,
+        patch_size=patch_size,
         n_filters=8,
         epochs=2,
         patience=None,
-        unfreeze_layers=(0, 4, 8)[i % 3],
+        unfreeze_layers=unfreeze_layers,
         finetune_epochs=1,
         finetune_patience=None,
-        augment="exact" if i % 5 == 4 else True,
+        augment=augment,
         batch_size=16,
         random_state=i,
     )
 
 
 def resident():
-    """Memory of this process, in MiB."""
+    """Memory of this process, in MiB, without what its allocator holds for the next fit."""
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / 2**20
 
