@@ -276,7 +276,8 @@ def forward(steps, x):
 
 def _convolve(kind, step, x):
     if kind == "conv":
-        x = tf.nn.conv2d(x, step["kernel"], step["stride"], step["padding"])
+        name = f"conv_{len(step['kernel'])}"  # by its side: those of 1×1 can be told from others
+        x = tf.nn.conv2d(x, step["kernel"], step["stride"], step["padding"], name=name)
     else:
         strides = [1, step["stride"], step["stride"], 1]
         x = tf.nn.depthwise_conv2d(x, step["kernel"], strides, step["padding"])
