@@ -21,7 +21,10 @@ from sklearn_patt_lite._files import remove_abandoned, replaced
 
 #: What Keras' callbacks know of earlier epochs, besides the best weights.
 _OF_CALLBACKS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
-_LIBRARIES = ("keras", "numpy", "tensorflow", "jax", "torch", "ai-edge-litert")
+_LIBRARIES = ("keras", "numpy", "pillow", "tensorflow", "jax", "torch", "ai-edge-litert")
+#: What NumPy and zipfile make of damaged bytes. Of a disk that fails for a moment (OSError) a good
+#: checkpoint is not to be lost.
+_DAMAGE = (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class Checkpoint:
@@ -53,8 +56,7 @@ class Checkpoint:
         if path is not None:
             os.makedirs(path.parent, exist_ok=True)
             remove_abandoned(path.parent)
-            if path.exists():
-                self._read()
+            self._read()
 
     @property
     def n_epochs(self):
@@ -143,11 +145,13 @@ class Checkpoint:
                     kind: [file[f"{kind}_{i}"] for i in range(_count(file, kind))]
                     for kind in ("network", "trained", "optimizer", "best")
                 }
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except FileNotFoundError:
+            return
+        except _DAMAGE as error:
             warnings.warn(
                 f"{os.fspath(self._path)!r} is damaged ({error}): the fit begins anew.",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
             return
         self.histories, self.reached = told["histories"], told["reached"]

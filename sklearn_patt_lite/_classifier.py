@@ -484,8 +484,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         -----
         The file is a zip archive of `metadata.json` (parameters, classes, history, versions),
         `model.keras` (the network, for Keras itself) and `README.md`, a model card with the
-        scores of `history_` and the limits of use. It holds no pickle. `memory`, `verbose` and a
-        `RandomState` as `random_state` are not kept: they belong to a process.
+        scores of `history_` and the limits of use. It holds no pickle. `memory`, `checkpoint_dir`,
+        `verbose` and a `RandomState` as `random_state` are not kept: they belong to a process.
         """
         from sklearn_patt_lite import _persistence
 
@@ -536,7 +536,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         """Write the fitted network for another runtime: a phone, a browser, a server.
 
         It is one graph from images to probabilities, resizing and scaling inside, for one image
-        or a batch. What it says is compared with what `model_` says before it is kept.
+        or a batch. What it says is compared with what `model_` says, in float32, before it is kept.
 
         Parameters
         ----------
@@ -571,7 +571,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             If images cannot be used, for another `format`, with `calibration` for another one than
             "litert", or with `attention="batch"`, whose predictions are not of one image.
         RuntimeError
-            If a probability differs by more than 0.0001 from the network's, without 8 bits.
+            If a probability differs by more than 0.0001 from the network's, without 8 bits; or if
+            Keras does not run on TensorFlow.
         FileNotFoundError, FileExistsError
             If there is no such folder, or if what is there is not to be replaced.
 

@@ -281,7 +281,8 @@ def _correct_biases(steps, bring_to_size, images):
     M. Nagel, M. van Baalen, T. Blankevoort and M. Welling, "Data-Free Quantization Through Weight
     Equalization and Bias Correction", ICCV 2019, Section 4.2; here with data.
     """
-    images = images[:: max(1, len(images) // _N_CALIBRATION)][:_N_CALIBRATION]
+    n = min(len(images), _N_CALIBRATION)
+    images = images[np.linspace(0, len(images) - 1, n).astype(int)]  # of all classes, if sorted
     batches = np.array_split(images.astype(np.float32), max(1, len(images) // _BATCH))
     exact = [bring_to_size(batch) for batch in batches]
     rounded, corrected = exact, []

@@ -38,6 +38,8 @@ def replaced(path):
     part = path.with_name(f".{uuid.uuid4().hex}.part")  # of each write its own
     try:
         yield part
+        with open(part, "rb+") as written:
+            os.fsync(written.fileno())  # or a power cut may leave the name, and nothing in it
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -45,7 +47,7 @@ def replaced(path):
 
 def remove_abandoned(folder):
     """Remove what processes that were killed have left of `replaced` in a folder."""
-    for part in Path(folder).glob(".*.part"):
+    for part in Path(folder).glob(f".{'[0-9a-f]' * 32}.part"):
         with contextlib.suppress(OSError):
             if time.time() - part.stat().st_mtime > _ABANDONED_AGE:
                 part.unlink()

@@ -471,13 +471,14 @@ def _read_file(path, draft):
     except Exception as error:
         raise _unreadable(name, error) from error
     with image:
+        width, height = image.size
         if draft is not None:
             image.draft(None, (draft, draft))  # only JPEG has it; others ignore it
         n_pixels = image.width * image.height
         most = _MOST_PIXELS // 2 if image.has_transparency_data else _MOST_PIXELS
         if n_pixels > most:
             raise ValueError(
-                f"cannot read {name}: {image.width}×{image.height} pixels are more than "
+                f"cannot read {name}: {width}×{height} pixels are more than "
                 f"{most:,}; store it smaller"
             )
         # Threads that read large images at once would need gigabytes.

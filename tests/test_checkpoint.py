@@ -231,22 +231,43 @@ def test_a_damaged_file_is_told_of(faces, tmp_path):
     good = path.read_bytes()
     flipped = bytearray(good)
     flipped[len(good) // 2] ^= 0xFF
-    for bad in (b"", good[: len(good) // 2], bytes(flipped), b"\x80\x04pickle"):
+    packed = bytearray(good)  # "in a way that is not known", says its table of contents
+    packed[good.rindex(b"PK\x01\x02") + 10] = 77
+    for bad in (b"", good[: len(good) // 2], bytes(flipped), bytes(packed), b"\x80\x04pickle"):
         path.write_bytes(bad)
         with pytest.warns(UserWarning, match=r"fit-.*npz' is damaged .*: the fit begins anew"):
             classifier.fit(faces.images, faces.target)
         assert_same_fit(classifier, expected)
 
 
+def test_a_disk_that_fails_for_a_moment_loses_nothing(faces, tmp_path, monkeypatch):
+    settings = {**QUICK, "unfreeze_layers": 0, "epochs": 1}
+    classifier = PAttLiteClassifier(checkpoint_dir=tmp_path, **settings)
+    classifier.fit(faces.images, faces.target)
+    (path,) = tmp_path.iterdir()
+    good = path.read_bytes()
+
+    def fail(*args, **kwargs):
+        raise OSError("Stale file handle")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "load", fail)
+        with pytest.raises(OSError, match="Stale file handle"):
+            classifier.fit(faces.images, faces.target)
+    assert path.read_bytes() == good
+
+
 def test_what_was_left_by_a_write_that_was_killed_goes_in_the_end(faces, tmp_path):
-    old, new = tmp_path / ".a.part", tmp_path / ".b.part"
-    for path in (old, new):
+    old, new, other = (tmp_path / f".{name}.part" for name in ("a" * 32, "b" * 32, "download"))
+    for path in (old, new, other):
         path.touch()
-    os.utime(old, (0, time.time() - 2 * 24 * 3600))
+    for path in (old, other):
+        os.utime(path, (0, time.time() - 2 * 24 * 3600))
     settings = {**QUICK, "unfreeze_layers": 0, "epochs": 1}
     PAttLiteClassifier(checkpoint_dir=tmp_path, **settings).fit(faces.images, faces.target)
     assert not old.exists()
     assert new.exists()
+    assert other.exists()
 
 
 def test_a_seed_that_is_drawn_anew_is_refused(faces, tmp_path):

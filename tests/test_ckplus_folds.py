@@ -77,8 +77,8 @@ def test_ten_folds_of_subjects_end_to_end(root, example, capsys, tmp_path):
     assert found["frame"][1] == tuple(3 * n for n in FOLDS)
     assert found["sequence"][1] == FOLDS
     # The commonest expression is a quarter of the sequences.
-    assert found["frame"][0] > 0.4
-    assert found["sequence"][0] > 0.4
+    assert found["frame"][0] > 0.3
+    assert found["sequence"][0] > 0.3
 
 
 def test_a_sequence_has_the_mean_of_its_frames(root, example):
