@@ -4,6 +4,7 @@ SciKeras gives what `keras.Model.fit` lacks in TensorFlow: a stage whose order o
 seeded and whose operations are deterministic, with the global seeds put back afterwards.
 """
 
+import numpy as np
 from scikeras.utils.random_state import tensorflow_random_state
 from scikeras.wrappers import KerasClassifier
 from sklearn.preprocessing import FunctionTransformer
@@ -38,21 +39,23 @@ def scikeras_fit(model, stage, data, *, batch_size, seed, loop):
     classifier = _EncodedLabelsClassifier(
         lambda: network,
         warm_start=True,
+        shuffle=False,  # by TensorFlow's seed, which takes a second to set: see `keras_fit`
         batch_size=batch_size,
         callbacks=loop.within,
         verbose=0,
     )
 
     def train_epoch(epoch):
-        with tensorflow_random_state(epoch_seed(seed, epoch)):
-            classifier.fit(
-                data.X,
-                data.y,
-                sample_weight=data.sample_weight,
-                validation_data=data.validation,
-                epochs=1,
-                initial_epoch=epoch,
-            )
+        order = np.random.default_rng(epoch_seed(seed, epoch)).permutation(len(data.y))
+        classifier.fit(
+            data.X[order],
+            data.y[order],
+            sample_weight=data.sample_weight[order],
+            validation_data=data.validation,
+            epochs=1,
+            initial_epoch=epoch,
+        )
         return last_of(classifier.history_)
 
-    loop.run(network, train_epoch)
+    with tensorflow_random_state(seed):
+        loop.run(network, train_epoch)

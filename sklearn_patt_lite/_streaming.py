@@ -17,20 +17,20 @@ def streaming_fit(model, stage, data, *, batch_size, seed, loop):
     network = prepare(model, stage)
 
     def train_epoch(epoch):
-        seed_here = epoch_seed(seed, epoch)
-        with tensorflow_random_state(seed_here):
-            history = network.fit(
-                batches(data.X, data.y, data.sample_weight, batch_size, errors, seed=seed_here),
-                validation_data=data.validation
-                and batches(*data.validation, np.ones(len(data.y_val)), batch_size, errors),
-                shuffle=False,  # the dataset does
-                callbacks=loop.within,
-                verbose=0,
-            )
+        order = epoch_seed(seed, epoch)
+        history = network.fit(
+            batches(data.X, data.y, data.sample_weight, batch_size, errors, seed=order),
+            validation_data=data.validation
+            and batches(*data.validation, np.ones(len(data.y_val)), batch_size, errors),
+            shuffle=False,  # the dataset does
+            callbacks=loop.within,
+            verbose=0,
+        )
         return last_of(history.history)
 
     try:
-        loop.run(network, train_epoch)
+        with tensorflow_random_state(seed):
+            loop.run(network, train_epoch)
     except tf.errors.OpError:
         if errors:  # TensorFlow would tell of it in its own words
             raise errors[0] from None
