@@ -58,7 +58,9 @@ def test_ten_folds_of_subjects_end_to_end(root, example, capsys, tmp_path):
         output_layer="conv_dw_6_relu",
         patch_size=2,
         n_filters=32,
-        epochs=4,
+        epochs=20,
+        learning_rate=3e-3,
+        patience=None,
         unfreeze_layers=0,
         batch_size=16,
         augment=False,
@@ -77,8 +79,8 @@ def test_ten_folds_of_subjects_end_to_end(root, example, capsys, tmp_path):
     assert found["frame"][1] == tuple(3 * n for n in FOLDS)
     assert found["sequence"][1] == FOLDS
     # The commonest expression is a quarter of the sequences.
-    assert found["frame"][0] > 0.3
-    assert found["sequence"][0] > 0.3
+    assert found["frame"][0] > 0.4
+    assert found["sequence"][0] > 0.4
 
 
 def test_a_sequence_has_the_mean_of_its_frames(root, example):

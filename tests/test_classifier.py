@@ -300,7 +300,7 @@ def test_attention_across_the_batch_is_what_the_published_code_does():
     X, y = bright_bands(400)
     train, test = np.arange(200), np.arange(200, 400)
     classifier = quick(
-        attention="batch", epochs=15, patience=None, validation_fraction=None, unfreeze_layers=0
+        attention="batch", epochs=40, patience=None, validation_fraction=None, unfreeze_layers=0
     )
     with pytest.warns(UserWarning, match="depend on the other images of its batch"):
         classifier.fit(X[train], y[train])
