@@ -5,7 +5,6 @@ from its last epoch, and ends with the weights that it would have had.
 """
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import warnings
@@ -16,12 +15,21 @@ from pathlib import Path
 import keras
 import numpy as np
 
-import sklearn_patt_lite
 from sklearn_patt_lite._files import remove_abandoned, replaced
+from sklearn_patt_lite._versions import versions
 
 #: What Keras' callbacks know of earlier epochs, besides the best weights.
 _OF_CALLBACKS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
-_LIBRARIES = ("keras", "numpy", "pillow", "tensorflow", "jax", "torch", "ai-edge-litert")
+_LIBRARIES = (
+    "sklearn-patt-lite",
+    "keras",
+    "numpy",
+    "pillow",
+    "tensorflow",
+    "jax",
+    "torch",
+    "ai-edge-litert",
+)
 #: What NumPy and zipfile make of damaged bytes. Of a disk that fails for a moment (OSError) a good
 #: checkpoint is not to be lost.
 _DAMAGE = (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -126,8 +134,8 @@ class Checkpoint:
     def end_stage(self, name, history, reached, network):
         """Keep that a stage has ended, and the network as it is now."""
         self.histories[name], self.reached = history, reached
-        self._network = _values(network)
         if self._path is not None:
+            self._network = _values(network)
             self._write(None, {})
 
     def _write(self, epoch, arrays):
@@ -177,18 +185,13 @@ def checkpoint_path(folder, network, *facts):
     Path
         The file; it need not be there.
     """
-    digest = hashlib.sha256(repr([sklearn_patt_lite.__version__, *_versions()]).encode())
+    digest = hashlib.sha256(repr(versions(_LIBRARIES)).encode())
     for fact in (keras.backend.backend(), *_values(network), *facts):
         is_array = isinstance(fact, np.ndarray)
         digest.update(repr((fact.dtype, fact.shape) if is_array else fact).encode())
         if is_array:
             digest.update(np.ascontiguousarray(fact))
     return Path(folder, f"fit-{digest.hexdigest()[:32]}.npz")
-
-
-def _versions():
-    found = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
-    return [(name, found.get(name)) for name in _LIBRARIES]
 
 
 def _values(owner):

@@ -381,8 +381,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         data, validation = self._split(images, codes, weights, classes, groups, X_val, y_val, seed)
         with _FIT_LOCK, _without_retracing_warnings():
             model = self._build(architecture, seed)
-            facts = (architecture, digests, validation, seed)
-            checkpoint = self._checkpoint(model, data, facts)
+            facts = (architecture, digests, seed)
+            checkpoint = self._checkpoint(model, data, validation, facts)
             history, cut = self._train(model, data, memory, seed, checkpoint)
         # Only now: a fit that does not come to its end changes nothing.
         self.classes_ = classes
@@ -747,7 +747,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             load_weights(model, self.backbone_weights, architecture)
         return model
 
-    def _checkpoint(self, model, data, facts):
+    def _checkpoint(self, model, data, validation, facts):
         """Where the fit is kept, and may have come to already; `facts` tell it from others."""
         from sklearn_patt_lite._checkpoint import Checkpoint, checkpoint_path
         from sklearn_patt_lite._engine import engine_class
@@ -755,10 +755,10 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
         if self.checkpoint_dir is None:
             return None
-        given = None if data.X_val is None else data_digests(data.X_val, data.y_val)
+        given = data_digests(data.X_val, data.y_val) if validation["cut"] == "given" else None
         settings = (self._stages(), self.batch_size, self.augment)
         computed_by = (policy_of(model), engine_class().__name__)
-        facts = (*facts, given, data.sample_weight, settings, computed_by)
+        facts = (*facts, validation, given, data.sample_weight, settings, computed_by)
         return Checkpoint(checkpoint_path(self.checkpoint_dir, model, *facts))
 
     def _train(self, model, data, memory, seed, checkpoint):

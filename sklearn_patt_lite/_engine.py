@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from sklearn_patt_lite._kept import Kept
-from sklearn_patt_lite._network import BACKBONE
+from sklearn_patt_lite._network import BACKBONE, head_of
 from sklearn_patt_lite._sources import n_threads
 
 _BATCH = 32  # images a forward pass: larger ones only take more memory
@@ -100,9 +100,7 @@ def _head_part(network, cut):
     It takes a moment to convert a head for LiteRT, and saves more where images go through the
     backbone one at a time; a search that predicts from features is better off without.
     """
-    layers = network.layers
-    first = layers[layers.index(network.get_layer(BACKBONE)) + 1]
-    head = keras.Model(first.input, network.output)
+    head = head_of(network)
     if cut is not None or engine_class() is TensorFlowEngine or _is_for_tensorflow(head):
         return SharedHead(head)
     forward_head = functools.partial(_forward_head, head, *_weights(head))

@@ -16,7 +16,6 @@ import json
 import os
 import shutil
 import tempfile
-import uuid
 import warnings
 from pathlib import Path
 
@@ -26,8 +25,8 @@ import tensorflow as tf
 
 import sklearn_patt_lite
 from sklearn_patt_lite import _engine
-from sklearn_patt_lite._files import replaced
-from sklearn_patt_lite._network import BACKBONE
+from sklearn_patt_lite._files import part_of, replaced
+from sklearn_patt_lite._network import BACKBONE, head_of
 from sklearn_patt_lite._persistence import plain
 from sklearn_patt_lite._training import on_tensorflow, policy_of, rebuild_network
 
@@ -186,9 +185,7 @@ def _new(path, format):
         return
     if path.exists():
         raise FileExistsError(f"{os.fspath(path)!r} is there: remove it, or take another path.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {os.fspath(path.parent)!r}.")
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    part = part_of(path)
     try:
         yield part
         os.replace(part, path)
@@ -206,9 +203,7 @@ def _files(path):
 
 def _graph(network, steps):
     """Make a TensorFlow function of float32 images (n, *image_shape), 0 to 255."""
-    layers = network.layers
-    first = layers[layers.index(network.get_layer(BACKBONE)) + 1]
-    head = keras.Model(first.input, network.output)
+    head = head_of(network)
     forward_head = functools.partial(_engine._forward_head, head, *_engine._weights(head))
     bring_to_size = _preprocessing(network)
 
@@ -287,16 +282,14 @@ def _correct_biases(steps, bring_to_size, images):
     exact = [bring_to_size(batch) for batch in batches]
     rounded, corrected = exact, []
     for kind, step in steps:
-        if kind == "conv" and len(step["kernel"]) == 1:
-            coarse = {**step, "kernel": _round_to_8_bits(step["kernel"])}
-            exact = [_engine.forward([(kind, step)], x) for x in exact]
-            rounded = [_engine.forward([(kind, coarse)], x) for x in rounded]
+        is_rounded = kind == "conv" and len(step["kernel"]) == 1
+        coarse = {**step, "kernel": _round_to_8_bits(step["kernel"])} if is_rounded else step
+        exact = [_engine.forward([(kind, step)], x) for x in exact]
+        rounded = [_engine.forward([(kind, coarse)], x) for x in rounded]
+        if is_rounded:
             shift = _means(exact) - _means(rounded)
             rounded = [x + shift for x in rounded]
             step = {**step, "bias": step["bias"] + shift}
-        else:
-            exact = [_engine.forward([(kind, step)], x) for x in exact]
-            rounded = [_engine.forward([(kind, step)], x) for x in rounded]
         corrected.append((kind, step))
     return corrected
 

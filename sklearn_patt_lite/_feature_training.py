@@ -25,7 +25,7 @@ from sklearn_patt_lite._features import (
 )
 from sklearn_patt_lite._folding import FoldedConvolution, fold_layers
 from sklearn_patt_lite._kept import Kept
-from sklearn_patt_lite._network import BACKBONE
+from sklearn_patt_lite._network import BACKBONE, head_of
 from sklearn_patt_lite._quick_layers import quick_copy
 from sklearn_patt_lite._sources import ahead
 
@@ -91,8 +91,7 @@ class FeatureTraining:
 
     def _run(self, trainer, stage, data, seed, loop):
         def train_epoch(epoch):
-            rng = np.random.default_rng(_training.epoch_seed(seed, epoch))
-            order = rng.permutation(len(data.y))
+            order = _training.epoch_order(seed, epoch, len(data.y))
             chunks = ahead(self._chunks(stage, epoch, order, data, trainer))
             logs = trainer.train(chunks, loop.on_batch_end)
             if data.y_val is not None:
@@ -152,10 +151,7 @@ def _trainer(network, cut, stage, batch_size):
 
 def _copy(network, tail, shape):
     """Build what is behind a cut anew, from features to probabilities."""
-    layers = network.layers
-    first = layers[layers.index(network.get_layer(BACKBONE)) + 1]
-    head = keras.Model(first.input, network.output)
-    head = keras.models.clone_model(head, clone_function=quick_copy)
+    head = keras.models.clone_model(head_of(network), clone_function=quick_copy)
     if not tail:
         return head
     x = features = keras.Input(shape)

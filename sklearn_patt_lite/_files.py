@@ -31,11 +31,9 @@ def replaced(path):
         If what is there is no file.
     """
     path = Path(os.path.realpath(path))
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {os.fspath(path.parent)!r}.")
+    part = part_of(path)
     if path.exists() and not path.is_file():
         raise FileExistsError(f"{os.fspath(path)!r} is there, and is no file.")
-    part = path.with_name(f".{uuid.uuid4().hex}.part")  # of each write its own
     try:
         yield part
         with open(part, "rb+") as written:
@@ -43,6 +41,19 @@ def replaced(path):
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def part_of(path):
+    """Name the place beside a path where it is written first; of each write its own.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {os.fspath(path.parent)!r}.")
+    return path.with_name(f".{uuid.uuid4().hex}.part")
 
 
 def remove_abandoned(folder):

@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from sklearn_patt_lite._network import BACKBONE
+from sklearn_patt_lite._network import BACKBONE, head_of
 
 
 def fold_network(network):
@@ -27,11 +27,9 @@ def fold_network(network):
     backbone = network.get_layer(BACKBONE)
     if not any(_is_frozen_normalization(layer) for layer in backbone.layers):
         return network
-    behind = network.layers[network.layers.index(backbone) + 1]
     image_to_backbone = keras.Model(network.input, network.get_layer("scale").output)
-    head = keras.Model(behind.input, network.output)
     x = fold_layers(backbone.layers[1:], image_to_backbone(network.input))
-    return keras.Model(network.input, head(x), name=network.name)
+    return keras.Model(network.input, head_of(network)(x), name=network.name)
 
 
 def fold_layers(chain, x):

@@ -137,6 +137,12 @@ def build_backbone(architecture):
     return keras.Model(whole.input, output, name=BACKBONE)
 
 
+def head_of(network):
+    """Take what is behind the backbone as a model of its own, of the same layers."""
+    following = network.layers.index(network.get_layer(BACKBONE)) + 1
+    return keras.Model(network.layers[following].input, network.output)
+
+
 def _extract_patches(x, architecture):
     """Map the backbone's cells to patches, whose cells are the attention's tokens."""
     extract = {

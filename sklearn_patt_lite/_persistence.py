@@ -13,7 +13,6 @@ When it is loaded, the network is built anew from the architecture, and takes th
 import dataclasses
 import datetime
 import hashlib
-import importlib.metadata
 import io
 import json
 import math
@@ -40,6 +39,7 @@ from sklearn_patt_lite._network import (
     output_layers,
 )
 from sklearn_patt_lite._training import policy_of, rebuild_network, seeded
+from sklearn_patt_lite._versions import versions
 
 FORMAT = "sklearn-patt-lite"
 FORMAT_VERSION = 1
@@ -83,7 +83,7 @@ def save(state, parameters, path, description=None):
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "saved": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": {name: _version(name) for name in _LIBRARIES},
+        "versions": versions(_LIBRARIES),
         "parameters": {
             name: _plain_parameter(name, value)
             for name, value in parameters.items()
@@ -237,15 +237,6 @@ def _digest(content):
 
 
 # What is written as JSON
-
-
-def _version(name):
-    if name == "sklearn-patt-lite":
-        return sklearn_patt_lite.__version__
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _plain_parameter(name, value):

@@ -4,13 +4,12 @@ SciKeras gives what `keras.Model.fit` lacks in TensorFlow: a stage whose order o
 seeded and whose operations are deterministic, with the global seeds put back afterwards.
 """
 
-import numpy as np
 from scikeras.utils.random_state import tensorflow_random_state
 from scikeras.wrappers import KerasClassifier
 from sklearn.preprocessing import FunctionTransformer
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
-from sklearn_patt_lite._training import epoch_seed, last_of, prepare
+from sklearn_patt_lite._training import epoch_order, last_of, prepare
 
 
 class _EncodedLabelsClassifier(KerasClassifier):
@@ -46,7 +45,7 @@ def scikeras_fit(model, stage, data, *, batch_size, seed, loop):
     )
 
     def train_epoch(epoch):
-        order = np.random.default_rng(epoch_seed(seed, epoch)).permutation(len(data.y))
+        order = epoch_order(seed, epoch, len(data.y))
         classifier.fit(
             data.X[order],
             data.y[order],

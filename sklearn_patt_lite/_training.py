@@ -120,7 +120,6 @@ def train_stages(model, stages, data, *, batch_size, seed, verbose=0, fit=None, 
         checkpoint.begin_stage(model)
         if verbose:
             print(f"[PAttLiteClassifier] {stage.describe(data, checkpoint.n_epochs)}")
-        before = model.get_weights()
         history = train_stage(
             model,
             stage,
@@ -135,7 +134,7 @@ def train_stages(model, stages, data, *, batch_size, seed, verbose=0, fit=None, 
         if "val_accuracy" in history:
             best = history["val_accuracy"][history["best_epoch"]]
             if reached is not None and best < reached:
-                model.set_weights(before)
+                checkpoint.restore(model)
                 history["best_epoch"] = -1
             else:
                 reached = best
@@ -298,10 +297,9 @@ def keras_fit(model, stage, data, *, batch_size, seed, loop):
     network = prepare(model, stage)
 
     def train_epoch(epoch):
-        seed_here = epoch_seed(seed, epoch)
         # Backends shuffle each in their own way, and by seeds of their own.
-        order = np.random.default_rng(seed_here).permutation(len(data.y))
-        with seeded(seed_here):
+        order = epoch_order(seed, epoch, len(data.y))
+        with seeded(epoch_seed(seed, epoch)):
             history = network.fit(
                 data.X[order],
                 data.y[order],
@@ -330,6 +328,11 @@ def last_of(history):
 def epoch_seed(seed, epoch):
     """Seed an epoch by itself: those before it need not be run again to come to the same."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+
+
+def epoch_order(seed, epoch, n):
+    """Draw the order of n images in an epoch."""
+    return np.random.default_rng(epoch_seed(seed, epoch)).permutation(n)
 
 
 def prepare(model, stage):

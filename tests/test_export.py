@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
+from test_persistence import QUICK
 
 from sklearn_patt_lite import PAttLiteClassifier, _export
 from sklearn_patt_lite.datasets import make_expression_faces
@@ -21,18 +22,6 @@ pytestmark = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, NEEDED)), reason="needs the extra 'export'"
 )
 
-QUICK = {
-    "backbone_weights": "drawn",
-    "alpha": 0.25,
-    "input_size": 48,
-    "output_layer": "conv_dw_4_relu",
-    "patch_size": 2,
-    "n_filters": 16,
-    "epochs": 1,
-    "unfreeze_layers": 0,
-    "batch_size": 16,
-    "random_state": 0,
-}
 FORMATS = ("litert", "onnx", "saved_model")
 
 

@@ -66,8 +66,7 @@ def by_hand(network, stage, data, *, batch_size, seed, loop):
     network = _training.prepare(network, stage)
 
     def train_epoch(epoch):
-        rng = np.random.default_rng(_training.epoch_seed(seed, epoch))
-        order, totals = rng.permutation(len(data.y)), np.zeros(2)
+        order, totals = _training.epoch_order(seed, epoch, len(data.y)), np.zeros(2)
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             scores = network.train_on_batch(data.X[rows], data.y[rows], data.sample_weight[rows])

@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from _memory import resident
 from PIL import Image
 from skimage.data import astronaut
 
@@ -52,12 +53,6 @@ def measure(cropper, photo, n_rounds):
         seconds.append((time.perf_counter() - start) / AT_ONCE)
         memory.append(resident())
     return seconds, memory
-
-
-def resident():
-    """Resident memory of this process in MiB (Linux)."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 2**20
 
 
 if __name__ == "__main__":

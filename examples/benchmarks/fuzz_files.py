@@ -12,7 +12,6 @@ names it is kept in --output, and the script fails.
 
 import argparse
 import io
-import re
 import struct
 import tempfile
 import time
@@ -22,6 +21,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+from _memory import resident
 from PIL import Image
 
 from sklearn_patt_lite import PAttLiteClassifier
@@ -43,7 +43,7 @@ def main():
     rng = np.random.default_rng(arguments.seed)
     n_read, slowest, failures = 0, 0.0, []
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is TensorFlow's, which compiles
-    memory = resident("VmRSS")
+    memory = resident()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of damage that it can live with
         good = Path(folder, "faces", "sad", "good.png")
@@ -68,7 +68,8 @@ def main():
     print(
         f"{arguments.files} files: {n_read} read, {arguments.files - n_read - len(failures)} "
         f"refused by name, {len(failures)} otherwise; the slowest took {slowest:.2f} s; "
-        f"reading took at most {taken:.2f} GiB, besides the {memory:.2f} GiB of the process"
+        f"reading took at most {taken / 1024:.2f} GiB, besides the {memory / 1024:.2f} GiB of the "
+        "process"
     )
     if failures:
         raise SystemExit("\n".join(failures))
@@ -82,12 +83,6 @@ def parse_arguments():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("fuzzed"))
     return parser.parse_args()
-
-
-def resident(what):
-    """Memory of this process, in GiB: "VmRSS" now, "VmHWM" at most."""
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(rf"{what}:\s+(\d+) kB", status)[1]) / 2**20
 
 
 # What reads them

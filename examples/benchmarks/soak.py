@@ -11,7 +11,8 @@ may grow while what it keeps for further fits (compiled trainers, engines) is ma
 import argparse
 import ctypes
 import gc
-from pathlib import Path
+
+from _memory import resident
 
 from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.datasets import make_expression_faces
@@ -29,10 +30,10 @@ def main():
         classifier.fit(faces.images[rows], faces.target[rows])
         classifier.predict(faces.images)
         if i == min(9, arguments.fits // 2):
-            after_the_tenth = resident()
+            after_the_tenth = in_use()
         if i % 10 == 9:
-            print(f"{i + 1} fits: {resident():.0f} MiB", flush=True)
-    last = resident()
+            print(f"{i + 1} fits: {in_use():.0f} MiB", flush=True)
+    last = in_use()
     print(
         f"resident memory after the tenth fit {after_the_tenth:.0f} MiB, at the end "
         f"{last:.0f} MiB: {last / after_the_tenth - 1:+.1%}"
@@ -77,12 +78,11 @@ def make_classifier(i):
     )
 
 
-def resident():
+def in_use():
     """Memory of this process, in MiB, without what its allocator holds for the next fit."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 2**20
+    return resident()
 
 
 if __name__ == "__main__":
