@@ -42,7 +42,8 @@ _FINETUNE_PARAMETERS = (
 
 
 class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
-    r"""Facial expression classifier: PAtt-Lite, trained in two stages.
+    """
+    Facial expression classifier: PAtt-Lite, trained in two stages.
 
     PAtt-Lite [1]_ is an ImageNet MobileNetV1, truncated, with a patch extraction block and an
     attention classifier on top: 1.10 million parameters for 7 expressions. Stage 1 trains the
@@ -92,7 +93,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         Depth of the patch maps.
     attention : {"patches", "batch"} or None, default="patches"
         - "patches": dot-product self-attention over the patches of one image,
-          :math:`softmax(QK^T/\sqrt{d})V`, averaged over the patches ([1]_, Section III-C).
+          ``softmax(QKᵀ/√d)V``, averaged over the patches ([1]_, Section III-C).
         - None: the average alone ([1]_, Table 4).
         - "batch": the published code's attention over the images of a batch, to reproduce its
           scores. Predictions then depend on their company and order; `fit` warns.
@@ -332,7 +333,12 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, *, sample_weight=None, groups=None, X_val=None, y_val=None):
-        """Train on images and labels.
+        """
+        Train on images and labels.
+
+        Each call starts from `backbone_weights` again, whatever an earlier one learned. Without
+        `X_val`, a share of the images is cut off, to validate on after each epoch; pass `groups`,
+        or the cut may put images of one person on both sides.
 
         Parameters
         ----------
@@ -366,6 +372,27 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         UserWarning
             With `attention="batch"`, and if parameters of stage 2 are set that random weights
             leave unused.
+
+        See Also
+        --------
+        predict : Labels of other images.
+        predict_proba : Their probabilities.
+        save_model : Keeps what was learned in a file.
+
+        Examples
+        --------
+        >>> from sklearn_patt_lite import PAttLiteClassifier
+        >>> from sklearn_patt_lite.datasets import make_expression_faces
+        >>> faces = make_expression_faces(n_subjects=2, image_size=64, random_state=0)
+        >>> classifier = PAttLiteClassifier(
+        ...     backbone_weights="drawn", alpha=0.25, input_size=64, patch_size=2,
+        ...     epochs=1, unfreeze_layers=0, random_state=0,
+        ... )
+        >>> classifier.fit(faces.images, faces.target, groups=faces.groups)
+        PAttLiteClassifier(...)
+        >>> cut = classifier.history_["validation"]
+        >>> cut["cut"], cut["n_train"], cut["n_validation"]  # one person, and another
+        ('groups', 14, 14)
         """
         self._check_settings(has_validation=X_val is not None)
         keep_to_share_of_cores()
@@ -397,7 +424,12 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X):
-        """Predict the probability of each class.
+        """
+        Predict the probability of each class.
+
+        A probability is of its own image only, whatever is predicted with it, unless
+        `attention="batch"`. Probabilities are the network's softmax, and not calibrated: training
+        for long tends to make them too extreme.
 
         Parameters
         ----------
@@ -415,6 +447,28 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             If the classifier is not fitted.
         TypeError, ValueError, FileNotFoundError
             If images cannot be used; the message names the culprit.
+
+        See Also
+        --------
+        predict : The most probable classes alone.
+        sklearn_patt_lite.inspection.batch_invariance : Checks that company changes nothing.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_patt_lite import PAttLiteClassifier
+        >>> from sklearn_patt_lite.datasets import make_expression_faces
+        >>> faces = make_expression_faces(n_subjects=2, image_size=64, random_state=0)
+        >>> classifier = PAttLiteClassifier(
+        ...     backbone_weights="drawn", alpha=0.25, input_size=64, patch_size=2,
+        ...     epochs=1, unfreeze_layers=0, random_state=0,
+        ... ).fit(faces.images, faces.target_names[faces.target], groups=faces.groups)
+        >>> probabilities = classifier.predict_proba(faces.images)
+        >>> probabilities.shape
+        (28, 7)
+        >>> alone = classifier.predict_proba(faces.images[:1])
+        >>> bool(np.allclose(alone, probabilities[:1], atol=1e-4))
+        True
         """
         check_is_fitted(self)
         # Of what was fitted: parameters may have been set since.
@@ -435,7 +489,11 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         return np.concatenate([self._predictor(part) for part in parts])
 
     def predict(self, X):
-        """Predict the most probable class.
+        """
+        Predict the most probable class.
+
+        It is the one of the largest probability of `predict_proba`; of equal ones, the first in
+        `classes_`.
 
         Parameters
         ----------
@@ -453,12 +511,35 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             If the classifier is not fitted.
         TypeError, ValueError, FileNotFoundError
             If images cannot be used; the message names the culprit.
+
+        See Also
+        --------
+        predict_proba : How sure the classifier is.
+        sklearn_patt_lite.metrics.expression_report : Scores labels against the true ones.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_patt_lite import PAttLiteClassifier
+        >>> from sklearn_patt_lite.datasets import make_expression_faces
+        >>> faces = make_expression_faces(n_subjects=2, image_size=64, random_state=0)
+        >>> classifier = PAttLiteClassifier(
+        ...     backbone_weights="drawn", alpha=0.25, input_size=64, patch_size=2,
+        ...     epochs=1, unfreeze_layers=0, random_state=0,
+        ... ).fit(faces.images, faces.target_names[faces.target], groups=faces.groups)
+        >>> labels = classifier.predict(faces.images)
+        >>> labels.shape, bool(np.isin(labels, classifier.classes_).all())
+        ((28,), True)
         """
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
 
     def save_model(self, path, *, description=None):
-        """Write the fitted classifier to a file that others can load without trusting you.
+        """
+        Write the fitted classifier to a file that others can load without trusting you.
+
+        A pickle runs, when it is loaded, whatever its maker put there. This file holds data only,
+        with a model card for those who get it.
 
         Parameters
         ----------
@@ -479,6 +560,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         See Also
         --------
         load_model : Reads it.
+        export_model : Writes the network alone, for other runtimes.
 
         Notes
         -----
@@ -486,6 +568,22 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         `model.keras` (the network, for Keras itself) and `README.md`, a model card with the
         scores of `history_` and the limits of use. It holds no pickle. `memory`, `checkpoint_dir`,
         `verbose` and a `RandomState` as `random_state` are not kept: they belong to a process.
+
+        Examples
+        --------
+        >>> import tempfile, zipfile
+        >>> from sklearn_patt_lite import PAttLiteClassifier
+        >>> from sklearn_patt_lite.datasets import make_expression_faces
+        >>> faces = make_expression_faces(n_subjects=2, image_size=64, random_state=0)
+        >>> classifier = PAttLiteClassifier(
+        ...     backbone_weights="drawn", alpha=0.25, input_size=64, patch_size=2,
+        ...     epochs=1, unfreeze_layers=0, random_state=0,
+        ... ).fit(faces.images, faces.target_names[faces.target], groups=faces.groups)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     classifier.save_model(f"{folder}/faces.zip", description="Of two drawn people.")
+        ...     with zipfile.ZipFile(f"{folder}/faces.zip") as archive:
+        ...         print(sorted(archive.namelist()))
+        ['README.md', 'metadata.json', 'model.keras']
         """
         from sklearn_patt_lite import _persistence
 
@@ -494,7 +592,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def load_model(cls, path):
-        """Read a classifier that `save_model` wrote.
+        """
+        Read a classifier that `save_model` wrote.
 
         Nothing in the file is run, whoever made it. Digests tell damage, not who wrote it: how
         it predicts is up to its maker.
@@ -516,6 +615,26 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If it is not such a file, of another version, damaged, or holds what it should not;
             the message says what.
+
+        See Also
+        --------
+        save_model : Writes it.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from sklearn_patt_lite import PAttLiteClassifier
+        >>> from sklearn_patt_lite.datasets import make_expression_faces
+        >>> faces = make_expression_faces(n_subjects=2, image_size=64, random_state=0)
+        >>> classifier = PAttLiteClassifier(
+        ...     backbone_weights="drawn", alpha=0.25, input_size=64, patch_size=2,
+        ...     epochs=1, unfreeze_layers=0, random_state=0,
+        ... ).fit(faces.images, faces.target_names[faces.target], groups=faces.groups)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     classifier.save_model(f"{folder}/faces.zip")
+        ...     loaded = PAttLiteClassifier.load_model(f"{folder}/faces.zip")
+        >>> bool((loaded.predict(faces.images) == classifier.predict(faces.images)).all())
+        True
         """
         from sklearn_patt_lite import _persistence
 
@@ -533,7 +652,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         return classifier
 
     def export_model(self, path, *, format="litert", X=None, calibration=None):
-        """Write the fitted network for another runtime: a phone, a browser, a server.
+        """
+        Write the fitted network for another runtime: a phone, a browser, a server.
 
         It is one graph from images to probabilities, resizing and scaling inside, for one image
         or a batch. What it says is compared with what `model_` says, in float32, before it is kept.
@@ -581,6 +701,10 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         UserWarning
             If fewer than 97 % of the labels agree with 8 bits.
 
+        See Also
+        --------
+        save_model : Keeps the classifier itself, for this library.
+
         Notes
         -----
         The graph takes images of the training images' shape only: float32 of shape
@@ -600,7 +724,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         >>> classifier = PAttLiteClassifier(
         ...     backbone_weights="drawn", alpha=0.25, input_size=64, patch_size=2,
         ...     epochs=1, unfreeze_layers=0, random_state=0,
-        ... ).fit(faces.images, faces.target_names[faces.target])
+        ... ).fit(faces.images, faces.target_names[faces.target], groups=faces.groups)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     report = classifier.export_model(f"{folder}/faces.tflite", X=faces.images)
         >>> report.agreement

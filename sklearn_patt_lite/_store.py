@@ -33,7 +33,12 @@ _ROW = np.dtype("<u2")
 
 
 class FeatureMemory:
-    """Folder in which features are kept, with a limit to its size.
+    """
+    Folder in which features are kept, with a limit to its size.
+
+    Features of frozen layers are slow to compute, and other fits of the same images need the same
+    ones. Given to a classifier as `memory`, the folder keeps them for later fits and predictions,
+    of other processes, too. A path does the same, with the default limit.
 
     Parameters
     ----------
@@ -44,6 +49,11 @@ class FeatureMemory:
         Size limit in bytes: what was not used for the longest time makes room for new features.
         Features in use stay, and new ones are not kept if there is no room. Processes that write
         at the same moment may exceed the limit for a while.
+
+    See Also
+    --------
+    PAttLiteClassifier : Takes it as `memory`.
+    FeatureMemory.rows : Keeps rows of your own.
 
     Examples
     --------
@@ -70,11 +80,53 @@ class FeatureMemory:
 
     @property
     def nbytes(self):
-        """Bytes on disk of all features that are kept."""
+        """
+        Bytes on disk of all features that are kept.
+
+        It is counted anew at every use, so that what other processes have written or removed
+        meanwhile is in it.
+
+        See Also
+        --------
+        FeatureMemory.clear : Deletes them.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from sklearn_patt_lite import FeatureMemory
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     memory = FeatureMemory(folder)
+        ...     before = memory.nbytes
+        ...     memory.rows((4,)).write([b"sixteen bytes..."], np.ones((1, 4), np.uint16))
+        ...     print(before, memory.nbytes > 4 * 2)
+        0 True
+        """
         return sum(size for _, size, _ in _least_recently_used(self._root()))
 
     def clear(self):
-        """Delete all features that are kept; other files stay."""
+        """
+        Delete all features that are kept.
+
+        Other files in the folder stay. Processes that use the features may go on: what they no
+        longer find they compute anew.
+
+        See Also
+        --------
+        FeatureMemory.nbytes : How much there is to delete.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> from sklearn_patt_lite import FeatureMemory
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     memory = FeatureMemory(folder)
+        ...     memory.rows((4,)).write([b"sixteen bytes..."], np.ones((1, 4), np.uint16))
+        ...     memory.clear()
+        ...     print(memory.nbytes, os.listdir(folder))
+        0 []
+        """
         folders = [folder.path for folder in _scan(self._root(), _ROW_FOLDER)]
         for folder in folders:
             for entry in [*_scan(folder, _SHARD), *_scan(folder, _UNFINISHED)]:
@@ -85,7 +137,11 @@ class FeatureMemory:
                 os.rmdir(folder)
 
     def rows(self, shape):
-        """Open the rows of one shape.
+        """
+        Open the rows of one shape.
+
+        A classifier does so by itself. Use it to keep what you have computed yourself: a row is
+        found again by a key of 16 bytes, such as a hash of all that it was computed from.
 
         Parameters
         ----------
@@ -103,6 +159,22 @@ class FeatureMemory:
             If `max_bytes` is no number, or not positive.
         NotADirectoryError
             If `location` is a file.
+
+        See Also
+        --------
+        FeatureMemory.clear : Deletes the rows of all shapes.
+
+        Examples
+        --------
+        >>> import hashlib, tempfile
+        >>> import numpy as np
+        >>> from sklearn_patt_lite import FeatureMemory
+        >>> key = hashlib.blake2b(b"the image, and what computed the row", digest_size=16).digest()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     FeatureMemory(folder).rows((3,)).write([key], np.array([[1, 2, 3]], np.uint16))
+        ...     row = np.empty(3, np.uint16)
+        ...     print(FeatureMemory(folder).rows((3,)).read(key, row), row)
+        True [1 2 3]
         """
         limit = self.max_bytes
         if not isinstance(limit, numbers.Real) or isinstance(limit, bool):

@@ -39,7 +39,11 @@ _N_SHOWN = 5
     prefer_skip_nested_validation=True,
 )
 def load_challenging_subset(data, lists_root, name):
-    """Take from RAF-DB or FERPlus the faces that are covered, or turned away.
+    """
+    Take from RAF-DB or FERPlus the faces that are covered, or turned away.
+
+    Scores on these, beside the score on all test images, tell what covering and turning a face
+    costs.
 
     Parameters
     ----------
@@ -76,6 +80,12 @@ def load_challenging_subset(data, lists_root, name):
     -----
     UserWarning
         If listed images are not in `data`, or if the list has not the published length.
+
+    See Also
+    --------
+    load_rafdb : Loads RAF-DB.
+    load_ferplus : Loads FERPlus.
+    make_expression_faces : Draws faces, some of them covered or turned.
 
     Notes
     -----

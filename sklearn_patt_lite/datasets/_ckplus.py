@@ -79,7 +79,12 @@ def load_ckplus(
     n_jobs=None,
     return_X_y=False,
 ):
-    """Load CK+ from disk: the peak frames of its labelled sequences, with their subjects.
+    """
+    Load CK+ from disk: the peak frames of its labelled sequences, with their subjects.
+
+    A sequence begins with the neutral face and ends at the peak of an expression, which its label
+    names. The official release and two copies at Kaggle are understood; one of these,
+    `ckextended.csv`, does not tell the subjects.
 
     Parameters
     ----------

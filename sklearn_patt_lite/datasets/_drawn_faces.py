@@ -234,7 +234,8 @@ def make_expression_faces(
     random_state=None,
     return_X_y=False,
 ):
-    """Draw faces that show the basic expressions, for tests, examples and teaching.
+    """
+    Draw faces that show the basic expressions, for tests, examples and teaching.
 
     Every subject shows every expression equally often. What a picture was drawn from (who, how
     far the head is turned, what covers the face) is known exactly and returned with it.
@@ -308,6 +309,11 @@ def make_expression_faces(
     ------
     InvalidParameterError
         If a parameter is of a wrong type or outside its range. It is a `ValueError`.
+
+    See Also
+    --------
+    load_face_folder : Loads real faces, of any database with a folder per class.
+    sklearn_patt_lite.model_selection.SubjectKFold : Splits the faces by their subjects.
 
     Notes
     -----

@@ -49,7 +49,11 @@ def in_order(expressions):
     prefer_skip_nested_validation=True,
 )
 def map_expressions(data, target_names, *, merge=None, others="drop"):
-    """Bring a database to another's expressions, for tests across databases.
+    """
+    Bring a database to another's expressions, for tests across databases.
+
+    A classifier knows the expressions of the database that it was trained on, in their order. Bring
+    another database to them before its labels are compared with predictions.
 
     Parameters
     ----------
@@ -76,6 +80,11 @@ def map_expressions(data, target_names, *, merge=None, others="drop"):
         not wanted, if no row is left, or, with ``others="raise"``, if rows would be dropped.
     InvalidParameterError
         If a parameter is of a wrong type. It is a `ValueError`.
+
+    See Also
+    --------
+    load_face_folder : Loads faces whose classes may need it.
+    sklearn_patt_lite.metrics.expression_report : Scores predictions.
 
     Notes
     -----

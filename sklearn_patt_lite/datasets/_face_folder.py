@@ -40,7 +40,11 @@ def load_face_folder(
     n_jobs=None,
     return_X_y=False,
 ):
-    r"""Load faces from a tree with a folder per class.
+    r"""
+    Load faces from a tree with a folder per class.
+
+    For databases that have no loader here, and for photographs of your own. The folder tells the
+    expression; `groups_from` says what tells the subject, by which images should be split.
 
     Parameters
     ----------
@@ -94,6 +98,11 @@ def load_face_folder(
         If there is no such folder, or no image in folders in it.
     ValueError
         If an image cannot be read, or if a file's name does not tell the subject.
+
+    See Also
+    --------
+    map_expressions : Brings the classes to another database's.
+    sklearn_patt_lite.preprocessing.FaceCropper : Crops photographs to the face.
 
     Notes
     -----

@@ -60,7 +60,11 @@ _FILE = re.compile(f"({'|'.join(SPLITS)})_")
     prefer_skip_nested_validation=True,
 )
 def load_fer2013(path, *, split="train", as_paths=False, n_jobs=None, return_X_y=False):
-    """Load FER2013 from disk, by its official split.
+    """
+    Load FER2013 from disk, by its official split.
+
+    Tables of pixels and Kaggle's folders of files are understood; both give grey images of 48×48
+    pixels. Their subjects are not known, so that no split can keep people apart.
 
     Parameters
     ----------
@@ -113,6 +117,10 @@ def load_fer2013(path, *, split="train", as_paths=False, n_jobs=None, return_X_y
     -----
     UserWarning
         If numbers differ from the published ones.
+
+    See Also
+    --------
+    load_ferplus : The same images, with labels by ten people each.
 
     Notes
     -----

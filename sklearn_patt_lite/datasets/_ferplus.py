@@ -63,7 +63,11 @@ def load_ferplus(
     as_paths=False,
     return_X_y=False,
 ):
-    """Load FER2013's images with FERPlus' labels from disk.
+    """
+    Load FER2013's images with FERPlus' labels from disk.
+
+    Ten people labelled each image of FER2013 anew, as one of eight expressions, as unknown, or as
+    no face. `labels_as` says how their votes become labels.
 
     Parameters
     ----------
@@ -131,6 +135,11 @@ def load_ferplus(
     -----
     UserWarning
         With "majority" and "argmax", if numbers differ from the published ones.
+
+    See Also
+    --------
+    load_fer2013 : The same images, with their first labels.
+    load_challenging_subset : Takes the covered or turned faces of the test images.
 
     Notes
     -----

@@ -57,7 +57,11 @@ def load_rafdb(
     n_jobs=None,
     return_X_y=False,
 ):
-    """Load RAF-DB's basic expressions from disk, by its official split.
+    """
+    Load RAF-DB's basic expressions from disk, by its official split.
+
+    The official release and Kaggle's copy are understood. The subjects are not known, so that no
+    split can keep people apart.
 
     Parameters
     ----------
@@ -115,6 +119,10 @@ def load_rafdb(
     -----
     UserWarning
         If numbers differ from the published ones.
+
+    See Also
+    --------
+    load_challenging_subset : Takes the covered or turned faces of the test images.
 
     Notes
     -----

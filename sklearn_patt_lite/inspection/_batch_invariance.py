@@ -37,9 +37,13 @@ class Company:
 
 @dataclass(frozen=True)
 class BatchInvariance:
-    """What `batch_invariance` found; printing it says whether scores can be trusted.
+    """
+    What `batch_invariance` found; printing it says whether scores can be trusted.
 
-    Attributes
+    Below the verdict it prints a table: how much probabilities, labels and accuracy change with the
+    order and the size of the batches.
+
+    Parameters
     ----------
     n_images : int
         Images that were predicted.
@@ -50,7 +54,24 @@ class BatchInvariance:
     accuracy_alone : float or None
         Share of right labels, each image predicted by itself.
     companies : tuple of Company
-        The images in batches, for each order and size.
+        The images in batches, for each order and size: `order`, `batch_size`, `largest_change`,
+        `changed_labels`, and `accuracy` or None.
+
+    See Also
+    --------
+    batch_invariance : Makes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_patt_lite.inspection import batch_invariance
+    >>> def softmax(scores):
+    ...     return np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    >>> X = np.random.default_rng(0).normal(size=(64, 3))
+    >>> report = batch_invariance(lambda X: softmax(X - X.mean(axis=0)), X, random_state=0)
+    >>> worst = max(report.companies, key=lambda company: company.changed_labels)
+    >>> report.n_images, worst.order, worst.batch_size
+    (64, 'shuffled', 8)
     """
 
     n_images: int
@@ -61,26 +82,105 @@ class BatchInvariance:
 
     @property
     def largest_change(self):
-        """Largest change of a probability by an image's company; 0 to 1."""
+        """
+        Largest change of a probability by an image's company; 0 to 1.
+
+        It is the largest over all orders and sizes of batches, against the image alone. Up to
+        `atol` it counts as rounding.
+
+        See Also
+        --------
+        BatchInvariance.is_invariant : Compares it with `atol`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_patt_lite.inspection import batch_invariance
+        >>> def softmax(scores):
+        ...     return np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        >>> X = np.random.default_rng(0).normal(size=(64, 3))
+        >>> report = batch_invariance(lambda X: softmax(X - X.mean(axis=0)), X, random_state=0)
+        >>> 0.1 < report.largest_change <= 1
+        True
+        """
         return max(company.largest_change for company in self.companies)
 
     @property
     def changed_labels(self):
-        """Largest share of labels that a company changed; 0 to 1."""
+        """
+        Largest share of labels that a company changed; 0 to 1.
+
+        A label is changed if another class is the most probable one than when the image is alone.
+        Accuracy can be wrong by as much.
+
+        See Also
+        --------
+        BatchInvariance.largest_change : Changes of probabilities, with or without other labels.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_patt_lite.inspection import batch_invariance
+        >>> def softmax(scores):
+        ...     return np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        >>> X = np.random.default_rng(0).normal(size=(64, 3))
+        >>> report = batch_invariance(lambda X: softmax(X - X.mean(axis=0)), X, random_state=0)
+        >>> 0 < report.changed_labels <= 1
+        True
+        """
         return max(company.changed_labels for company in self.companies)
 
     @property
     def is_invariant(self):
-        """Whether predictions are the image's own: the same in any company, and the same again."""
+        """
+        Whether predictions are the image's own: the same in any company, and the same again.
+
+        It is True if neither `noise` nor `largest_change` is above `atol`. Assert it in a test of
+        your own network.
+
+        See Also
+        --------
+        BatchInvariance.largest_change : How much predictions depend on others.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_patt_lite.inspection import batch_invariance
+        >>> def softmax(scores):
+        ...     return np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        >>> X = np.random.default_rng(0).normal(size=(64, 3))
+        >>> report = batch_invariance(lambda X: softmax(X - X.mean(axis=0)), X, random_state=0)
+        >>> report.is_invariant, batch_invariance(softmax, X).is_invariant
+        (False, True)
+        """
         return max(self.noise, self.largest_change) <= self.atol
 
     def to_dict(self):
-        """Give it as plain data.
+        """
+        Give it as plain data.
+
+        It can be written as JSON, beside the scores that it is about.
 
         Returns
         -------
         dict
-            The attributes and properties, of numbers, strings, lists and None.
+            The fields and properties, of numbers, strings, lists, dicts and None.
+
+        See Also
+        --------
+        BatchInvariance.is_invariant : The verdict alone.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_patt_lite.inspection import batch_invariance
+        >>> def softmax(scores):
+        ...     return np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        >>> X = np.random.default_rng(0).normal(size=(64, 3))
+        >>> report = batch_invariance(lambda X: softmax(X - X.mean(axis=0)), X, random_state=0)
+        >>> found = report.to_dict()
+        >>> found["is_invariant"], found["companies"][0]["batch_size"]
+        (False, 8)
         """
         return {
             "is_invariant": self.is_invariant,
@@ -140,7 +240,8 @@ class BatchInvariance:
     prefer_skip_nested_validation=True,
 )
 def batch_invariance(estimator, X, y=None, *, batch_sizes=(1, 8, 32), atol=1e-4, random_state=None):
-    """Check that predictions do not depend on the images that are predicted with them.
+    """
+    Check that predictions do not depend on the images that are predicted with them.
 
     Each image is predicted alone, and then in batches of several sizes and orders. Attention over
     the batch, or normalization by the batch's own statistics, gives an image other probabilities
@@ -176,6 +277,11 @@ def batch_invariance(estimator, X, y=None, *, batch_sizes=(1, 8, 32), atol=1e-4,
     ValueError
         If it does not give finite probabilities of shape (n, n_classes), if `y` holds other
         labels than its classes, or if a batch size is not a positive integer.
+
+    See Also
+    --------
+    sklearn_patt_lite.metrics.expression_report : Scores of predictions that can be trusted so far.
+    sklearn_patt_lite.PAttLiteClassifier : Attends over the batch with `attention="batch"` only.
 
     Notes
     -----

@@ -16,9 +16,13 @@ _AT_ONCE = 2**22  # numbers of resampled confusion matrices that are held at a t
 
 @dataclass(frozen=True, eq=False)
 class ExpressionReport:
-    """What `expression_report` found: plain data, and a table when it is printed.
+    """
+    What `expression_report` found: plain data, and a table when it is printed.
 
-    Attributes
+    The table gives each score with its interval, then a line a class, with what its images were
+    taken for.
+
+    Parameters
     ----------
     accuracy : float
         Share of right predictions; 0 to 1, as all scores here.
@@ -43,6 +47,24 @@ class ExpressionReport:
         Numbers of images: true classes in rows, predicted ones in columns.
     subject_accuracy : dict or None
         Accuracy of each subject, the worst first; None without `groups`.
+
+    See Also
+    --------
+    expression_report : Makes it.
+    sklearn_patt_lite.model_selection.compare_classifiers : Compares two by `subject_accuracy`.
+
+    Examples
+    --------
+    >>> from sklearn_patt_lite.metrics import expression_report
+    >>> y_true = ["sad", "sad", "happy", "happy", "sad", "happy"]
+    >>> y_pred = ["sad", "happy", "happy", "happy", "sad", "happy"]
+    >>> report = expression_report(y_true, y_pred, groups=[1, 1, 1, 2, 2, 2], random_state=0)
+    >>> report.target_names, report.recall.round(2).tolist()
+    (('happy', 'sad'), [1.0, 0.67])
+    >>> report.confusion.tolist()
+    [[3, 0], [1, 2]]
+    >>> report.resampled, report.intervals["accuracy"]
+    ('subjects', (0.6666666666666666, 1.0))
     """
 
     accuracy: float
@@ -61,33 +83,105 @@ class ExpressionReport:
 
     @property
     def confusion_shares(self):
-        """Confusion matrix whose rows sum to 1; a class without images has a row of NaN."""
+        """
+        Confusion matrix whose rows sum to 1; a class without images has a row of NaN.
+
+        Shares can be compared between classes that have not equally many images. The diagonal is
+        the classes' recalls.
+
+        See Also
+        --------
+        ExpressionReport.to_frame : Scores of each class.
+
+        Examples
+        --------
+        >>> from sklearn_patt_lite.metrics import expression_report
+        >>> y_true = ["sad", "sad", "happy", "happy", "sad", "happy"]
+        >>> y_pred = ["sad", "happy", "happy", "happy", "sad", "happy"]
+        >>> report = expression_report(y_true, y_pred, random_state=0)
+        >>> report.confusion_shares.round(2).tolist()
+        [[1.0, 0.0], [0.33, 0.67]]
+        """
         with np.errstate(invalid="ignore"):
             return self.confusion / self.support[:, np.newaxis]
 
     @property
     def worst_subject(self):
-        """The subject with the lowest accuracy, and that accuracy; None without groups."""
+        """
+        The subject with the lowest accuracy, and that accuracy; None without groups.
+
+        A mean hides people whom a classifier fails. Of equal accuracies, the first subject in order
+        is given.
+
+        See Also
+        --------
+        ExpressionReport.to_dict : Holds the accuracies of all subjects.
+
+        Examples
+        --------
+        >>> from sklearn_patt_lite.metrics import expression_report
+        >>> y_true = ["sad", "sad", "happy", "happy", "sad", "happy"]
+        >>> y_pred = ["sad", "happy", "happy", "happy", "sad", "happy"]
+        >>> report = expression_report(y_true, y_pred, groups=[1, 1, 1, 2, 2, 2], random_state=0)
+        >>> subject, accuracy = report.worst_subject
+        >>> subject, round(accuracy, 2)
+        (1, 0.67)
+        """
         return None if self.subject_accuracy is None else next(iter(self.subject_accuracy.items()))
 
     def to_dict(self):
-        """Give it as plain data, for JSON.
+        """
+        Give it as plain data, for JSON.
+
+        Arrays become lists, and the names of subjects strings. NaN, which is no JSON, becomes None.
 
         Returns
         -------
         dict
-            The attributes: numbers, strings, lists and dicts. What is not defined is None.
+            One key for each field: numbers, strings, lists and dicts. What is not defined is None.
+
+        See Also
+        --------
+        ExpressionReport.to_frame : A table of the classes.
+
+        Examples
+        --------
+        >>> import json
+        >>> from sklearn_patt_lite.metrics import expression_report
+        >>> y_true = ["sad", "sad", "happy", "happy", "sad", "happy"]
+        >>> y_pred = ["sad", "happy", "happy", "happy", "sad", "happy"]
+        >>> report = expression_report(y_true, y_pred, random_state=0)
+        >>> json.dumps(report.to_dict()["confusion"])
+        '[[3, 0], [1, 2]]'
         """
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: _plain(value) for name, value in found.items()}
 
     def to_frame(self):
-        """Give the classes as a table; pandas must be installed.
+        """
+        Give the classes as a table of pandas.
+
+        pandas must be installed; this library does not install it.
 
         Returns
         -------
         pandas.DataFrame
             Columns recall, precision, f1 and support; a row a class.
+
+        See Also
+        --------
+        ExpressionReport.to_dict : Gives everything, without pandas.
+
+        Examples
+        --------
+        >>> from sklearn_patt_lite.metrics import expression_report
+        >>> y_true = ["sad", "sad", "happy", "happy", "sad", "happy"]
+        >>> y_pred = ["sad", "happy", "happy", "happy", "sad", "happy"]
+        >>> report = expression_report(y_true, y_pred, random_state=0)
+        >>> report.to_frame()  # doctest: +SKIP
+                 recall  precision        f1  support
+        happy  1.000000       0.75  0.857143        3
+        sad    0.666667       1.00  0.800000        3
         """
         import pandas as pd
 
@@ -156,7 +250,11 @@ def expression_report(
     n_resamples=2000,
     random_state=None,
 ):
-    """Score predicted expressions, with intervals that know that a subject is one person.
+    """
+    Score predicted expressions, with intervals that know that a subject is one person.
+
+    One accuracy hides classes that are hardly ever recognized, and how much of it is luck. The
+    report has scores of each class and confidence intervals besides.
 
     Parameters
     ----------
@@ -198,6 +296,7 @@ def expression_report(
     See Also
     --------
     sklearn.metrics.classification_report : Without intervals.
+    sklearn_patt_lite.model_selection.compare_classifiers : Tests whether two classifiers differ.
 
     Notes
     -----

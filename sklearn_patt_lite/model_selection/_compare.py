@@ -13,9 +13,13 @@ from sklearn.utils.validation import column_or_1d
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare_classifiers` found; printing it says it in a sentence.
+    """
+    What `compare_classifiers` found; printing it says it in a sentence.
 
-    Attributes
+    The p-value says how easily such a difference comes about by chance, not whether it is large
+    enough to matter: `difference` tells that.
+
+    Parameters
     ----------
     difference : float
         Mean of the first classifier's scores minus the second's.
@@ -25,6 +29,19 @@ class Comparison:
         Number of pairs of scores.
     method : {"sign_flip", "corrected_t"}
         The test.
+
+    See Also
+    --------
+    compare_classifiers : Makes it.
+
+    Examples
+    --------
+    >>> from sklearn_patt_lite.model_selection import compare_classifiers
+    >>> found = compare_classifiers([0.7, 0.8, 0.9, 0.6], [0.6, 0.7, 0.7, 0.5])
+    >>> round(found.difference, 3), round(found.p_value, 3), found.n
+    (0.125, 0.125, 4)
+    >>> print(found)
+    +0.125 over 4 subjects, p = 0.12 (sign-flip permutation over subjects)
     """
 
     difference: float
@@ -60,7 +77,11 @@ def compare_classifiers(
     n_permutations=9999,
     random_state=None,
 ):
-    """Test whether two classifiers differ, on scores that belong together in pairs.
+    """
+    Test whether two classifiers differ, on scores that belong together in pairs.
+
+    Some subjects are hard for both classifiers. Within a pair that cancels out, so that smaller
+    differences can be told from luck.
 
     Parameters
     ----------
@@ -93,6 +114,11 @@ def compare_classifiers(
     ValueError
         If the scores are not pairs, not finite or fewer than two pairs, or if `test_share` is
         missing.
+
+    See Also
+    --------
+    sklearn_patt_lite.metrics.expression_report : Gives the scores of subjects.
+    sklearn.model_selection.cross_validate : Gives the scores of splits.
 
     References
     ----------

@@ -23,9 +23,13 @@ _BATCH = 2000  # pairs at a time
 
 @dataclass(frozen=True, eq=False)
 class Leaks:
-    """What `find_leaks` found; printing it says it in some lines.
+    """
+    What `find_leaks` found; printing it says it in some lines.
 
-    Attributes
+    A classifier remembers images, and people, that it was trained on. Where they are tested on too,
+    scores are better than they will be on other people.
+
+    Parameters
     ----------
     pairs : ndarray of shape (n_pairs, 2), dtype int64
         Rows of equal or nearly equal images that a fold has on both sides.
@@ -37,6 +41,22 @@ class Leaks:
         Subjects that a fold both trains and tests on, by the fold's number; empty without groups.
     n_images : int
         Images that were compared.
+
+    See Also
+    --------
+    find_leaks : Makes it.
+    SubjectKFold : Makes folds that share no subjects.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_patt_lite.datasets import make_expression_faces
+    >>> from sklearn_patt_lite.model_selection import SubjectKFold, find_leaks
+    >>> faces = make_expression_faces(n_subjects=2, n_per_expression=1, random_state=0)
+    >>> images = np.concatenate([faces.images, faces.images[:1]])  # the first one again
+    >>> leaks = find_leaks(images, [*faces.groups, 1], SubjectKFold(2))  # of the other subject
+    >>> leaks.pairs.tolist(), leaks.is_exact.tolist(), leaks.subjects
+    ([[0, 14]], [True], {})
     """
 
     pairs: np.ndarray
@@ -47,7 +67,27 @@ class Leaks:
 
     @property
     def found(self):
-        """Whether there is any leak."""
+        """
+        Whether there is any leak.
+
+        It is True if there are `pairs` of images or `subjects` on both sides of a fold. Assert in a
+        test that it is False, and no later change of the folds goes unnoticed.
+
+        See Also
+        --------
+        find_leaks : Looks for leaks.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_patt_lite.datasets import make_expression_faces
+        >>> from sklearn_patt_lite.model_selection import SubjectKFold, find_leaks
+        >>> faces = make_expression_faces(n_subjects=2, n_per_expression=1, random_state=0)
+        >>> find_leaks(faces.images, faces.groups, SubjectKFold(2)).found
+        False
+        >>> find_leaks(faces.images, faces.groups, 3).found  # folds of images, not of subjects
+        True
+        """
         return bool(len(self.pairs) or self.subjects)
 
     def __str__(self):
@@ -70,7 +110,8 @@ class Leaks:
 
 @validate_params({"n_jobs": [int, None]}, prefer_skip_nested_validation=True)
 def find_leaks(X, groups, cv, *, y=None, n_jobs=None):
-    """Find images and subjects that the folds of a cross-validation have on both sides.
+    """
+    Find images and subjects that the folds of a cross-validation have on both sides.
 
     Images are compared by content: equal ones are found, and such as were stored anew as JPEG,
     mirrored, or shifted by two pixels or so.
@@ -99,6 +140,11 @@ def find_leaks(X, groups, cv, *, y=None, n_jobs=None):
         If lengths differ, if an image cannot be read, or as `cv` raises.
     FileNotFoundError
         If a path leads to no file.
+
+    See Also
+    --------
+    SubjectKFold : Makes folds that share no subjects.
+    verify_manifest : Checks folds that were written down.
 
     Notes
     -----

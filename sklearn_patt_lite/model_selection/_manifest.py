@@ -15,7 +15,11 @@ _VERSION = 1
 
 
 def split_manifest(cv, X, y=None, groups=None):
-    """Write down which subjects and images each fold trains and tests on.
+    """
+    Write down which subjects and images each fold trains and tests on.
+
+    With it somebody else can use the very same folds. Images are known by their content, in
+    whatever order they are, so that one that is changed or missing is noticed.
 
     Parameters
     ----------
@@ -90,7 +94,11 @@ def split_manifest(cv, X, y=None, groups=None):
 
 
 def manifest_splits(manifest, X):
-    """Give a manifest's folds for images that may be in another order.
+    """
+    Give a manifest's folds for images that may be in another order.
+
+    Images are found by their content. The folds are those that were written down, whatever the
+    order of the images, and whatever the version of the splitter.
 
     Parameters
     ----------
@@ -109,9 +117,22 @@ def manifest_splits(manifest, X):
     ValueError
         If X has not the same images, or if the manifest is none.
 
+    See Also
+    --------
+    split_manifest : Writes the manifest.
+    verify_manifest : Tells which images differ.
+
     Examples
     --------
-    See `split_manifest`.
+    >>> import numpy as np
+    >>> from sklearn_patt_lite.model_selection import SubjectKFold, manifest_splits, split_manifest
+    >>> images = np.arange(4 * 4).reshape(4, 2, 2)
+    >>> subjects = ["ann", "ann", "ben", "ben"]
+    >>> manifest = split_manifest(SubjectKFold(2), images, groups=subjects)
+    >>> for train, test in manifest_splits(manifest, images[::-1]):
+    ...     print(train.tolist(), test.tolist())
+    [1, 0] [3, 2]
+    [3, 2] [1, 0]
     """
     _check(manifest)
     places = _places(manifest, X)
@@ -127,7 +148,11 @@ def manifest_splits(manifest, X):
 
 
 def verify_manifest(manifest, X, groups=None):
-    """Tell what differs between a manifest and the data at hand.
+    """
+    Tell what differs between a manifest and the data at hand.
+
+    `manifest_splits` refuses other images than those of the manifest; this says which they are. It
+    also looks at subjects, whose names may have been corrected since.
 
     Parameters
     ----------
@@ -149,9 +174,23 @@ def verify_manifest(manifest, X, groups=None):
     ValueError
         If lengths differ, or if the manifest is none.
 
+    See Also
+    --------
+    split_manifest : Writes the manifest.
+    manifest_splits : Gives its folds.
+    find_leaks : Finds images that are nearly equal, too.
+
     Examples
     --------
-    See `split_manifest`.
+    >>> import numpy as np
+    >>> from sklearn_patt_lite.model_selection import SubjectKFold, split_manifest, verify_manifest
+    >>> images = np.arange(4 * 4).reshape(4, 2, 2)
+    >>> subjects = ["ann", "ann", "ben", "ben"]
+    >>> manifest = split_manifest(SubjectKFold(2), images, groups=subjects)
+    >>> verify_manifest(manifest, images, subjects)
+    []
+    >>> verify_manifest(manifest, images[:3], subjects[:3])
+    ['missing: image 3 of the manifest']
     """
     _check(manifest)
     check_consistent_length(X, groups)

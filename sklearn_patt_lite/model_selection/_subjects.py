@@ -8,7 +8,8 @@ from sklearn.utils import check_array, indexable
 
 
 class SubjectKFold(BaseCrossValidator):
-    """The field's folds of subjects: fold i tests every k-th of the sorted subjects, from the i-th.
+    """
+    The field's folds of subjects: fold i tests every k-th of the sorted subjects, from the i-th.
 
     No subject is on both sides. Subjects are counted, not images, so that folds differ in size;
     who is in which fold depends on the subjects' names only, so that scores can be compared with
@@ -52,7 +53,10 @@ class SubjectKFold(BaseCrossValidator):
         self.n_splits = n_splits
 
     def get_n_splits(self, X=None, y=None, groups=None):
-        """Tell the number of folds.
+        """
+        Tell the number of folds.
+
+        scikit-learn's searches ask for it beforehand. It does not depend on the data.
 
         Parameters
         ----------
@@ -63,11 +67,25 @@ class SubjectKFold(BaseCrossValidator):
         -------
         int
             `n_splits`.
+
+        See Also
+        --------
+        split : Gives the folds.
+
+        Examples
+        --------
+        >>> from sklearn_patt_lite.model_selection import SubjectKFold
+        >>> SubjectKFold(5).get_n_splits()
+        5
         """
         return self.n_splits
 
     def split(self, X, y=None, groups=None):
-        """Generate indices of training and test images.
+        """
+        Generate indices of training and test images.
+
+        All images of a subject are on one side. Nothing is drawn at random: the same subjects give
+        the same folds, in whatever order their images are.
 
         Parameters
         ----------
@@ -87,6 +105,20 @@ class SubjectKFold(BaseCrossValidator):
         ------
         ValueError
             If `groups` is None or of another length, or if there are fewer subjects than folds.
+
+        See Also
+        --------
+        get_n_splits : How many folds there are.
+        split_manifest : Writes the folds down for others.
+
+        Examples
+        --------
+        >>> from sklearn_patt_lite.model_selection import SubjectKFold
+        >>> subjects = ["ann", "ben", "ann", "cyd", "dan"]
+        >>> for train, test in SubjectKFold(2).split(subjects, groups=subjects):
+        ...     print(train.tolist(), test.tolist())
+        [1, 4] [0, 2, 3]
+        [0, 2, 3] [1, 4]
         """
         X, y, groups = indexable(X, y, groups)
         yield from super().split(X, y, groups)

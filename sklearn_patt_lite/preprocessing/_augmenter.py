@@ -12,7 +12,8 @@ from sklearn_patt_lite._images import check_pixels
 
 
 class FaceAugmenter(TransformerMixin, BaseEstimator):
-    """Vary training images at random and leave all other images alone.
+    """
+    Vary training images at random and leave all other images alone.
 
     `fit_transform` returns the images flipped, rotated, shifted, zoomed and with another
     contrast, each at random; `transform` returns them as they came. A
@@ -97,7 +98,11 @@ class FaceAugmenter(TransformerMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Check parameters and images; nothing is learned.
+        """
+        Check parameters and images; nothing is learned.
+
+        `transform` and `fit_transform` work without it. It is there for scikit-learn, which calls
+        it, and to find mistakes before training begins.
 
         Parameters
         ----------
@@ -115,12 +120,27 @@ class FaceAugmenter(TransformerMixin, BaseEstimator):
         ------
         TypeError, ValueError
             If `X` is not as above, or a parameter not in its range.
+
+        See Also
+        --------
+        fit_transform : Varies training images.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_patt_lite.preprocessing import FaceAugmenter
+        >>> FaceAugmenter(rotation=5).fit(np.zeros((2, 48, 48)))
+        FaceAugmenter(rotation=5)
         """
         check_pixels(X)
         return self
 
     def transform(self, X):
-        """Check images and return them as they came.
+        """
+        Check images and return them as they came.
+
+        A pipeline calls it on images to predict. They are not varied, so that a prediction is the
+        same each time.
 
         Parameters
         ----------
@@ -136,12 +156,28 @@ class FaceAugmenter(TransformerMixin, BaseEstimator):
         ------
         TypeError, ValueError
             If `X` is not as above.
+
+        See Also
+        --------
+        fit_transform : Varies training images.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_patt_lite.preprocessing import FaceAugmenter
+        >>> X = np.random.default_rng(0).random((2, 48, 48))
+        >>> FaceAugmenter().transform(X) is X
+        True
         """
         self._validate_params()  # stateless: it may not have been fitted
         return check_pixels(X)
 
     def fit_transform(self, X, y=None):
-        """Return a random variation of every image.
+        """
+        Return a random variation of every image.
+
+        A pipeline calls it on the images that it is fitted to. With an int as `random_state` every
+        call varies them alike; otherwise each call does so anew.
 
         Parameters
         ----------
@@ -159,6 +195,20 @@ class FaceAugmenter(TransformerMixin, BaseEstimator):
         ------
         TypeError, ValueError
             As in `fit`.
+
+        See Also
+        --------
+        transform : Leaves images as they are.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_patt_lite.preprocessing import FaceAugmenter
+        >>> X = np.random.default_rng(0).random((3, 48, 48))
+        >>> flip_only = FaceAugmenter(contrast=0, rotation=0, translation=0, zoom=0, random_state=1)
+        >>> varied = flip_only.fit_transform(X)
+        >>> (varied == X[:, :, ::-1]).all(axis=(1, 2)).tolist()  # which are mirrored
+        [True, False, True]
         """
         X = self.fit(X, y).transform(X)
         varied = np.empty_like(X)

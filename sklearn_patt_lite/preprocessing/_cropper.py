@@ -15,7 +15,8 @@ from sklearn_patt_lite.preprocessing._detection import DETECTION, find_faces
 
 
 class FaceCropper(TransformerMixin, BaseEstimator):
-    """Crop photographs to one face each, upright and square.
+    """
+    Crop photographs to one face each, upright and square.
 
     A row in gives a row out, whatever is in the photograph, so that rows stay aligned with labels.
     Every photograph is handled on its own and nothing is learned from the data: the transformer
@@ -115,7 +116,11 @@ class FaceCropper(TransformerMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Check the parameters; no photograph is read.
+        """
+        Check the parameters; no photograph is read.
+
+        `transform` works without it. Whether photographs can be read, and show a face, is found out
+        there.
 
         Parameters
         ----------
@@ -134,12 +139,26 @@ class FaceCropper(TransformerMixin, BaseEstimator):
         TypeError, ValueError
             If `X` is not a sequence of images, or empty. `ValueError` also for a parameter
             outside its range.
+
+        See Also
+        --------
+        transform : Reads and crops.
+
+        Examples
+        --------
+        >>> from sklearn_patt_lite.preprocessing import FaceCropper
+        >>> FaceCropper(size=96).fit(["ann.jpg", "ben.jpg"])  # these need not be there yet
+        FaceCropper(size=96)
         """
         check_sources(X)
         return self
 
     def transform(self, X):
-        """Crop each photograph to one face.
+        """
+        Crop each photograph to one face.
+
+        The rows are the `images` of `crop`. Each photograph gives one row, or an error: rows stay
+        aligned with labels.
 
         Parameters
         ----------
@@ -161,11 +180,32 @@ class FaceCropper(TransformerMixin, BaseEstimator):
         ValueError
             Likewise; also if there is no face, or several, and `on_no_face` or `on_many` say
             "raise", or if the detector gives no boxes.
+
+        See Also
+        --------
+        crop : Also says where the faces are, and which rows show none.
+        crop_all : Takes all faces, not one a photograph.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_patt_lite.preprocessing import FaceCropper
+        >>> def in_the_middle(image):
+        ...     height, width, _ = image.shape
+        ...     return [[width / 4, height / 4, 3 * width / 4, 3 * height / 4]]
+        >>> photos = [np.zeros((80, 100)), np.zeros((120, 90, 3), dtype=np.uint8)]
+        >>> faces = FaceCropper(size=32, detector=in_the_middle).transform(photos)
+        >>> faces.shape, faces.dtype
+        ((2, 32, 32, 3), dtype('uint8'))
         """
         return self.crop(X).images
 
     def crop(self, X):
-        """Crop each photograph to one face, and tell what was done.
+        """
+        Crop each photograph to one face, and tell what was done.
+
+        Use it to check a database before training: rows that show no face, boxes that the detector
+        is hardly sure of, and photographs of several people are best looked at.
 
         Parameters
         ----------
@@ -195,12 +235,29 @@ class FaceCropper(TransformerMixin, BaseEstimator):
         ------
         ImportError, FileNotFoundError, TypeError, ValueError
             As `transform`.
+
+        See Also
+        --------
+        transform : Gives the images alone.
+        crop_all : Takes all faces, not one a photograph.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_patt_lite.preprocessing import FaceCropper
+        >>> def in_the_middle(image):
+        ...     height, width, _ = image.shape
+        ...     return [[width / 4, height / 4, 3 * width / 4, 3 * height / 4]]
+        >>> found = FaceCropper(size=32, detector=in_the_middle).crop([np.zeros((80, 100))])
+        >>> found.boxes.tolist(), found.n_faces.tolist(), found.done.tolist()
+        ([[25.0, 20.0, 75.0, 60.0]], [1], ['face'])
         """
         rows = self._each(X, self._crop_one)
         return _stack(rows)
 
     def crop_all(self, X):
-        """Crop all faces of each photograph.
+        """
+        Crop all faces of each photograph.
 
         Neither `on_no_face` nor `on_many` is asked: a photograph without a face gives no row.
 
@@ -222,6 +279,21 @@ class FaceCropper(TransformerMixin, BaseEstimator):
         ------
         ImportError, FileNotFoundError, TypeError, ValueError
             As `transform`.
+
+        See Also
+        --------
+        crop : Gives one row a photograph, aligned with labels.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_patt_lite.preprocessing import FaceCropper
+        >>> def two_in_the_light(image):
+        ...     return [[10, 10, 30, 30], [50, 10, 70, 30]] if image.any() else []
+        >>> light, dark = np.ones((80, 100)), np.zeros((80, 100))
+        >>> cropper = FaceCropper(size=32, detector=two_in_the_light)
+        >>> cropper.crop_all([light, dark, light]).rows.tolist()
+        [0, 0, 2, 2]
         """
         photos = self._each(X, self._crop_every)
         faces = [face for faces in photos for face in faces]

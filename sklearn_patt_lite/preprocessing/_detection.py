@@ -26,7 +26,11 @@ DETECTION = {
 
 @validate_params({"image": "no_validation", **DETECTION}, prefer_skip_nested_validation=True)
 def detect_faces(image, *, detector="mtcnn", min_score=0.9):
-    """Find all faces in a photograph.
+    """
+    Find all faces in a photograph.
+
+    For a look at what a detector finds, or for work of your own on boxes and eyes. For training and
+    prediction `FaceCropper` does this, and crops.
 
     Parameters
     ----------

@@ -9,7 +9,8 @@ from sklearn_patt_lite._images import check_sources, decode_images
 
 
 class FaceResizer(TransformerMixin, BaseEstimator):
-    """Bring images of any size, mode and file format to one array of RGB squares.
+    """
+    Bring images of any size, mode and file format to one array of RGB squares.
 
     Every image is handled on its own and nothing is learned from the data: the transformer is
     stateless and transforms without having been fitted.
@@ -60,7 +61,10 @@ class FaceResizer(TransformerMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Check the parameters; no image is read.
+        """
+        Check the parameters; no image is read.
+
+        `transform` works without it. Whether images can be read is found out there.
 
         Parameters
         ----------
@@ -79,12 +83,25 @@ class FaceResizer(TransformerMixin, BaseEstimator):
         TypeError, ValueError
             If `X` is not a sequence of images, or empty. `ValueError` also for a parameter
             outside its range.
+
+        See Also
+        --------
+        transform : Reads and resizes.
+
+        Examples
+        --------
+        >>> from sklearn_patt_lite.preprocessing import FaceResizer
+        >>> FaceResizer(size=64).fit(["ann.png", "ben.png"])  # these need not be there yet
+        FaceResizer(size=64)
         """
         check_sources(X)
         return self
 
     def transform(self, X):
-        """Read, convert and resize images.
+        """
+        Read, convert and resize images.
+
+        Each image gives one row, or an error that names it: rows stay aligned with labels.
 
         Parameters
         ----------
@@ -108,6 +125,20 @@ class FaceResizer(TransformerMixin, BaseEstimator):
             values are not as above. Also if `X` is empty.
         TypeError
             If a row is neither path nor image, or `X` no sequence of them.
+
+        See Also
+        --------
+        FaceCropper.transform : Crops photographs to the face first.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from sklearn_patt_lite.preprocessing import FaceResizer
+        >>> grey, colour = np.zeros((48, 48)), Image.new("RGB", (100, 120), "white")
+        >>> images = FaceResizer(size=64).transform([grey, colour])
+        >>> images.shape, images.min(axis=(1, 2, 3)).tolist()
+        ((2, 64, 64, 3), [0, 255])
         """
         self._validate_params()  # stateless: it may not have been fitted
         return decode_images(X, self.size, n_jobs=self.n_jobs)
