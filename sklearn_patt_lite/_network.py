@@ -137,10 +137,14 @@ def build_backbone(architecture):
     return keras.Model(whole.input, output, name=BACKBONE)
 
 
-def head_of(network):
-    """Take what is behind the backbone as a model of its own, of the same layers."""
+def head_of(network, until=None):
+    """Take what is behind the backbone as a model of its own, of the same layers.
+
+    It ends where the layer named `until` begins, or with the network.
+    """
     following = network.layers.index(network.get_layer(BACKBONE)) + 1
-    return keras.Model(network.layers[following].input, network.output)
+    end = network.output if until is None else network.get_layer(until).input
+    return keras.Model(network.layers[following].input, end)
 
 
 def _extract_patches(x, architecture):

@@ -1,0 +1,312 @@
+"""How many of each class several models get right, side by side."""
+
+import numpy as np
+from scipy.stats import bootstrap
+from sklearn.metrics import recall_score
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils.multiclass import unique_labels
+
+from sklearn_patt_lite.inspection._figures import check_matplotlib, names_of, panels
+
+_CONFIDENCE = 0.95
+_RESAMPLES = 2000
+
+
+class ClassRecallDisplay:
+    r"""
+    Show the recall of each class for several models, side by side.
+
+    Use `from_estimator` or `from_predictions` to make one. Accuracy hides the rare classes: disgust
+    and fear are a few per cent of most databases, and the ones that fail.
+
+    Parameters
+    ----------
+    recall : dict of str to ndarray of shape (n_classes,)
+        Of each model, by its name; NaN for a class without images.
+    support : ndarray of shape (n_classes,), dtype int
+        Images of each class.
+    target_names : sequence of str
+        The classes.
+    intervals : dict of str to ndarray of shape (n_classes, 2), default=None
+        95 % intervals of each recall, by the model's name; NaN where there is none.
+
+    Attributes
+    ----------
+    ax_ : matplotlib.axes.Axes
+        What it is drawn on.
+    figure_ : matplotlib.figure.Figure
+        What that is on.
+
+    See Also
+    --------
+    sklearn_patt_lite.metrics.expression_report : Scores with intervals, and the confusion matrix.
+    sklearn_patt_lite.model_selection.compare_classifiers : Whether one is better.
+    sklearn.metrics.ConfusionMatrixDisplay : Which classes are taken for which.
+
+    Notes
+    -----
+    Lines are 95 % intervals, percentiles of a bootstrap that resamples the subjects, or the images
+    if these are not known, among those that have images of the class. Models that were tested on
+    the same images are compared in pairs: that their intervals overlap says little.
+
+    Examples
+    --------
+    >>> from sklearn_patt_lite.inspection import ClassRecallDisplay
+    >>> display = ClassRecallDisplay(
+    ...     recall={"one": [0.5, 0.8], "other": [0.6, 0.7]}, support=[10, 20],
+    ...     target_names=["sad", "happy"],
+    ... )
+    >>> [label.get_text() for label in display.plot().ax_.get_xticklabels()]
+    ['sad\n10', 'happy\n20']
+    """
+
+    def __init__(self, *, recall, support, target_names, intervals=None):
+        self.recall = recall
+        self.support = support
+        self.target_names = target_names
+        self.intervals = intervals
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimators,
+        X,
+        y,
+        *,
+        groups=None,
+        target_names=None,
+        random_state=None,
+        ax=None,
+        **kwargs,
+    ):
+        """
+        Predict images with fitted classifiers, and draw their recalls.
+
+        All predict the same images, which none of them should have been trained on.
+
+        Parameters
+        ----------
+        estimators : dict of str to object, or object
+            Fitted classifiers by their names; or a single one.
+        X : array-like of length n
+            Images, as the estimators take them.
+        y : array-like of shape (n,)
+            Their true labels.
+        groups : array-like of shape (n,), default=None
+            Subject of each image, for the intervals.
+        target_names : array-like of str, default=None
+            Names of the classes: then labels are their indices.
+        random_state : int, RandomState instance or None, default=None
+            Of the bootstrap.
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw. By default a new figure.
+        **kwargs : dict
+            Passed on to `plot`.
+
+        Returns
+        -------
+        ClassRecallDisplay
+            Drawn.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        ValueError
+            If labels are no indices of `target_names`, or if lengths differ.
+
+        See Also
+        --------
+        from_predictions : Takes predictions that are there already.
+
+        Examples
+        --------
+        >>> from sklearn.dummy import DummyClassifier
+        >>> from sklearn_patt_lite.datasets import make_expression_faces
+        >>> from sklearn_patt_lite.inspection import ClassRecallDisplay
+        >>> faces = make_expression_faces(n_subjects=2, image_size=32, random_state=0)
+        >>> guessing = DummyClassifier(strategy="uniform", random_state=0)
+        >>> display = ClassRecallDisplay.from_estimator(
+        ...     {"guessing": guessing.fit(faces.images, faces.target)},
+        ...     faces.images, faces.target, target_names=faces.target_names,
+        ... )
+        >>> list(display.recall)
+        ['guessing']
+        """
+        if not isinstance(estimators, dict):
+            estimators = {type(estimators).__name__: estimators}
+        predictions = {name: estimator.predict(X) for name, estimator in estimators.items()}
+        return cls.from_predictions(
+            y,
+            predictions,
+            groups=groups,
+            target_names=target_names,
+            random_state=random_state,
+            ax=ax,
+            **kwargs,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true,
+        y_pred,
+        *,
+        groups=None,
+        target_names=None,
+        random_state=None,
+        ax=None,
+        **kwargs,
+    ):
+        """
+        Draw the recalls of predictions.
+
+        A recall is the share of a class's images that were given this class.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n,)
+            True labels.
+        y_pred : dict of str to array-like of shape (n,), or array-like of shape (n,)
+            Predicted labels of each model, by its name; or of a single one.
+        groups : array-like of shape (n,), default=None
+            Subject of each image, for the intervals.
+        target_names : array-like of str, default=None
+            Names of the classes: then labels are their indices.
+        random_state : int, RandomState instance or None, default=None
+            Of the bootstrap.
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw. By default a new figure.
+        **kwargs : dict
+            Passed on to `plot`.
+
+        Returns
+        -------
+        ClassRecallDisplay
+            Drawn.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        ValueError
+            If labels are no indices of `target_names`, or if lengths differ.
+
+        See Also
+        --------
+        from_estimator : Predicts first.
+
+        Examples
+        --------
+        >>> from sklearn_patt_lite.inspection import ClassRecallDisplay
+        >>> display = ClassRecallDisplay.from_predictions(
+        ...     ["sad", "sad", "happy"],
+        ...     {"one": ["sad", "happy", "happy"], "other": ["sad", "sad", "sad"]},
+        ... )
+        >>> display.target_names, display.recall["one"].tolist()
+        (['happy', 'sad'], [1.0, 0.5])
+        """
+        check_matplotlib(cls.__name__)
+        if not isinstance(y_pred, dict):
+            y_pred = {"": y_pred}
+        y_true = column_or_1d(y_true)
+        check_consistent_length(y_true, *y_pred.values(), groups)
+        classes = unique_labels(y_true, *y_pred.values())
+        if target_names is not None:
+            names_of(classes, target_names)  # refuses labels that are no indices
+            classes = np.arange(len(target_names))
+        rng = check_random_state(random_state)
+        recall, intervals = {}, {}
+        for name, predicted in y_pred.items():
+            scores = {"labels": classes, "average": None, "zero_division": np.nan}
+            recall[name] = recall_score(y_true, predicted, **scores)
+            is_right = y_true == np.asarray(predicted)
+            intervals[name] = _intervals(y_true, is_right, groups, classes, rng)
+        display = cls(
+            recall=recall,
+            support=(y_true == classes[:, np.newaxis]).sum(axis=1),
+            target_names=names_of(classes, target_names),
+            intervals=intervals,
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(self, ax=None):
+        """
+        Draw a group of bars for each class, a bar for each model.
+
+        The number of a class's images stands below its name.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw. By default a new figure.
+
+        Returns
+        -------
+        ClassRecallDisplay
+            Itself.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+
+        See Also
+        --------
+        from_predictions : Computes the recalls first.
+
+        Examples
+        --------
+        >>> from sklearn_patt_lite.inspection import ClassRecallDisplay
+        >>> display = ClassRecallDisplay(
+        ...     recall={"one": [0.5, 0.8]}, support=[10, 20], target_names=["sad", "happy"]
+        ... )
+        >>> len(display.plot().ax_.patches)
+        2
+        """
+        check_matplotlib(type(self).__name__)
+        n_classes, n_models = len(self.target_names), len(self.recall)
+        if ax is None:
+            width = max(4.8, 1.5 + n_classes * (0.5 + 0.25 * n_models))
+            (ax,) = panels(None, 1, 1, (width, 3.6))
+        for i, (name, recall) in enumerate(self.recall.items()):
+            place = np.arange(n_classes) + (i + 0.5) * 0.8 / n_models - 0.4
+            line = {"ecolor": "black", "error_kw": {"linewidth": 1}}
+            ax.bar(place, recall, 0.8 / n_models, yerr=self._errors(name), label=name, **line)
+        names = zip(self.target_names, self.support, strict=True)
+        ax.set_xticks(range(n_classes), [f"{name}\n{support}" for name, support in names])
+        ax.set(ylabel="Recall", ylim=(0, 1), xlabel="True class, and its images")
+        if any(self.recall):
+            ax.legend(fontsize="small", ncols=n_models, loc="lower right", bbox_to_anchor=(1, 1))
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _errors(self, name):
+        """Lengths of a model's intervals below and above its recalls; None without intervals."""
+        if self.intervals is None:
+            return None
+        lengths = np.abs(self.intervals[name] - np.asarray(self.recall[name])[:, np.newaxis])
+        return np.nan_to_num(lengths.T)
+
+
+def _intervals(y_true, is_right, groups, classes, rng):
+    """Intervals of the recalls: (n_classes, 2), NaN where there are fewer than two units."""
+    units = np.arange(len(y_true)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    intervals = np.full((len(classes), 2), np.nan)
+    for i, label in enumerate(classes):
+        of_class = y_true == label
+        _, unit = np.unique(units[of_class], return_inverse=True)
+        right, total = np.bincount(unit, is_right[of_class]), np.bincount(unit)
+        if len(total) > 1:
+            found = bootstrap(
+                (right, total),
+                lambda right, total, axis: right.sum(axis) / total.sum(axis),
+                paired=True,
+                vectorized=True,
+                n_resamples=_RESAMPLES,
+                confidence_level=_CONFIDENCE,
+                method="percentile",
+                rng=np.random.default_rng(rng.randint(2**31)),
+            )
+            intervals[i] = found.confidence_interval
+    return intervals

@@ -1,0 +1,123 @@
+"""From what a user has fitted to the classifier in it, and the images that it gets."""
+
+import numpy as np
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_patt_lite._classifier import PAttLiteClassifier
+
+
+def last_step(estimator):
+    """Find the fitted classifier at the end of a Pipeline or a search.
+
+    Raises
+    ------
+    TypeError
+        If there is no PAttLiteClassifier.
+    sklearn.exceptions.NotFittedError
+        If it is not fitted.
+    """
+    if isinstance(estimator, BaseSearchCV):
+        check_is_fitted(estimator, "best_estimator_")
+        return last_step(estimator.best_estimator_)
+    if isinstance(estimator, Pipeline):
+        return last_step(estimator[-1])
+    if not isinstance(estimator, PAttLiteClassifier):
+        raise TypeError(
+            "Only a PAttLiteClassifier, or a Pipeline or a search that ends with one, can be "
+            f"looked into, got {type(estimator).__name__}."
+        )
+    check_is_fitted(estimator)
+    return estimator
+
+
+def fitted_classifier(estimator, X):
+    """Find the classifier at the end of a Pipeline or a search, and bring images to it.
+
+    Parameters
+    ----------
+    estimator : PAttLiteClassifier, or a Pipeline or search that ends with one
+        Fitted.
+    X : array-like of length n
+        Images, as the estimator takes them.
+
+    Returns
+    -------
+    classifier : PAttLiteClassifier
+        The fitted classifier.
+    images : ndarray of shape (n, *classifier.image_shape_)
+        What its network gets, values 0 to 255.
+
+    Raises
+    ------
+    TypeError, sklearn.exceptions.NotFittedError
+        As `last_step`.
+    """
+    classifier = last_step(estimator)
+    return classifier, classifier._read_as_trained(_transformed(estimator, X))
+
+
+def _transformed(estimator, X):
+    """Bring images through all that comes before the last step."""
+    if isinstance(estimator, BaseSearchCV):
+        return _transformed(estimator.best_estimator_, X)
+    if isinstance(estimator, Pipeline):
+        before = X if len(estimator) == 1 else estimator[:-1].transform(X)
+        return _transformed(estimator[-1], before)
+    return X
+
+
+def refuse_batch_attention(classifier):
+    """Refuse a classifier whose predictions are not of one image.
+
+    Raises
+    ------
+    ValueError
+        If it was fitted with `attention="batch"`.
+    """
+    if classifier._fitted_architecture.attention == "batch":
+        raise ValueError(
+            'attention="batch" predicts an image by its company: nothing in the image alone shows '
+            "why. See batch_invariance."
+        )
+
+
+def codes_of(labels, classes, name):
+    """Find labels among the classes.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n,)
+        Labels.
+    classes : ndarray of shape (n_classes,)
+        Sorted, as a classifier's `classes_`.
+    name : str
+        What the labels are, for the error.
+
+    Returns
+    -------
+    ndarray of shape (n,), dtype int
+        Places in `classes`.
+
+    Raises
+    ------
+    ValueError
+        If a label is none of the classes.
+    """
+    labels = column_or_1d(labels)
+    unknown = np.setdiff1d(labels, classes)
+    if len(unknown):
+        raise ValueError(
+            f"{name} holds {unknown.tolist()}, but the classes are {classes.tolist()}."
+        )
+    return np.searchsorted(classes, labels)
+
+
+def check_true(y, X, classes):
+    """Check true labels, as many as images; their places in `classes`, None if there are none."""
+    if y is None:
+        return None
+    check_consistent_length(X, y)
+    return codes_of(y, classes, "y")

@@ -1,0 +1,281 @@
+"""Where the evidence lies, by the gradient at a map of the network."""
+
+import numpy as np
+from scipy.ndimage import map_coordinates
+from scipy.special import softmax
+from sklearn.utils import check_consistent_length
+
+from sklearn_patt_lite.inspection._figures import (
+    check_matplotlib,
+    image_panels,
+    names_of,
+    note_below,
+    show_face,
+    title_of,
+)
+from sklearn_patt_lite.inspection._fitted import (
+    check_true,
+    codes_of,
+    fitted_classifier,
+    refuse_batch_attention,
+)
+
+
+class GradCAMDisplay:
+    """
+    Show where in a face the evidence for an expression lies, by Grad-CAM.
+
+    Use `from_estimator` to make one. The maps are those of [1]_: the channels of a map of the
+    network, weighted by the mean gradient of a class's score (before the softmax), and what is
+    negative in their sum left away. Figures 6 and 7 of PAtt-Lite [2]_ show such maps, with right
+    predictions in green and wrong ones in red.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, height, width, channels)
+        What the network got, values 0 to 255, with 1 or 3 channels.
+    heat_maps : ndarray of shape (n, height, width), dtype float32
+        Evidence for the class, in the units of its score, at least 0; 0 throughout if there is
+        none. `plot` divides each by its own maximum: colours say where, not how much.
+    predicted : sequence of str
+        Name of the class that was predicted for each image.
+    probability : ndarray of shape (n,)
+        Of that class, 0 to 1.
+    true : sequence of str, default=None
+        Name of the true class of each image.
+    shown : sequence of str, default=None
+        Name of the class whose evidence each map shows; the predicted ones by default.
+
+    Attributes
+    ----------
+    axes_ : ndarray of shape (n,) of matplotlib.axes.Axes
+        One an image.
+    figure_ : matplotlib.figure.Figure
+        What they are on.
+
+    See Also
+    --------
+    PatchAttentionDisplay : What each patch adds to a decision, exactly.
+    MistakesDisplay : The most confident mistakes.
+
+    Notes
+    -----
+    The map at `output_layer` has 14×14 cells at 224 pixels, and each cell has seen much more of
+    the image than its own place. What is bright has to do with the score; that it decides is to be
+    shown by covering it.
+
+    References
+    ----------
+    .. [1] R. R. Selvaraju, M. Cogswell, A. Das, R. Vedantam, D. Parikh and D. Batra, "Grad-CAM:
+       Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017,
+       equations 1 and 2.
+    .. [2] J. L. Ngwe, K. M. Lim, C. P. Lee, T. S. Ong and A. Alqahtani, "PAtt-Lite: Lightweight
+       Patch and Attention MobileNet for Challenging Facial Expression Recognition", IEEE Access,
+       2024, https://arxiv.org/abs/2306.09626
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_patt_lite.inspection import GradCAMDisplay
+    >>> face, heat = np.full((1, 48, 48, 1), 128), np.eye(48)[np.newaxis]
+    >>> display = GradCAMDisplay(
+    ...     images=face, heat_maps=heat, predicted=["happy"], probability=np.array([0.8])
+    ... )
+    >>> display.plot().axes_[0].get_title()
+    'happy 80 %'
+    """
+
+    def __init__(self, *, images, heat_maps, predicted, probability, true=None, shown=None):
+        self.images = images
+        self.heat_maps = heat_maps
+        self.predicted = predicted
+        self.probability = probability
+        self.true = true
+        self.shown = shown
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, X, y=None, *, layer=None, target=None, target_names=None, ax=None, **kwargs
+    ):
+        """
+        Compute the maps of a fitted classifier, and draw them.
+
+        The gradient is that of the class's score before the softmax.
+
+        Parameters
+        ----------
+        estimator : PAttLiteClassifier, or a Pipeline or search that ends with one
+            Fitted.
+        X : array-like of length n
+            Images, as the estimator takes them.
+        y : array-like of shape (n,), default=None
+            Their true labels.
+        layer : str, default=None
+            The layer whose map is weighted; by default the backbone's last activation, at
+            `output_layer`. Any layer of the backbone or of the patch extraction may be given;
+            the error for another name lists them.
+        target : label, default=None
+            The class whose evidence is shown; by default the predicted class of each image.
+        target_names : array-like of str, default=None
+            Names of the classes: then labels are their indices.
+        ax : matplotlib.axes.Axes or array-like of Axes, default=None
+            Where to draw: one, whose place is divided, or n. By default a new figure.
+        **kwargs : dict
+            Passed on to `plot`.
+
+        Returns
+        -------
+        GradCAMDisplay
+            Drawn.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        TypeError
+            If the estimator does not end with a PAttLiteClassifier.
+        ValueError
+            If there is no such layer, if labels are not those of the classifier, if lengths
+            differ, or with `attention="batch"`, whose predictions are not of one image.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+
+        See Also
+        --------
+        PatchAttentionDisplay.from_estimator : The attention between the patches.
+
+        Examples
+        --------
+        >>> from sklearn_patt_lite import PAttLiteClassifier
+        >>> from sklearn_patt_lite.datasets import make_expression_faces
+        >>> from sklearn_patt_lite.inspection import GradCAMDisplay
+        >>> faces = make_expression_faces(n_subjects=2, image_size=32, random_state=0)
+        >>> classifier = PAttLiteClassifier(
+        ...     backbone_weights="drawn", alpha=0.25, input_size=64, patch_size=2,
+        ...     epochs=1, unfreeze_layers=0, random_state=0,
+        ... ).fit(faces.images, faces.target)
+        >>> display = GradCAMDisplay.from_estimator(
+        ...     classifier, faces.images[:4], faces.target[:4], target_names=faces.target_names
+        ... )
+        >>> display.heat_maps.shape
+        (4, 32, 32)
+        """
+        check_matplotlib(cls.__name__)
+        classifier, images = fitted_classifier(estimator, X)
+        classes = classifier.classes_
+        true = check_true(y, images, classes)
+        probabilities, heat_maps, codes = _grad_cam(classifier, images, layer, target)
+        names = np.array(names_of(classes, target_names))
+        predicted = probabilities.argmax(axis=1)
+        display = cls(
+            images=images,
+            heat_maps=heat_maps,
+            predicted=names[predicted].tolist(),
+            probability=probabilities.max(axis=1),
+            true=None if true is None else names[true].tolist(),
+            shown=names[codes].tolist(),
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(self, ax=None, *, cmap="turbo", alpha=0.6, n_columns=4):
+        """
+        Draw the maps over the faces.
+
+        A map is the more opaque the hotter it is, so that the face stays to be seen elsewhere.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or array-like of Axes, default=None
+            Where to draw: one, whose place is divided, or one an image. By default a new figure.
+        cmap : str or matplotlib.colors.Colormap, default="turbo"
+            Colours of the heat.
+        alpha : float, default=0.6
+            How opaque the hottest places are, 0 to 1.
+        n_columns : int, default=4
+            Images in a row.
+
+        Returns
+        -------
+        GradCAMDisplay
+            Itself.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        ValueError
+            If several axes are given, but not one an image.
+
+        See Also
+        --------
+        from_estimator : Computes the maps first.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_patt_lite.inspection import GradCAMDisplay
+        >>> face, heat = np.full((1, 48, 48, 1), 128), np.eye(48)[np.newaxis]
+        >>> display = GradCAMDisplay(
+        ...     images=face, heat_maps=heat, predicted=["happy"], probability=[0.8], true=["sad"]
+        ... )
+        >>> print(display.plot(alpha=0.9).axes_[0].get_title())
+        happy 80 %
+        is sad
+        """
+        check_matplotlib(type(self).__name__)
+        check_consistent_length(self.images, self.heat_maps, self.predicted)
+        axes = image_panels(ax, len(self.images), n_columns)
+        for i, (panel, image, heat) in enumerate(
+            zip(axes, self.images, self.heat_maps, strict=True)
+        ):
+            show_face(panel, image)
+            heat = heat / max(heat.max(), np.finfo(np.float32).tiny)
+            panel.imshow(heat, cmap=cmap, vmin=0, vmax=1, alpha=alpha * np.sqrt(heat))
+            true = None if self.true is None else self.true[i]
+            title_of(panel, self.predicted[i], self.probability[i], true)
+            if self.shown is not None and self.shown[i] != self.predicted[i]:
+                note_below(panel, f"for {self.shown[i]}")
+        self.axes_, self.figure_ = axes, axes[0].figure
+        return self
+
+
+def _grad_cam(classifier, images, layer, target):
+    """Compute probabilities, heat maps in the images' size, and the classes that they are of."""
+    from keras import ops
+
+    from sklearn_patt_lite.inspection import _network_parts as parts
+
+    refuse_batch_attention(classifier)
+    network = classifier.model_
+    layers = parts.maps_of(network)
+    layer = parts.last_map(network) if layer is None else layer
+    if layer not in layers:
+        raise ValueError(f"layer={layer!r} has no map to show; these have: {', '.join(layers)}.")
+    to_map, to_logits = parts.cut_at(network, layer)
+    maps = parts.in_batches(to_map, images.astype(np.float32))
+    logits = parts.in_batches(to_logits, maps)
+    if target is None:
+        codes = logits.argmax(axis=1)
+    else:
+        codes = np.full(len(images), codes_of([target], classifier.classes_, "target")[0])
+    of_class = np.eye(logits.shape[1], dtype=np.float32)[codes]
+
+    def cam(maps, of_class):
+        x = ops.convert_to_tensor(maps)
+        slopes = parts.gradient(lambda x: to_logits(x) * of_class, x)
+        weights = ops.mean(slopes, axis=(1, 2), keepdims=True)  # n × 1 × 1 × channels
+        return ops.relu(ops.sum(weights * x, axis=3))  # n × rows × columns
+
+    heat = parts.in_batches(cam, maps, of_class)
+    side = classifier._fitted_architecture.input_size
+    places = parts.places_of(network, layer)
+    return softmax(logits, axis=1), _spread(heat, places, side, images.shape[1:3]), codes
+
+
+def _spread(heat, places, side, shape):
+    """Bring maps (n, rows, columns) to the images' size: cells are where they look."""
+    distance, first = places
+    # Centres of the images' pixels, in cells.
+    rows, columns = (((np.arange(n) + 0.5) * side / n - 0.5 - first) / distance for n in shape)
+    grid = np.meshgrid(np.arange(len(heat)), rows, columns, indexing="ij")
+    return map_coordinates(heat, grid, order=1, mode="nearest")

@@ -1,0 +1,286 @@
+"""The mistakes that a classifier is most sure of."""
+
+import numpy as np
+from sklearn.utils import check_consistent_length
+from sklearn.utils._indexing import _safe_indexing
+
+from sklearn_patt_lite.inspection._figures import (
+    check_matplotlib,
+    image_panels,
+    names_of,
+    show_face,
+    title_of,
+)
+from sklearn_patt_lite.inspection._fitted import codes_of
+
+_SIZE = 160  # side, in pixels, at which faces are shown
+
+
+class MistakesDisplay:
+    """
+    Show the most confident mistakes: faces, what was predicted, and what is right.
+
+    Use `from_estimator` or `from_predictions` to make one. Look at them before you tune: labels
+    that are wrong, crops that miss the face and images that are in the set twice are found here.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, height, width, channels)
+        Mistaken images, the most confident first, values 0 to 255, with 1 or 3 channels.
+    predicted : sequence of str
+        Name of the class that was predicted for each.
+    probability : ndarray of shape (n,)
+        Of that class, 0 to 1.
+    true : sequence of str
+        Name of the true class of each.
+    indices : ndarray of shape (n,), dtype int
+        Their places among the images that were predicted.
+    n_mistakes, n_total : int
+        Number of all mistakes, and of all images.
+
+    Attributes
+    ----------
+    axes_ : ndarray of shape (n,) of matplotlib.axes.Axes
+        One an image.
+    figure_ : matplotlib.figure.Figure
+        What they are on.
+
+    See Also
+    --------
+    ClassRecallDisplay : How many of each class are right.
+    GradCAMDisplay : Where the evidence lies.
+    sklearn.metrics.ConfusionMatrixDisplay : Which classes are taken for which.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_patt_lite.inspection import MistakesDisplay
+    >>> display = MistakesDisplay(
+    ...     images=np.full((1, 48, 48, 1), 128), predicted=["happy"], probability=[0.9],
+    ...     true=["sad"], indices=[4], n_mistakes=1, n_total=10,
+    ... )
+    >>> print(display.plot().axes_[0].get_title())
+    happy 90 %
+    is sad
+    """
+
+    def __init__(self, *, images, predicted, probability, true, indices, n_mistakes, n_total):
+        self.images = images
+        self.predicted = predicted
+        self.probability = probability
+        self.true = true
+        self.indices = indices
+        self.n_mistakes = n_mistakes
+        self.n_total = n_total
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, *, n_images=12, target_names=None, ax=None, **kwargs):
+        """
+        Predict images with a fitted classifier, and draw the mistakes.
+
+        Any classifier of images with `predict_proba` will do.
+
+        Parameters
+        ----------
+        estimator : object
+            Fitted, with `predict_proba` and `classes_`.
+        X : array-like of length n
+            Images, as the estimator takes them.
+        y : array-like of shape (n,)
+            Their true labels.
+        n_images : int, default=12
+            Mistakes that are shown, at most.
+        target_names : array-like of str, default=None
+            Names of the classes: then labels are their indices.
+        ax : matplotlib.axes.Axes or array-like of Axes, default=None
+            Where to draw: one, whose place is divided, or one a mistake. By default a new figure.
+        **kwargs : dict
+            Passed on to `plot`.
+
+        Returns
+        -------
+        MistakesDisplay
+            Drawn.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        ValueError
+            If labels are not those of the classifier, if lengths differ, or if there are no
+            mistakes to show.
+
+        See Also
+        --------
+        from_predictions : Takes probabilities that are there already.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.dummy import DummyClassifier
+        >>> from sklearn_patt_lite.datasets import make_expression_faces
+        >>> from sklearn_patt_lite.inspection import MistakesDisplay
+        >>> faces = make_expression_faces(n_subjects=2, image_size=32, random_state=0)
+        >>> guessing = DummyClassifier(strategy="prior").fit(faces.images, faces.target)
+        >>> display = MistakesDisplay.from_estimator(
+        ...     guessing, faces.images, faces.target, n_images=4
+        ... )
+        >>> display.n_mistakes, display.n_total
+        (24, 28)
+        """
+        return cls.from_predictions(
+            X,
+            y,
+            estimator.predict_proba(X),
+            classes=estimator.classes_,
+            n_images=n_images,
+            target_names=target_names,
+            ax=ax,
+            **kwargs,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        X,
+        y_true,
+        y_proba,
+        *,
+        classes=None,
+        n_images=12,
+        target_names=None,
+        ax=None,
+        **kwargs,
+    ):
+        """
+        Draw the mistakes among predictions.
+
+        They may come from `cross_val_predict`, so that every image was predicted by a classifier
+        that had not seen it.
+
+        Parameters
+        ----------
+        X : array-like of length n
+            Images or file paths, as `FaceResizer` takes them: sizes may differ.
+        y_true : array-like of shape (n,)
+            True labels.
+        y_proba : array-like of shape (n, n_classes)
+            Predicted probabilities, as of `predict_proba`.
+        classes : array-like of shape (n_classes,), default=None
+            The classes of the columns, sorted; by default the labels in `y_true`.
+        n_images : int, default=12
+            Mistakes that are shown, at most.
+        target_names : array-like of str, default=None
+            Names of the classes: then labels are their indices.
+        ax : matplotlib.axes.Axes or array-like of Axes, default=None
+            Where to draw: one, whose place is divided, or one a mistake. By default a new figure.
+        **kwargs : dict
+            Passed on to `plot`.
+
+        Returns
+        -------
+        MistakesDisplay
+            Drawn.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        ValueError
+            If there is not a column a class, if labels are none of the classes, if lengths differ,
+            or if there are no mistakes to show.
+
+        See Also
+        --------
+        from_estimator : Predicts first.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_patt_lite.inspection import MistakesDisplay
+        >>> display = MistakesDisplay.from_predictions(
+        ...     np.full((3, 48, 48), 128, dtype=np.uint8), ["sad", "happy", "sad"],
+        ...     [[0.2, 0.8], [0.9, 0.1], [0.6, 0.4]],
+        ... )
+        >>> display.indices, display.true
+        (array([2]), ['sad'])
+        """
+        from sklearn_patt_lite.preprocessing import FaceResizer
+
+        check_matplotlib(cls.__name__)
+        check_consistent_length(X, y_true, y_proba)
+        y_proba = np.asarray(y_proba)
+        classes = np.unique(y_true if classes is None else classes)
+        if y_proba.ndim != 2 or y_proba.shape[1] != len(classes):
+            raise ValueError(
+                f"y_proba must have a column for each of the {len(classes)} classes "
+                f"{classes.tolist()}, got shape {y_proba.shape}: give classes."
+            )
+        true, predicted = codes_of(y_true, classes, "y_true"), y_proba.argmax(axis=1)
+        confidence = y_proba.max(axis=1)
+        (mistakes,) = np.nonzero(predicted != true)
+        if len(mistakes) == 0:
+            raise ValueError(f"There are no mistakes among {len(true)} predictions.")
+        shown = mistakes[np.argsort(-confidence[mistakes], kind="stable")][:n_images]
+        names = np.array(names_of(classes, target_names))
+        display = cls(
+            images=FaceResizer(size=_SIZE).fit_transform(_safe_indexing(X, shown)),
+            predicted=names[predicted[shown]].tolist(),
+            probability=confidence[shown],
+            true=names[true[shown]].tolist(),
+            indices=shown,
+            n_mistakes=len(mistakes),
+            n_total=len(true),
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(self, ax=None, *, n_columns=4):
+        """
+        Draw the mistaken faces.
+
+        Above each are the predicted class, its probability, and the true class.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or array-like of Axes, default=None
+            Where to draw: one, whose place is divided, or one a mistake. By default a new figure.
+        n_columns : int, default=4
+            Images in a row.
+
+        Returns
+        -------
+        MistakesDisplay
+            Itself.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        ValueError
+            If several axes are given, but not one a mistake.
+
+        See Also
+        --------
+        from_predictions : Finds the mistakes first.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_patt_lite.inspection import MistakesDisplay
+        >>> display = MistakesDisplay(
+        ...     images=np.full((2, 48, 48, 1), 128), predicted=["happy", "sad"],
+        ...     probability=[0.9, 0.8], true=["sad", "fear"], indices=[4, 1],
+        ...     n_mistakes=2, n_total=10,
+        ... )
+        >>> len(display.plot(n_columns=1).axes_)
+        2
+        """
+        check_matplotlib(type(self).__name__)
+        axes = image_panels(ax, len(self.images), n_columns)
+        for panel, *shown in zip(
+            axes, self.images, self.predicted, self.probability, self.true, strict=True
+        ):
+            show_face(panel, shown[0])
+            title_of(panel, *shown[1:])
+        self.axes_, self.figure_ = axes, axes[0].figure
+        return self

@@ -1,0 +1,361 @@
+"""What passes between the patches of a face, and what each of them adds to the decision."""
+
+import numpy as np
+from scipy.special import softmax
+from sklearn.utils import check_consistent_length
+
+from sklearn_patt_lite.inspection._figures import (
+    check_matplotlib,
+    image_panels,
+    names_of,
+    note_below,
+    show_face,
+    title_of,
+)
+from sklearn_patt_lite.inspection._fitted import (
+    check_true,
+    codes_of,
+    fitted_classifier,
+    refuse_batch_attention,
+)
+
+_FEW = 16  # patches that have room for numbers and arrows
+_ARROW = {
+    "arrowstyle": "-|>",
+    "color": "white",
+    "connectionstyle": "arc3,rad=0.2",
+    "shrinkA": 10,
+    "shrinkB": 10,
+}
+
+
+class PatchAttentionDisplay:
+    """
+    Show the attention between the patches of a face, and which patch carries the decision.
+
+    Use `from_estimator` to make one. The head averages what its attention gives for each patch and
+    maps the average linearly to the scores of the classes (before the softmax). So a score is a
+    sum over the patches, without a rest: a patch adds the mean attention that it gets,
+    times w·v, with the class's weights w and the patch's values v. The mean over all classes is
+    taken off, as the softmax does not see it.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, height, width, channels)
+        What the network got, values 0 to 255, with 1 or 3 channels.
+    attention : ndarray of shape (n, n_patches, n_patches), dtype float32
+        How much each patch (row) attends to each (column); rows sum to 1. Patches are in the order
+        of reading.
+    contributions : ndarray of shape (n, n_patches), dtype float32
+        What each patch adds to the score of the class that is shown, against the mean over all
+        classes.
+    edges : tuple of two ndarrays
+        Borders of the patches' rows and columns, as shares of the image's height and width.
+    predicted : sequence of str
+        Name of the class that was predicted for each image.
+    probability : ndarray of shape (n,)
+        Of that class, 0 to 1.
+    true : sequence of str, default=None
+        Name of the true class of each image.
+    shown : sequence of str, default=None
+        Name of the class of each image's contributions; the predicted ones by default.
+
+    Attributes
+    ----------
+    axes_ : ndarray of shape (n,) of matplotlib.axes.Axes
+        One an image.
+    figure_ : matplotlib.figure.Figure
+        What they are on.
+
+    See Also
+    --------
+    GradCAMDisplay : Where the evidence lies, in finer cells.
+
+    Notes
+    -----
+    The sum is exact, but a patch is no window: what a patch holds was computed from a part of the
+    image that is larger than its square, by convolutions of both the backbone and the patch
+    extraction.
+
+    References
+    ----------
+    .. [1] J. L. Ngwe, K. M. Lim, C. P. Lee, T. S. Ong and A. Alqahtani, "PAtt-Lite: Lightweight
+       Patch and Attention MobileNet for Challenging Facial Expression Recognition", IEEE Access,
+       2024, Section III-C, https://arxiv.org/abs/2306.09626
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_patt_lite.inspection import PatchAttentionDisplay
+    >>> display = PatchAttentionDisplay(
+    ...     images=np.full((1, 48, 48, 1), 128),
+    ...     attention=np.full((1, 4, 4), 0.25),
+    ...     contributions=np.array([[0.1, -0.2, 0.9, 1.2]]),
+    ...     edges=(np.array([0, 0.5, 1]), np.array([0, 0.5, 1])),
+    ...     predicted=["happy"],
+    ...     probability=np.array([0.8]),
+    ... )
+    >>> [text.get_text() for text in display.plot().axes_[0].texts if text.get_text()]
+    ['+0.1', '-0.2', '+0.9', '+1.2']
+    """
+
+    def __init__(
+        self,
+        *,
+        images,
+        attention,
+        contributions,
+        edges,
+        predicted,
+        probability,
+        true=None,
+        shown=None,
+    ):
+        self.images = images
+        self.attention = attention
+        self.contributions = contributions
+        self.edges = edges
+        self.predicted = predicted
+        self.probability = probability
+        self.true = true
+        self.shown = shown
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, X, y=None, *, target=None, target_names=None, ax=None, **kwargs
+    ):
+        """
+        Compute attention and contributions in a fitted classifier, and draw them.
+
+        With `attention=None` the patches are averaged: each attends to all alike.
+
+        Parameters
+        ----------
+        estimator : PAttLiteClassifier, or a Pipeline or search that ends with one
+            Fitted.
+        X : array-like of length n
+            Images, as the estimator takes them.
+        y : array-like of shape (n,), default=None
+            Their true labels.
+        target : label, default=None
+            The class whose contributions are shown; by default the predicted class of each image.
+        target_names : array-like of str, default=None
+            Names of the classes: then labels are their indices.
+        ax : matplotlib.axes.Axes or array-like of Axes, default=None
+            Where to draw: one, whose place is divided, or n. By default a new figure.
+        **kwargs : dict
+            Passed on to `plot`.
+
+        Returns
+        -------
+        PatchAttentionDisplay
+            Drawn.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        TypeError
+            If the estimator does not end with a PAttLiteClassifier.
+        ValueError
+            If the classifier has no patches to weigh (`attention="batch"`, or neither patches nor
+            attention), if labels are not its own, or if lengths differ.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+
+        See Also
+        --------
+        GradCAMDisplay.from_estimator : Maps of finer cells.
+
+        Examples
+        --------
+        >>> from sklearn_patt_lite import PAttLiteClassifier
+        >>> from sklearn_patt_lite.datasets import make_expression_faces
+        >>> from sklearn_patt_lite.inspection import PatchAttentionDisplay
+        >>> faces = make_expression_faces(n_subjects=2, image_size=32, random_state=0)
+        >>> classifier = PAttLiteClassifier(
+        ...     backbone_weights="drawn", alpha=0.25, input_size=64, patch_size=2,
+        ...     epochs=1, unfreeze_layers=0, random_state=0,
+        ... ).fit(faces.images, faces.target)
+        >>> display = PatchAttentionDisplay.from_estimator(classifier, faces.images[:3])
+        >>> display.attention.shape, display.contributions.shape
+        ((3, 4, 4), (3, 4))
+        """
+        check_matplotlib(cls.__name__)
+        classifier, images = fitted_classifier(estimator, X)
+        classes = classifier.classes_
+        true = check_true(y, images, classes)
+        attention, logits, contributions = _weigh_patches(classifier, images)
+        names = np.array(names_of(classes, target_names))
+        predicted = logits.argmax(axis=1)
+        codes = predicted
+        if target is not None:
+            codes = np.full(len(images), codes_of([target], classes, "target")[0])
+        display = cls(
+            images=images,
+            attention=attention,
+            contributions=contributions[np.arange(len(images)), :, codes],
+            edges=_edges(classifier),
+            predicted=names[predicted].tolist(),
+            probability=softmax(logits, axis=1).max(axis=1),
+            true=None if true is None else names[true].tolist(),
+            shown=names[codes].tolist(),
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(self, ax=None, *, cmap="PuOr_r", n_columns=4):
+        """
+        Draw patches over the faces.
+
+        A patch's colour, and the number in it, are what it adds to the class's score: orange speaks
+        for the class, purple against it. The one that adds most has a frame. Arrows are the
+        attention from patch to patch, the thicker the more; they and the numbers are left away
+        beyond 16 patches.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or array-like of Axes, default=None
+            Where to draw: one, whose place is divided, or one an image. By default a new figure.
+        cmap : str or matplotlib.colors.Colormap, default="PuOr_r"
+            Colours of the contributions, from against to for.
+        n_columns : int, default=4
+            Images in a row.
+
+        Returns
+        -------
+        PatchAttentionDisplay
+            Itself.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        ValueError
+            If several axes are given, but not one an image.
+
+        See Also
+        --------
+        from_estimator : Computes what is drawn first.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_patt_lite.inspection import PatchAttentionDisplay
+        >>> halves = np.array([0, 0.5, 1])
+        >>> display = PatchAttentionDisplay(
+        ...     images=np.full((1, 48, 48, 1), 128), attention=np.full((1, 4, 4), 0.25),
+        ...     contributions=np.array([[0.1, -0.2, 0.9, 1.2]]), edges=(halves, halves),
+        ...     predicted=["happy"], probability=[0.8], true=["happy"],
+        ... )
+        >>> display.plot().axes_[0].get_title()
+        'happy 80 %'
+        """
+        check_matplotlib(type(self).__name__)
+        check_consistent_length(self.images, self.attention, self.contributions, self.predicted)
+        axes = image_panels(ax, len(self.images), n_columns)
+        largest = max(np.abs(self.contributions).max(), np.finfo(np.float32).tiny)
+        for i, panel in enumerate(axes):
+            show_face(panel, self.images[i])
+            self._draw_patches(panel, i, cmap, largest)
+            if self.attention.shape[1] <= _FEW:
+                self._draw_attention(panel, i)
+            true = None if self.true is None else self.true[i]
+            title_of(panel, self.predicted[i], self.probability[i], true)
+            if self.shown is not None and self.shown[i] != self.predicted[i]:
+                note_below(panel, f"for {self.shown[i]}")
+        self.axes_, self.figure_ = axes, axes[0].figure
+        return self
+
+    def _draw_patches(self, panel, i, cmap, largest):
+        from matplotlib.patches import Rectangle
+
+        contributions = self.contributions[i]
+        rows, columns = self._borders(i)
+        shape = len(rows) - 1, len(columns) - 1
+        alpha = 0.6 * np.abs(contributions) / largest
+        mesh = {"cmap": cmap, "vmin": -largest, "vmax": largest, "alpha": alpha.reshape(shape)}
+        panel.pcolormesh(columns, rows, contributions.reshape(shape), **mesh)
+        row, column = np.unravel_index(contributions.argmax(), shape)
+        corner = columns[column], rows[row]
+        sides = columns[column + 1] - corner[0], rows[row + 1] - corner[1]
+        panel.add_patch(Rectangle(corner, *sides, fill=False, color="tab:orange", linewidth=2))
+
+    def _draw_attention(self, panel, i):
+        rows, columns = self._borders(i)
+        x, y = (line.ravel() for line in np.meshgrid(_middles(columns), _middles(rows)))
+        for j, contribution in enumerate(self.contributions[i]):
+            panel.text(
+                *(x[j], y[j], f"{contribution:+.1f}"),
+                ha="center",
+                va="center",
+                fontsize="small",
+                bbox={"boxstyle": "round,pad=0.15", "color": "white", "alpha": 0.7},
+            )
+            for k, weight in enumerate(self.attention[i, j]):
+                if k != j:
+                    strength = {"linewidth": 4 * weight, "alpha": 0.3 + 0.7 * weight}
+                    panel.annotate("", (x[k], y[k]), (x[j], y[j]), arrowprops=_ARROW | strength)
+
+    def _borders(self, i):
+        """Borders of rows and columns in pixels, as `imshow` counts them."""
+        shape = self.images[i].shape[:2]
+        return [
+            np.asarray(edges) * side - 0.5 for edges, side in zip(self.edges, shape, strict=True)
+        ]
+
+
+def _middles(edges):
+    return (edges[:-1] + edges[1:]) / 2
+
+
+def _weigh_patches(classifier, images):
+    """Compute attention (n, t, t), logits (n, n_classes) and contributions (n, t, n_classes)."""
+    from keras import Model, ops
+
+    from sklearn_patt_lite.inspection import _network_parts as parts
+
+    network, architecture = classifier.model_, classifier._fitted_architecture
+    refuse_batch_attention(classifier)
+    if architecture.attention is None and architecture.patch_extraction is None:
+        raise ValueError(
+            "The classifier has no patches: patch_extraction=None and attention=None leave their "
+            "mean alone."
+        )
+    attends = architecture.attention == "patches"
+    layer = network.get_layer("patch_attention" if attends else "pool")
+    to_tokens = Model(network.input, layer.input)
+
+    def attention_and_tokens(images):
+        tokens = to_tokens(images, training=False)
+        if attends:
+            _, scores = layer(tokens, return_attention_scores=True)
+            tokens = tokens[1]  # the first is the query: the same, scaled
+        else:
+            n_tokens = tokens.shape[1]
+            scores = ops.ones_like(tokens[:, :, :1]) * ops.ones((1, 1, n_tokens)) / n_tokens
+        return ops.concatenate([scores, tokens], axis=2)  # n × t × (t + units)
+
+    found = parts.in_batches(attention_and_tokens, images.astype(np.float32))
+    n_tokens = found.shape[1]
+    attention, tokens = found[..., :n_tokens], found[..., n_tokens:]
+    received = attention.mean(axis=1)[..., np.newaxis]  # n × t × 1
+    kernel, bias = (ops.convert_to_numpy(w) for w in network.get_layer("probabilities").weights)
+    added = received * (tokens @ kernel)  # n × t × n_classes
+    return attention, added.sum(axis=1) + bias, added - added.mean(axis=2, keepdims=True)
+
+
+def _edges(classifier):
+    """Borders of the patches, as shares of the image's height and width."""
+    from sklearn_patt_lite.inspection import _network_parts as parts
+
+    network, side = classifier.model_, classifier._fitted_architecture.input_size
+    layer = parts.maps_of(network)[-1]
+    distance, first = parts.places_of(network, layer)
+    rows, columns = network.get_layer("tokens").input.shape[1:3]
+    return tuple(_borders_between(n, distance, first, side) for n in (rows, columns))
+
+
+def _borders_between(n, distance, first, side):
+    """Halfway between where neighbouring patches look; the outer ones are the image's."""
+    between = (first + distance * (np.arange(n - 1) + 0.5) + 0.5) / side
+    return np.concatenate([[0.0], np.clip(between, 0, 1), [1.0]])

@@ -1,0 +1,175 @@
+"""How a fit went, both stages in one."""
+
+from sklearn_patt_lite.inspection._figures import check_matplotlib, panels
+from sklearn_patt_lite.inspection._fitted import last_step
+
+_STAGES = {
+    "head": "Stage 1: head",
+    "finetune": "Stage 2: last layers too",
+    "end_to_end": "Everything",
+}
+_CURVES = {"accuracy": "Accuracy", "loss": "Loss"}
+
+
+class TrainingHistoryDisplay:
+    """
+    Show how training went: accuracy and loss in both stages, and the epochs that were kept.
+
+    Use `from_estimator` to make one. Stages follow each other on one axis of epochs, parted by a
+    dotted line; the epoch of each whose weights were kept has a star.
+
+    Parameters
+    ----------
+    history : dict
+        As `PAttLiteClassifier.history_`.
+
+    Attributes
+    ----------
+    axes_ : ndarray of shape (2,) of matplotlib.axes.Axes
+        Of the accuracy and of the loss.
+    figure_ : matplotlib.figure.Figure
+        What they are on.
+
+    See Also
+    --------
+    sklearn.model_selection.LearningCurveDisplay : Scores by the number of training images.
+
+    Notes
+    -----
+    Training accuracy is that of augmented images, with dropout: it may be below the accuracy on
+    validation data, where there is neither. If no epoch of stage 2 was better than the end of
+    stage 1, that was kept, and stage 2 has no star.
+
+    Examples
+    --------
+    >>> from sklearn_patt_lite.inspection import TrainingHistoryDisplay
+    >>> curves = {"accuracy": [0.3, 0.4], "loss": [1.9, 1.7], "best_epoch": 1}
+    >>> display = TrainingHistoryDisplay({"head": curves, "finetune": curves})
+    >>> [axes.get_ylabel() for axes in display.plot().axes_]
+    ['Accuracy', 'Loss']
+    """
+
+    def __init__(self, history):
+        self.history = history
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None, **kwargs):
+        """
+        Draw the history of a fitted classifier.
+
+        Nothing is predicted: the fit has written down all that is shown.
+
+        Parameters
+        ----------
+        estimator : PAttLiteClassifier, or a Pipeline or search that ends with one
+            Fitted.
+        ax : matplotlib.axes.Axes or array-like of two Axes, default=None
+            Where to draw: one, whose place is divided, or two. By default a new figure.
+        **kwargs : dict
+            Passed on to `plot`.
+
+        Returns
+        -------
+        TrainingHistoryDisplay
+            Drawn.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        TypeError
+            If the estimator does not end with a PAttLiteClassifier.
+        sklearn.exceptions.NotFittedError
+            If it is not fitted.
+
+        See Also
+        --------
+        plot : Draws it again.
+
+        Examples
+        --------
+        >>> from sklearn_patt_lite import PAttLiteClassifier
+        >>> from sklearn_patt_lite.datasets import make_expression_faces
+        >>> from sklearn_patt_lite.inspection import TrainingHistoryDisplay
+        >>> faces = make_expression_faces(n_subjects=2, image_size=32, random_state=0)
+        >>> classifier = PAttLiteClassifier(
+        ...     backbone_weights="drawn", alpha=0.25, input_size=64, patch_size=2,
+        ...     epochs=2, unfreeze_layers=0, random_state=0,
+        ... ).fit(faces.images, faces.target)
+        >>> display = TrainingHistoryDisplay.from_estimator(classifier)
+        >>> display.axes_[1].get_xlabel()
+        'Epoch'
+        """
+        check_matplotlib(cls.__name__)
+        return cls(last_step(estimator).history_).plot(ax=ax, **kwargs)
+
+    def plot(self, ax=None):
+        """
+        Draw accuracy and loss by epochs.
+
+        The two share no scale, so that each has axes of its own.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or array-like of two Axes, default=None
+            Where to draw: one, whose place is divided, or two. By default a new figure.
+
+        Returns
+        -------
+        TrainingHistoryDisplay
+            Itself.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        ValueError
+            If another number of axes is given.
+
+        See Also
+        --------
+        from_estimator : Takes the history from a classifier.
+
+        Examples
+        --------
+        >>> from sklearn_patt_lite.inspection import TrainingHistoryDisplay
+        >>> curves = {"accuracy": [0.3, 0.4], "loss": [1.9, 1.7], "best_epoch": 1}
+        >>> display = TrainingHistoryDisplay({"head": curves}).plot()
+        >>> len(display.axes_)
+        2
+        """
+        check_matplotlib(type(self).__name__)
+        axes = panels(ax, 1, 2, (8, 3.2))
+        for panel, curve in zip(axes, _CURVES, strict=True):
+            self._draw(panel, curve)
+        axes[0].legend(fontsize="small")
+        self.axes_, self.figure_ = axes, axes[0].figure
+        return self
+
+    def _draw(self, panel, curve):
+        """Draw one curve of training and of validation data, stage after stage."""
+        start = 1
+        for stage, name in _STAGES.items():
+            if stage not in self.history:
+                continue
+            history = self.history[stage]
+            epochs = range(start, start + len(history[curve]))
+            kinds = {curve: ("Training", "tab:blue"), f"val_{curve}": ("Validation", "tab:orange")}
+            for key, (label, color) in kinds.items():
+                if history.get(key):
+                    label = label if start == 1 else None
+                    panel.plot(epochs, history[key], color=color, label=label, marker=".")
+            best = history["best_epoch"]
+            if best >= 0:
+                of_best = history.get(f"val_{curve}") or history[curve]
+                star = {"marker": "*", "markersize": 14, "color": "black", "linestyle": "none"}
+                panel.plot(
+                    epochs[best], of_best[best], **star, label="Kept" if start == 1 else None
+                )
+            if start > 1:
+                panel.axvline(start - 0.5, color="grey", linestyle=":")
+            place = {"xycoords": panel.get_xaxis_transform(), "fontsize": "small", "va": "bottom"}
+            panel.annotate(name, (start, 1.01), **place)
+            start = epochs.stop
+        panel.set(xlabel="Epoch", ylabel=_CURVES[curve])
+        panel.xaxis.get_major_locator().set_params(integer=True)

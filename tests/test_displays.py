@@ -1,0 +1,395 @@
+"""Displays show what the network does, where it looks, and which mistakes it makes."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import recall_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.datasets import make_expression_faces
+from sklearn_patt_lite.inspection import (
+    ClassRecallDisplay,
+    GradCAMDisplay,
+    MistakesDisplay,
+    PatchAttentionDisplay,
+    TrainingHistoryDisplay,
+)
+from sklearn_patt_lite.preprocessing import FaceResizer
+
+plt = pytest.importorskip("matplotlib.pyplot")
+
+QUICK = {
+    "backbone_weights": "drawn",
+    "alpha": 0.25,
+    "input_size": 64,
+    "patch_size": 2,
+    "epochs": 2,
+    "unfreeze_layers": 0,
+    "random_state": 0,
+}
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return make_expression_faces(n_subjects=4, image_size=64, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def fitted(faces):
+    return PAttLiteClassifier(**QUICK).fit(faces.images, faces.target)
+
+
+def fit(faces, rows=slice(None), **parameters):
+    classifier = PAttLiteClassifier(**{**QUICK, "epochs": 1, **parameters})
+    return classifier.fit(faces.images[rows], faces.target[rows])
+
+
+# Grad-CAM
+
+
+def test_heat_maps_are_where_the_images_are_and_say_what_is_predicted(faces, fitted):
+    X, y = faces.images[:5], faces.target[:5]
+    display = GradCAMDisplay.from_estimator(fitted, X, y, target_names=faces.target_names)
+    assert display.heat_maps.shape == (5, 64, 64)
+    assert display.heat_maps.min() >= 0
+    assert display.heat_maps.max() > 0
+    probabilities = fitted.predict_proba(X)
+    np.testing.assert_allclose(display.probability, probabilities.max(axis=1), atol=1e-4)
+    assert display.predicted == faces.target_names[probabilities.argmax(axis=1)].tolist()
+    for axes, predicted, true in zip(display.axes_, display.predicted, display.true, strict=True):
+        assert axes.title.get_color() == ("tab:green" if predicted == true else "tab:red")
+        assert predicted in axes.get_title()
+        assert predicted == true or f"is {true}" in axes.get_title()
+
+
+def test_a_map_is_the_gradient_weighted_sum_of_its_layer(faces):
+    """Where patches are averaged, and mapped linearly, the gradient is known."""
+    from sklearn_patt_lite.inspection import _network_parts as parts
+
+    classifier = fit(faces, attention=None, hidden_units=None)
+    network, X = classifier.model_, faces.images[:3]
+    patches = np.asarray(parts.cut_at(network, "patch_pointwise")[0](X))  # 3 × 2 × 2 × 256
+    kernel = network.get_layer("probabilities").kernel.numpy()
+    expected = np.maximum(patches @ kernel[:, 2] / 4, 0)
+    assert expected.max() > 0
+    display = GradCAMDisplay.from_estimator(classifier, X, layer="patch_pointwise", target=2)
+    distance, first = parts.places_of(network, "patch_pointwise")
+    places = first + distance * np.arange(2)
+    assert places.tolist() == [23.0, 55.0]
+    found = display.heat_maps[:, [[23], [55]], [23, 55]]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_cells_are_put_where_they_look(faces, fitted):
+    """A change of the image at a cell's place changes that cell the most."""
+    from sklearn_patt_lite.inspection import _network_parts as parts
+
+    to_map, _ = parts.cut_at(fitted.model_, "conv_dw_6_relu")
+    distance, first = parts.places_of(fitted.model_, "conv_dw_6_relu")
+    assert distance == 16
+    grey = np.full((1, 64, 64, 3), 128, dtype=np.float32)
+    before = np.asarray(to_map(grey))
+    for row, column in [(1, 1), (2, 1), (1, 2)]:
+        dotted = grey.copy()
+        y, x = (round(first + distance * place) for place in (row, column))
+        dotted[0, y - 1 : y + 2, x - 1 : x + 2] = 255
+        change = np.abs(np.asarray(to_map(dotted)) - before).sum(axis=3)[0]
+        assert np.unravel_index(change.argmax(), change.shape) == (row, column)
+
+
+def test_every_layer_with_a_map_can_be_shown(faces, fitted):
+    from sklearn_patt_lite.inspection._network_parts import cut_at, maps_of
+
+    probabilities = fitted.predict_proba(faces.images[:2])
+    for layer in maps_of(fitted.model_):
+        to_map, to_logits = cut_at(fitted.model_, layer)
+        logits = np.asarray(to_logits(to_map(faces.images[:2].astype(np.float32))))
+        softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(softmax, probabilities, atol=1e-4)
+    GradCAMDisplay.from_estimator(fitted, faces.images[:1], layer="patch_pointwise")
+
+
+def test_another_class_has_another_map(faces, fitted):
+    maps = [
+        GradCAMDisplay.from_estimator(fitted, faces.images[:3], target=target).heat_maps
+        for target in (0, 3)
+    ]
+    assert np.abs(maps[0] - maps[1]).max() > 0.1 * maps[0].max()
+
+
+@pytest.mark.slow
+def test_the_map_moves_when_the_evidence_does():
+    """Happiness is told by the mouth: covered, both map and decision leave it."""
+    faces = make_expression_faces(
+        n_subjects=30, image_size=96, occlusion=0.0, max_yaw=5.0, random_state=0
+    )
+    happy, sad, neutral = (
+        list(faces.target_names).index(name) for name in ("happy", "sad", "neutral")
+    )
+    is_told_by_mouth = np.isin(faces.target, [happy, sad, neutral])
+    is_trained = is_told_by_mouth & (faces.groups < np.quantile(faces.groups, 0.75))
+    classifier = fit(faces, rows=is_trained, input_size=96, patch_size=3, epochs=25, patience=None)
+    shown = faces.images[~is_trained & (faces.target == happy)]
+    mouth, corner = np.s_[:, 58:84, 28:68], np.s_[:, :26, :40]
+    without = {"nothing": shown}
+    for name, place in {"mouth": mouth, "corner": corner}.items():
+        without[name] = shown.copy()
+        without[name][place] = 128
+    maps = {
+        name: GradCAMDisplay.from_estimator(classifier, X, target=happy).heat_maps[mouth]
+        for name, X in without.items()
+    }
+    change = {name: np.abs(map_ - maps["nothing"]).mean() for name, map_ in maps.items()}
+    is_happy = {name: np.mean(classifier.predict(X) == happy) for name, X in without.items()}
+    assert change["mouth"] > 2 * change["corner"]
+    assert min(is_happy["nothing"], is_happy["corner"]) > 0.6
+    assert is_happy["mouth"] < 0.3
+
+
+# Patch attention
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"attention": None},
+        {"hidden_units": None},
+        {"patch_extraction": None},
+        {"patch_extraction": "conv"},
+        {"patch_extraction": "attention"},
+    ],
+    ids=str,
+)
+def test_contributions_are_the_whole_of_the_decision(faces, parameters):
+    from sklearn_patt_lite.inspection._patch_attention import _weigh_patches
+
+    classifier = fit(faces, **parameters)
+    attention, logits, contributions = _weigh_patches(classifier, faces.images[:4])
+    np.testing.assert_allclose(attention.sum(axis=2), 1, atol=1e-5)
+    softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(softmax, classifier.predict_proba(faces.images[:4]), atol=1e-4)
+    bias = classifier.model_.get_layer("probabilities").bias.numpy()
+    scores = contributions.sum(axis=1) + bias
+    centred = [x - x.mean(axis=1, keepdims=True) for x in (scores, logits)]
+    np.testing.assert_allclose(*centred, atol=1e-4)
+    display = PatchAttentionDisplay.from_estimator(classifier, faces.images[:4])
+    rows, columns = (len(edges) - 1 for edges in display.edges)
+    assert rows * columns == attention.shape[1]
+    assert all(np.all(np.diff(edges) >= 0) for edges in display.edges)
+
+
+def test_the_patch_that_adds_most_has_the_frame(faces, fitted):
+    display = PatchAttentionDisplay.from_estimator(fitted, faces.images[:3], faces.target[:3])
+    for axes, contributions in zip(display.axes_, display.contributions, strict=True):
+        (frame,) = (patch for patch in axes.patches if not patch.get_fill())
+        is_right, is_low = frame.get_x() > 0, frame.get_y() > 0
+        assert 2 * is_low + is_right == contributions.argmax()
+
+
+def test_a_classifier_without_patches_of_its_own_is_refused(faces):
+    with pytest.warns(UserWarning, match="each prediction depend"):
+        across = fit(faces, attention="batch")
+    for display in (GradCAMDisplay, PatchAttentionDisplay):
+        with pytest.raises(ValueError, match="predicts an image by its company"):
+            display.from_estimator(across, faces.images[:2])
+    plain = fit(faces, attention=None, patch_extraction=None, hidden_units=None)
+    with pytest.raises(ValueError, match="has no patches"):
+        PatchAttentionDisplay.from_estimator(plain, faces.images[:2])
+
+
+# History
+
+
+def test_both_stages_are_in_one_with_the_epochs_that_were_kept(faces):
+    classifier = fit(faces, epochs=3, unfreeze_layers=4, finetune_epochs=2)
+    display = TrainingHistoryDisplay.from_estimator(classifier)
+    accuracy, loss = display.axes_
+    head, finetune = classifier.history_["head"], classifier.history_["finetune"]
+    drawn = {tuple(line.get_xdata()): line for line in accuracy.get_lines()}
+    assert (1, 2, 3) in drawn
+    assert (4, 5) in drawn
+    stars = [line for line in accuracy.get_lines() if line.get_marker() == "*"]
+    places = [int(line.get_xdata()[0]) for line in stars]
+    best = [head["best_epoch"] + 1, finetune["best_epoch"] + 4]
+    assert places == [place for place in best if place != 3 or place == best[0]]
+    assert [line.get_xdata()[0] for line in loss.get_lines() if line.get_linestyle() == ":"] == [
+        3.5
+    ]
+    assert [text.get_text()[:7] for text in loss.texts] == ["Stage 1", "Stage 2"]
+
+
+def test_a_history_without_validation_has_the_training_curves(faces):
+    classifier = fit(faces, validation_fraction=None, patience=None, finetune_patience=None)
+    display = TrainingHistoryDisplay.from_estimator(classifier)
+    labels = display.axes_[0].get_legend_handles_labels()[1]
+    assert "Training" in labels
+    assert "Validation" not in labels
+
+
+# Mistakes
+
+
+def test_the_most_confident_mistakes_come_first(faces):
+    proba = np.full((5, 7), 0.05)
+    proba[np.arange(5), [0, 1, 1, 2, 3]] = [0.7, 0.6, 0.8, 0.7, 0.5]
+    display = MistakesDisplay.from_predictions(
+        faces.images[:5],
+        np.array([0, 0, 0, 0, 0]),
+        proba,
+        classes=np.arange(7),
+        n_images=3,
+        target_names=faces.target_names,
+    )
+    assert display.indices.tolist() == [2, 3, 1]
+    assert (display.n_mistakes, display.n_total) == (4, 5)
+    assert display.true == [faces.target_names[0]] * 3
+    assert len(display.axes_) == 3
+
+
+def test_mistakes_of_any_classifier_and_of_images_of_any_kind(faces):
+    guessing = make_pipeline(FaceResizer(size=16), DummyClassifier(strategy="prior"))
+    ragged = [faces.images[0], faces.images[1][:40], faces.images[2] / 255]
+    guessing.fit(ragged, ["sad", "happy", "sad"])
+    display = MistakesDisplay.from_estimator(guessing, ragged, ["sad", "happy", "sad"])
+    assert display.true == ["happy"]
+    with pytest.raises(ValueError, match="no mistakes among 2"):
+        MistakesDisplay.from_estimator(guessing, [ragged[0], ragged[2]], ["sad", "sad"])
+
+
+# Recall
+
+
+def test_recalls_are_those_of_scikit_learn(faces, fitted):
+    guessing = DummyClassifier(strategy="uniform", random_state=0).fit(faces.images, faces.target)
+    models = {"ours": fitted, "guessing": guessing}
+    display = ClassRecallDisplay.from_estimator(
+        models, faces.images, faces.target, groups=faces.groups, target_names=faces.target_names
+    )
+    for name, model in models.items():
+        expected = recall_score(faces.target, model.predict(faces.images), average=None)
+        np.testing.assert_allclose(display.recall[name], expected)
+        low, high = display.intervals[name].T
+        assert np.all((low <= expected) & (expected <= high))
+    assert display.support.tolist() == [8] * 7
+    assert len(display.ax_.patches) == 14
+    assert [text.get_text() for text in display.ax_.get_legend().get_texts()] == list(models)
+
+
+def test_intervals_know_that_a_subject_is_one_person():
+    """Four people who succeed or fail as wholes are four answers, not forty."""
+    groups = np.repeat(np.arange(4), 10)
+    y_true, y_pred = np.zeros(40, dtype=int), np.repeat([0, 1, 0, 1], 10)
+    widths = []
+    for given in (None, groups):
+        display = ClassRecallDisplay.from_predictions(y_true, y_pred, groups=given, random_state=0)
+        widths.append(np.ptp(display.intervals[""][0]))
+    assert widths[1] > 2 * widths[0]
+    assert np.isnan(display.intervals[""][1]).all()  # a class without images
+    assert np.isnan(display.recall[""][1])
+
+
+# All
+
+
+def test_pipelines_and_searches_are_looked_into(faces):
+    pipeline = make_pipeline(FaceResizer(size=64), PAttLiteClassifier(**QUICK))
+    search = GridSearchCV(pipeline, {"pattliteclassifier__dropout": [0.1]}, cv=2)
+    with pytest.raises(NotFittedError):
+        GradCAMDisplay.from_estimator(search, faces.images[:2])
+    search.fit(faces.images, faces.target)
+    ragged = [faces.images[0], faces.images[1][:40]]
+    display = GradCAMDisplay.from_estimator(search, ragged, faces.target[:2])
+    np.testing.assert_allclose(
+        display.probability, search.predict_proba(ragged).max(axis=1), atol=1e-4
+    )
+    TrainingHistoryDisplay.from_estimator(search)
+    PatchAttentionDisplay.from_estimator(search, ragged)
+
+
+def test_axes_may_be_given_and_nothing_is_shown(faces, fitted, monkeypatch):
+    monkeypatch.setattr(plt, "show", lambda: pytest.fail("a display must not call show"))
+    figure, (left, right) = plt.subplots(1, 2)
+    display = GradCAMDisplay.from_estimator(fitted, faces.images[:2], ax=left)
+    assert display.figure_ is figure
+    assert len(display.axes_) == 2
+    TrainingHistoryDisplay.from_estimator(fitted, ax=right)
+    _, several = plt.subplots(1, 2)
+    display = PatchAttentionDisplay.from_estimator(fitted, faces.images[:2], ax=several)
+    assert list(display.axes_) == list(several)
+    with pytest.raises(ValueError, match="ax holds 2 axes, but 3 are needed"):
+        GradCAMDisplay.from_estimator(fitted, faces.images[:3], ax=several)
+
+
+def test_grey_images_are_shown(faces):
+    grey = faces.images.mean(axis=3).astype(np.uint8)
+    classifier = PAttLiteClassifier(**{**QUICK, "epochs": 1}).fit(grey, faces.target)
+    assert GradCAMDisplay.from_estimator(classifier, grey[:2]).images.shape == (2, 64, 64, 1)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda c, X, y: GradCAMDisplay.from_estimator(c, X, layer="tokens"), ValueError, "no map"),
+        (lambda c, X, y: GradCAMDisplay.from_estimator(c, X, target=9), ValueError, r"target .*9"),
+        (lambda c, X, y: GradCAMDisplay.from_estimator(c, X, y[:1]), ValueError, "inconsistent"),
+        (lambda c, X, y: GradCAMDisplay.from_estimator(c, X, y + 9), ValueError, "y holds"),
+        (
+            lambda c, X, y: GradCAMDisplay.from_estimator(c, X, target_names=["one"]),
+            ValueError,
+            "With 1 target_names",
+        ),
+        (
+            lambda c, X, y: PatchAttentionDisplay.from_estimator(LogisticRegression(), X),
+            TypeError,
+            "got LogisticRegression",
+        ),
+        (
+            lambda c, X, y: TrainingHistoryDisplay.from_estimator(PAttLiteClassifier()),
+            NotFittedError,
+            "not fitted",
+        ),
+        (
+            lambda c, X, y: MistakesDisplay.from_predictions(X, y, np.ones((len(y), 9))),
+            ValueError,
+            "a column for each",
+        ),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(faces, fitted, call, error, message):
+    with pytest.raises(error, match=message):
+        call(fitted, faces.images[:3], faces.target[:3])
+
+
+def test_without_matplotlib_the_extra_is_named():
+    program = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "from sklearn_patt_lite.inspection import TrainingHistoryDisplay\n"
+        "TrainingHistoryDisplay({}).plot()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert "the extra 'displays'" in result.stderr
+
+
+def test_importing_the_displays_imports_neither_tensorflow_nor_matplotlib():
+    program = (
+        "import sys, sklearn_patt_lite.inspection\n"
+        "print([name for name in ('tensorflow', 'keras', 'matplotlib') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.stdout.strip() == "[]"
