@@ -34,7 +34,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.datasets import load_face_folder, load_fer2013
-from sklearn_patt_lite.preprocessing import FaceResizer
+from sklearn_patt_lite.preprocessing import BackboneFeatures
 
 SETTINGS = (  # of PAttLiteClassifier, that are options of this script
     "epochs",
@@ -181,31 +181,15 @@ def report_baselines(X_train, X_test, y_train, y_test, arguments):
         key = joblib.hash([grid, X_train, y_train, X_test])
         kept = arguments.output / f"logistic_regression_{key}.npy"
         if not kept.exists():
-            features = [pooled_features(X, grid) for X in (X_train, X_test)]
+            features = BackboneFeatures(grid=grid).fit(X_train)
             search = GridSearchCV(
                 make_pipeline(StandardScaler(), LogisticRegression(max_iter=300)),
                 {"logisticregression__C": [1e-4, 1e-3, 1e-2]},
                 cv=5,
-            ).fit(features[0], y_train)
-            np.save(kept, search.predict(features[1]))
+            ).fit(features.transform(X_train), y_train)
+            np.save(kept, search.predict(features.transform(X_test)))
         name = f"logistic regression on frozen features, pooled to {grid}×{grid}"
         report(name, y_test, np.load(kept)[np.newaxis])
-
-
-def pooled_features(X, grid):
-    """ImageNet features at the default output layer, averaged over a grid: (n, grid² × 512)."""
-    import keras
-
-    mobilenet = keras.applications.MobileNet(input_shape=(224, 224, 3), include_top=False)
-    output = mobilenet.get_layer(PAttLiteClassifier().output_layer).output
-    cells = output.shape[1] // grid
-    pooled = keras.layers.AveragePooling2D(cells)(output)
-    extractor = keras.Model(mobilenet.input, keras.layers.Flatten()(pooled))
-    resizer = FaceResizer(size=224)
-    batches = np.array_split(X, max(1, len(X) // 64))
-    return np.concatenate(
-        [extractor.predict_on_batch(resizer.fit_transform(b) / 127.5 - 1) for b in batches]
-    )
 
 
 def report(name, y_test, predictions):
