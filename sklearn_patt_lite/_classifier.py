@@ -168,7 +168,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (n_classes,)
         The labels.
     model_ : keras.Model
-        The network: images of shape (n, *image_shape_) with values 0 to 255 in, probabilities of
+        The network: images of shape ``(n, *image_shape_)`` with values 0 to 255 in, probabilities of
         shape (n, n_classes) out; resizing and scaling are inside.
         Predictions come from a compiled copy of it, made at the first of them.
     history_ : dict
@@ -708,7 +708,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         Notes
         -----
         The graph takes images of the training images' shape only: float32 of shape
-        (n, *image_shape_), 0 to 255. It computes in float32, whatever the network does.
+        ``(n, *image_shape_)``, 0 to 255. It computes in float32, whatever the network does.
 
         References
         ----------

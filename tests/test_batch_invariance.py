@@ -179,6 +179,12 @@ def test_what_cannot_be_checked(data, estimator, options, error, message):
         batch_invariance(estimator, data[0], **options)
 
 
+def test_a_single_image_may_come_back_without_its_axis(data):
+    """As from SciKeras."""
+    squeezing = batch_invariance(lambda X: row_by_row(X).squeeze(), data[0], random_state=0)
+    assert squeezing.is_invariant
+
+
 @pytest.mark.parametrize("attention", ["patches", "batch"])
 def test_the_published_variant_is_flagged_and_the_default_passes(attention):
     faces = make_expression_faces(n_subjects=4, image_size=48, random_state=0)

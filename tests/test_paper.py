@@ -58,7 +58,8 @@ def read_csv(path):
 
 
 def test_each_script_is_tried():
-    assert {path.stem for path in PAPER.glob("[!_]*.py")} == set(SCRIPTS)
+    tried = {*SCRIPTS, "figures_6_and_7_grad_cam"}
+    assert {path.stem for path in PAPER.glob("[!_]*.py")} == tried
 
 
 @pytest.mark.slow
@@ -85,6 +86,23 @@ def test_scripts_leave_a_table_and_a_picture(script, monkeypatch, tmp_path, caps
     found, total = re.search(r"(\d+) of (\d+) fits found", capsys.readouterr().out).groups()
     assert found == total
     assert read_table(tmp_path, script.split("_ckplus")[0][:8]) == rows
+
+
+@pytest.mark.slow
+def test_figures_of_where_the_network_looks(monkeypatch, tmp_path, capsys):
+    run(monkeypatch, "figures_6_and_7_grad_cam", tmp_path, *TINY)
+    rows = read_table(tmp_path, "figures_6")
+    kinds = {row["surest that is"] for row in rows}
+    assert kinds == {"right", "wrong"}
+    for row in rows:
+        assert (row["class"] == row["predicted"]) == (row["surest that is"] == "right")
+        assert re.fullmatch("row [12], column [12]", row["patch that adds most"])
+    assert "nothing about real ones" in capsys.readouterr().out
+    (kept,) = (tmp_path / "checkpoints").iterdir()
+    written = kept.stat().st_mtime_ns
+    run(monkeypatch, "figures_6_and_7_grad_cam", tmp_path, *TINY)
+    assert kept.stat().st_mtime_ns == written  # found
+    assert read_table(tmp_path, "figures_6") == rows
 
 
 @pytest.mark.slow

@@ -363,6 +363,8 @@ def _in_batches(predict, X, order, size):
 
 def _check(probabilities, n):
     probabilities = np.asarray(probabilities, dtype=float)
+    if n == 1 and probabilities.ndim == 1 and len(probabilities) > 1:
+        probabilities = probabilities[np.newaxis]  # SciKeras drops the axis of a single image
     if probabilities.ndim != 2 or len(probabilities) != n:
         shape = probabilities.shape
         raise ValueError(f"Expected probabilities of shape ({n}, n_classes), got shape {shape}.")

@@ -47,7 +47,7 @@ def fitted_classifier(estimator, X):
     -------
     classifier : PAttLiteClassifier
         The fitted classifier.
-    images : ndarray of shape (n, *classifier.image_shape_)
+    images : ndarray of shape ``(n, *classifier.image_shape_)``
         What its network gets, values 0 to 255.
 
     Raises

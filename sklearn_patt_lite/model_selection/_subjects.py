@@ -128,7 +128,11 @@ class SubjectKFold(BaseCrossValidator):
         if not is_integer or self.n_splits < 2:
             raise ValueError(f"n_splits must be an integer of at least 2, got {self.n_splits!r}.")
         if groups is None:
-            raise ValueError("The 'groups' parameter should not be None: it tells the subjects.")
+            raise ValueError(
+                "The 'groups' parameter should not be None: it tells the subjects. cross_validate "
+                'and its like hand it on as params={"groups": ...} if '
+                "sklearn.set_config(enable_metadata_routing=True) was called."
+            )
         groups = check_array(groups, ensure_2d=False, dtype=None, input_name="groups")
         subjects = np.unique(groups)
         if self.n_splits > len(subjects):
