@@ -168,8 +168,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (n_classes,)
         The labels.
     model_ : keras.Model
-        The network: images of shape ``(n, *image_shape_)`` with values 0 to 255 in, probabilities of
-        shape (n, n_classes) out; resizing and scaling are inside.
+        The network: images of shape ``(n, *image_shape_)`` with values 0 to 255 in, probabilities
+        of shape (n, n_classes) out; resizing and scaling are inside.
         Predictions come from a compiled copy of it, made at the first of them.
     history_ : dict
         A dict a stage ("head" and "finetune", or "end_to_end" for random weights), with a list

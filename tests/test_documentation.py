@@ -47,20 +47,45 @@ def code_blocks(page, language):
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.M)
 
 
-def test_the_code_of_the_readme_runs(capsys):
-    blocks = code_blocks(ROOT / "README.md", "python")
+def run_code(page):
+    blocks = code_blocks(page, "python")
     assert blocks
     with config_context():  # puts back what the code sets
-        exec(compile("".join(blocks), "README.md", "exec"), {})
+        exec(compile("".join(blocks), page.name, "exec"), {"__name__": page.stem})
+
+
+@pytest.mark.slow
+def test_the_code_of_the_readme_runs(capsys):
+    run_code(ROOT / "README.md")
     printed = capsys.readouterr().out
     assert "pattliteclassifier__patch_size" in printed
-    assert re.search(r"'boxes': array\(\[\[18\d\., +6\d\., +26\d\., +17\d\.\]\]\)", printed)
+    scores = [float(score) for score in re.findall(r"0\.\d+", printed.splitlines()[0])]
+    assert len(scores) == 3
+    assert min(scores) > 0.25  # one of seven by chance
+
+
+def test_the_landing_page_shows_the_code_of_the_readme():
+    (block,) = code_blocks(ROOT / "docs" / "index.md", "python")
+    assert block == code_blocks(ROOT / "README.md", "python")[0]
+
+
+ELSEWHERE = {"index", "evaluation", "deployment"}  # run by tests of their own
+PAGES = [
+    page
+    for page in sorted(ROOT.glob("docs/*.md"))
+    if page.stem not in ELSEWHERE and code_blocks(page, "python")
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_code_of_a_page_runs(page, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    run_code(page)
 
 
 def test_the_code_on_evaluation_runs_and_shows_what_the_page_says(capsys):
-    blocks = code_blocks(ROOT / "docs" / "evaluation.md", "python")
-    with config_context():  # puts back what the code sets
-        exec(compile("".join(blocks), "evaluation.md", "exec"), {})
+    run_code(ROOT / "docs" / "evaluation.md")
     printed = capsys.readouterr().out
     assert "Scores can be trusted in this respect" in printed
     assert re.search(r"fold 0 trains and tests on \d+ subjects", printed)
@@ -76,9 +101,8 @@ def test_the_code_on_evaluation_runs_and_shows_what_the_page_says(capsys):
 
 @pytest.mark.filterwarnings("ignore:With 8 bits only:UserWarning")  # two epochs: close calls
 def test_the_code_on_deployment_runs(capsys, tmp_path, monkeypatch):
-    blocks = code_blocks(ROOT / "docs" / "deployment.md", "python")
     monkeypatch.chdir(tmp_path)
-    exec(compile("".join(blocks), "deployment.md", "exec"), {})
+    run_code(ROOT / "docs" / "deployment.md")
     printed = capsys.readouterr().out
     assert printed.startswith("True\n")
     for path in ("faces.tflite", "faces.onnx", "small.tflite"):
@@ -95,7 +119,7 @@ def test_the_readme_has_the_two_commands():
     assert "-m pytest$" in (ROOT / ".ci" / "run").read_text()
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))], ids=str)
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))], ids=str)
 def test_links_and_commands_lead_to_files(page):
     text = page.read_text("utf-8")
     links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
@@ -125,6 +149,36 @@ def test_docstrings_are_found():
 @pytest.mark.parametrize("name", public_names())
 def test_docstrings_are_complete(name):
     assert not validate(name)["errors"]
+
+
+def test_every_public_name_is_in_the_reference():
+    for module in map(importlib.import_module, PUBLIC_MODULES):
+        page = ROOT / "docs" / "api" / f"{module.__name__.rsplit('.', 1)[-1]}.md"
+        listed = re.findall(r"^   (\w+)$", page.read_text("utf-8"), re.MULTILINE)
+        assert sorted(listed) == sorted({*module.__all__} - {"__version__"}), page
+
+
+def test_the_gallery_reads_as_prose():
+    examples = sorted((ROOT / "examples" / "gallery").glob("*/plot_*.py"))
+    assert len(examples) >= 10
+    for example in examples:
+        assert (example.parent / "GALLERY_HEADER.rst").exists()
+        text = example.read_text("utf-8")
+        assert re.match(r'"""\n.+\n=+\n', text), example  # a title
+        assert text.count("\n# %%\n") >= 2, example
+        compile(text, example.name, "exec")
+
+
+@pytest.mark.benchmarks
+@pytest.mark.parametrize(
+    "example", sorted((ROOT / "examples" / "gallery").glob("*/plot_*.py")), ids=lambda x: x.stem
+)
+def test_the_gallery_runs(example, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    command = [sys.executable, str(example)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
