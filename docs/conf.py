@@ -23,6 +23,7 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
+default_role = "literal"  # as in scikit-learn's docstrings
 nitpicky = False  # types in docstrings are scikit-learn's prose: "array-like of shape (n,)"
 
 html_theme = "pydata_sphinx_theme"

@@ -14,6 +14,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.inspection import GradCAMDisplay, PatchAttentionDisplay
+from sklearn_patt_lite.preprocessing import BackboneFeatures
 
 TESTS = Path(__file__).parent
 # One fit of each kind of stage: each is compiled anew, for seconds, and the callbacks, which the
@@ -24,6 +26,8 @@ import sys
 import numpy as np
 from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.datasets import make_expression_faces
+from sklearn_patt_lite.inspection import GradCAMDisplay, PatchAttentionDisplay
+from sklearn_patt_lite.preprocessing import BackboneFeatures
 
 faces = make_expression_faces(n_subjects=2, image_size=32, random_state=0)
 fits = [
@@ -35,7 +39,12 @@ fits = [
     for _ in range(2)
 ]
 np.savez("found.npz", X=faces.images, again=fits[1].predict_proba(faces.images),
-         probabilities=fits[0].predict_proba(faces.images))
+         probabilities=fits[0].predict_proba(faces.images),
+         heat_maps=GradCAMDisplay.from_estimator(fits[0], faces.images[:4]).heat_maps,
+         added=PatchAttentionDisplay.from_estimator(fits[0], faces.images[:4]).contributions,
+         features=BackboneFeatures(
+             backbone_weights="drawn", alpha=0.25, input_size=48, output_layer="conv_dw_3_relu",
+         ).fit_transform(faces.images))
 fits[0].save_model("classifier.zip")
 loaded = PAttLiteClassifier.load_model("classifier.zip")
 np.testing.assert_array_equal(loaded.predict(faces.images), fits[0].predict(faces.images))
@@ -90,12 +99,23 @@ def test_the_classifier_fits_predicts_and_is_kept(backend, tmp_path):
     assert result.returncode == 0, result.stderr[-2000:]
     with np.load(tmp_path / "found.npz") as found:
         X, probabilities, again = found["X"], found["probabilities"], found["again"]
+        shown = [found[name] for name in ("heat_maps", "added", "features")]
     if backend == "torch":  # whose sums depend on its threads
         assert_allclose(again, probabilities, atol=0.02)
     else:
         assert_array_equal(again, probabilities)
     loaded = PAttLiteClassifier.load_model(tmp_path / "classifier.zip")  # on TensorFlow
     assert_allclose(loaded.predict_proba(X), probabilities, atol=1e-4)
+    features = BackboneFeatures(
+        backbone_weights="drawn", alpha=0.25, input_size=48, output_layer="conv_dw_3_relu"
+    )
+    expected = [
+        GradCAMDisplay.from_estimator(loaded, X[:4]).heat_maps,
+        PatchAttentionDisplay.from_estimator(loaded, X[:4]).contributions,
+        features.fit_transform(X),
+    ]
+    for there, here in zip(shown, expected, strict=True):
+        assert_allclose(there, here, atol=1e-3 * here.max())
 
 
 DISTRIBUTED = """

@@ -11,13 +11,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 SCRIPTS = {
-    "crop_photos.py": ["--photos", "10"],
     "find_leaks.py": ["--images", "700", "--side", "48"],
     "fuzz_files.py": ["--files", "200"],
-    "stage_2_hours.py": ["--images", "16", "--unfreeze", "4"],
 }
 #: Those that take half a minute each even so: ``pytest -m benchmarks``.
 OPTIONAL = {
+    "stage_2_hours.py": ["--images", "16", "--unfreeze", "4"],
+    "crop_photos.py": ["--photos", "10"],
     "export_formats.py": ["faces.npz", "--epochs", "1", "--rounds", "3"],
     "fit.py": ["--images", "20", "--epochs", "1", "--unfreeze", "4"],
     "grid_search.py": [

@@ -54,7 +54,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not importlib.util.find_spec("distributed"), reason="needs extra 'cluster'")
+@pytest.mark.skipif(not importlib.util.find_spec("distributed"), reason="optional: extra 'cluster'")
 def test_a_worker_is_killed_half_way(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)
     command = [sys.executable, "program.py"]

@@ -14,7 +14,7 @@ from sklearn.base import (
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_patt_lite._sources import as_source, keep_to_share_of_cores
+from sklearn_patt_lite._sources import as_source, keep_to_share_of_cores, read_images
 from sklearn_patt_lite._store import FeatureMemory, as_feature_memory
 
 _CHUNK = 256  # images whose features are held before they are pooled
@@ -59,6 +59,8 @@ class BackboneFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     Notes
     -----
+    Where Keras does not run on TensorFlow, `memory` is not used.
+
     On the sample of FER2013 that the documentation speaks of, a logistic regression on the 2×2
     grid is ahead of PAtt-Lite's head.
 
@@ -256,6 +258,9 @@ class _Extractor:
         """Compute maps (n, cells, cells, channels), float32, of images of `image_shape`."""
         from sklearn_patt_lite import _features
 
+        if self._frozen is None:
+            pixels = read_images(images).astype(np.float32)
+            return self._network.predict(pixels, batch_size=32, verbose=0)
         cut = self._cut
         bank = _features.FeatureBank(self._frozen, images, _features.FeatureCache(memory, ram=0))
         rows = np.arange(len(images))
@@ -272,20 +277,25 @@ class _Extractor:
             return build_network(self._architecture)
 
     def _set_network(self, network):
+        import keras
+
         from sklearn_patt_lite._features import FrozenBackbone
         from sklearn_patt_lite._network import BACKBONE
+        from sklearn_patt_lite._training import on_tensorflow
 
+        backbone = network.get_layer(BACKBONE)
         self._weights = network.get_weights()
-        self._frozen = FrozenBackbone(network)
-        self._cut = network.get_layer(BACKBONE).layers[-1].name
-        self.shape = self._frozen.shape(self._cut)
+        self._network = keras.Model(network.input, backbone(network.get_layer("scale").output))
+        self._frozen = FrozenBackbone(network) if on_tensorflow() else None
+        self._cut = backbone.layers[-1].name
+        self.shape = backbone.output.shape[1:]
         self._lock = threading.Lock()
 
     def __getstate__(self):
         return {
             name: value
             for name, value in vars(self).items()
-            if name not in ("_frozen", "_lock", "_cut", "shape")
+            if name not in ("_network", "_frozen", "_lock", "_cut", "shape")
         }
 
     def __setstate__(self, state):

@@ -1,0 +1,130 @@
+"""
+Wrong labels among the mistakes
+===============================
+
+Databases of expressions hold wrong labels, some of them many. They are
+found where a classifier is sure, and wrong: look at the most confident
+mistakes before tuning anything.
+"""
+
+# %%
+# A database with wrong labels
+# ----------------------------
+#
+# With drawn faces it is known which labels are wrong: of these, one in
+# twenty.
+
+import matplotlib.pyplot as plt
+import numpy as np
+import sklearn
+from sklearn.model_selection import cross_val_predict
+
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.datasets import make_expression_faces
+from sklearn_patt_lite.inspection import MistakesDisplay
+from sklearn_patt_lite.model_selection import SubjectKFold
+
+faces = make_expression_faces(
+    n_subjects=150,
+    n_per_expression=1,
+    occlusion=0.0,
+    max_yaw=15.0,
+    label_noise=0.05,
+    random_state=0,
+)
+is_wrong = faces.target != faces.target_clean
+print(f"{is_wrong.sum()} of {len(is_wrong)} labels are wrong")
+
+# %%
+# Probabilities for every face
+# ----------------------------
+#
+# Each face is predicted by a classifier that has not seen its person, nor
+# its label: one that has may have learnt the wrong label by heart.
+
+sklearn.set_config(enable_metadata_routing=True)
+
+classifier = PAttLiteClassifier(
+    backbone_weights="drawn",
+    alpha=0.25,
+    input_size=96,
+    patch_size=3,
+    batch_size=32,
+    epochs=25,
+    patience=8,
+    learning_rate=3e-3,
+    unfreeze_layers=0,
+    random_state=0,
+)
+probabilities = cross_val_predict(
+    classifier,
+    faces.images,
+    faces.target,
+    cv=SubjectKFold(3),
+    method="predict_proba",
+    params={"groups": faces.groups},
+)
+predicted = probabilities.argmax(axis=1)
+accuracy = np.mean(predicted == faces.target)
+print(f"accuracy by the labels as they are: {accuracy:.3f}")
+
+# %%
+# The mistakes that it is surest of
+# ---------------------------------
+#
+# :class:`~sklearn_patt_lite.inspection.MistakesDisplay` shows them, and
+# has their places in ``indices``.
+
+display = MistakesDisplay.from_predictions(
+    faces.images,
+    faces.target,
+    probabilities,
+    n_images=16,
+    target_names=faces.target_names,
+)
+plt.show()
+
+# %%
+# How many of them are wrong labels? On drawn faces that can be counted,
+# for the first mistakes and for all.
+
+mistakes = np.flatnonzero(predicted != faces.target)
+order = mistakes[np.argsort(-probabilities[mistakes].max(axis=1))]
+found = is_wrong[order].cumsum()
+for name, rows in {
+    "all faces": slice(None),
+    "all mistakes": order,
+    "the mistakes shown": display.indices,
+}.items():
+    share = is_wrong[rows].mean()
+    print(f"wrong labels among {name}: {100 * share:.0f} %")
+
+# %%
+figure, ax = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
+ax.plot(
+    range(1, len(order) + 1),
+    found,
+    color="midnightblue",
+    label="by confidence",
+)
+ax.plot(
+    [0, len(order)],
+    [0, found[-1]],
+    color="gray",
+    linestyle=":",
+    label="in any order",
+)
+ax.set(
+    xlabel="mistakes looked at, the surest first",
+    ylabel="wrong labels found",
+)
+ax.legend()
+plt.show()
+
+# %%
+# Wrong labels are a small share of the faces, and a large one of the
+# mistakes that the classifier is surest of. The rest of these are faces
+# that are hard, or places where it is biased: both are worth knowing. A
+# label of a test set is mended for a reason that is seen on the image,
+# never because the classifier says so; else its score would be its own
+# opinion.
