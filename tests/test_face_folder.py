@@ -82,6 +82,14 @@ def test_known_namings(tmp_path, naming, subjects):
     assert dict(zip(names, data.groups, strict=True)) == subjects
 
 
+def test_folders_of_people_are_noticed(tmp_path):
+    for person in ("anna", "ben"):
+        for expression in ("happy", "sad"):
+            write(tmp_path / person / f"{expression}_1.png")
+    with pytest.warns(UserWarning, match=r"anna, ben shows one subject.*people, not expressions"):
+        load_face_folder(tmp_path, groups_from=lambda path: path.parent.name, as_paths=True)
+
+
 def test_images_of_all_kinds(tmp_path):
     folder = tmp_path / "sad"
     folder.mkdir()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from pathlib import Path
 
 from sklearn.utils._param_validation import validate_params
@@ -99,6 +100,11 @@ def load_face_folder(
     ValueError
         If an image cannot be read, or if a file's name does not tell the subject.
 
+    Warns
+    -----
+    UserWarning
+        If each class shows one subject, and each another: the folders may be people.
+
     See Also
     --------
     map_expressions : Brings the classes to another database's.
@@ -153,6 +159,8 @@ def load_face_folder(
         "expression": [target_names[code] for code, _ in sorted(found)],
         "groups": None if groups_from is None else _tell_subjects(paths, groups_from),
     }
+    if groups_from is not None:
+        _warn_of_subjects_as_classes(rows["expression"], rows["groups"])
     return make_bunch(
         rows,
         database=root.resolve().name,
@@ -163,6 +171,19 @@ def load_face_folder(
         image_size=image_size,
         n_jobs=n_jobs,
     )
+
+
+def _warn_of_subjects_as_classes(labels, groups):
+    """Warn of a tree of people at the top, where expressions should be."""
+    pairs, subjects = set(zip(labels, groups, strict=True)), set(groups)
+    if len(subjects) > 1 and len(pairs) == len(subjects) == len(set(labels)):
+        warnings.warn(
+            f"Each of the classes {', '.join(sorted(set(labels)))} shows one subject, another one "
+            "each: are the folders people, not expressions? Then give paths, labels and groups to "
+            "the classifier as they are.",
+            UserWarning,
+            stacklevel=4,  # of the caller, behind the validation of parameters
+        )
 
 
 def _list_tree(folder):
