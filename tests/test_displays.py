@@ -374,6 +374,90 @@ def test_what_cannot_be_shown_is_refused(faces, fitted, call, error, message):
         call(fitted, faces.images[:3], faces.target[:3])
 
 
+MISTAKES = {"X": np.zeros((3, 8, 8)), "y_true": ["a", "b", "a"], "y_proba": np.full((3, 2), 0.5)}
+
+
+def mistakes(**changed):
+    return MistakesDisplay.from_predictions(**{**MISTAKES, **changed})
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"n_images": 0}, "n_images == 0, must be >= 1"),
+        ({"n_columns": 0}, "n_columns == 0, must be >= 1"),
+        ({"y_proba": np.full((3, 2), np.nan)}, "y_proba contains NaN"),
+        ({"y_proba": np.full((3, 2), 3.0)}, "between 0 and 1, got 3 to 3"),
+        ({"classes": ["a", "a"]}, "each another one"),
+        ({"y_true": [0, 1, 0], "target_names": ["a", "a"]}, "holds a name twice"),
+        ({"y_true": [0, 1, 0], "target_names": "ab"}, "must be a list of names"),
+    ],
+)
+def test_mistakes_that_cannot_be_told(changed, message):
+    with pytest.raises(ValueError, match=message):
+        mistakes(**changed)
+
+
+def test_classes_may_be_in_any_order():
+    """As a database's `target_names` are, which are not sorted."""
+    proba = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
+    display = mistakes(y_proba=proba, y_true=["b", "a", "b"], classes=["b", "a"])
+    assert display.indices.tolist() == [2]
+    assert (display.predicted, display.true) == (["a"], ["b"])
+
+
+def test_integers_are_shown_as_the_classifier_reads_them():
+    X = np.full((3, 8, 8), 200, dtype=np.uint16)
+    assert mistakes(X=X).images.max() == 200
+
+
+@pytest.mark.parametrize("ax", [[], "here", [1, 2]])
+def test_what_is_no_place_to_draw(ax):
+    with pytest.raises(TypeError, match="ax must be Axes"):
+        mistakes(ax=ax)
+
+
+def test_a_place_that_cannot_be_divided_is_left_as_it_was():
+    axes = plt.figure().add_axes([0.1, 0.1, 0.8, 0.8])
+    with pytest.raises(ValueError, match="cannot be divided"):
+        TrainingHistoryDisplay({}).plot(ax=axes)
+    assert axes.axison
+
+
+def test_each_model_is_in_the_legend():
+    y = np.array(["a", "b", "a"])
+    display = ClassRecallDisplay.from_predictions(y, {"_base": y, 0: y[:, np.newaxis]})
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert texts == ["_base", "0"]
+    with pytest.raises(ValueError, match="holds no model"):
+        ClassRecallDisplay.from_predictions(y, {})
+    with pytest.raises(ValueError, match="missing subjects"):
+        ClassRecallDisplay.from_predictions(y, y, groups=[1.0, np.nan, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("contributions", "numbers"),
+    [
+        ([10.5, -0.01, 2.0, 0.3], ["+10.5", "+0.0", "+2.0", "+0.3"]),
+        ([0.0031, -0.0001, 0.0, 0.002], ["+0.0031", "-0.0001", "+0.0000", "+0.0020"]),
+    ],
+)
+def test_numbers_are_as_long_as_they_must_be(contributions, numbers):
+    halves = np.array([0, 0.5, 1])
+    display = PatchAttentionDisplay(
+        images=np.full((1, 48, 48, 1), 128),
+        attention=np.full((1, 4, 4), 0.25),
+        contributions=np.array([contributions]),
+        edges=(halves, halves),
+        predicted=["happy"],
+        probability=[0.8],
+        shown=["sad"],
+    ).plot()
+    (axes,) = display.axes_
+    assert [text.get_text() for text in axes.texts if text.get_text()] == numbers
+    assert axes.get_title() == "happy 80 %\nfor sad"
+
+
 def test_without_matplotlib_the_extra_is_named():
     program = (
         "import sys; sys.modules['matplotlib'] = None\n"

@@ -1,7 +1,7 @@
 """How many of each class several models get right, side by side."""
 
 import numpy as np
-from scipy.stats import bootstrap
+from scipy.stats import binom, bootstrap
 from sklearn.metrics import recall_score
 from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils.multiclass import unique_labels
@@ -209,7 +209,11 @@ class ClassRecallDisplay:
         check_matplotlib(cls.__name__)
         if not isinstance(y_pred, dict):
             y_pred = {"": y_pred}
+        if not y_pred:
+            raise ValueError("y_pred holds no model.")
         y_true = column_or_1d(y_true)
+        y_pred = {str(name): column_or_1d(labels) for name, labels in y_pred.items()}
+        groups = None if groups is None else _check_groups(groups)
         check_consistent_length(y_true, *y_pred.values(), groups)
         classes = unique_labels(y_true, *y_pred.values())
         if target_names is not None:
@@ -220,7 +224,7 @@ class ClassRecallDisplay:
         for name, predicted in y_pred.items():
             scores = {"labels": classes, "average": None, "zero_division": np.nan}
             recall[name] = recall_score(y_true, predicted, **scores)
-            is_right = y_true == np.asarray(predicted)
+            is_right = y_true == predicted
             intervals[name] = _intervals(y_true, is_right, groups, classes, rng)
         display = cls(
             recall=recall,
@@ -266,18 +270,19 @@ class ClassRecallDisplay:
         """
         check_matplotlib(type(self).__name__)
         n_classes, n_models = len(self.target_names), len(self.recall)
-        if ax is None:
-            width = max(4.8, 1.5 + n_classes * (0.5 + 0.25 * n_models))
-            (ax,) = panels(None, 1, 1, (width, 3.6))
+        width = max(4.8, 1.5 + n_classes * (0.5 + 0.25 * n_models))
+        (ax,) = panels(ax, 1, 1, (width, 3.6))
+        bars = []
         for i, (name, recall) in enumerate(self.recall.items()):
             place = np.arange(n_classes) + (i + 0.5) * 0.8 / n_models - 0.4
             line = {"ecolor": "black", "error_kw": {"linewidth": 1}}
-            ax.bar(place, recall, 0.8 / n_models, yerr=self._errors(name), label=name, **line)
+            bars.append(ax.bar(place, recall, 0.8 / n_models, yerr=self._errors(name), **line))
         names = zip(self.target_names, self.support, strict=True)
         ax.set_xticks(range(n_classes), [f"{name}\n{support}" for name, support in names])
         ax.set(ylabel="Recall", ylim=(0, 1), xlabel="True class, and its images")
-        if any(self.recall):
-            ax.legend(fontsize="small", ncols=n_models, loc="lower right", bbox_to_anchor=(1, 1))
+        if [*self.recall] != [""]:
+            place = {"loc": "lower right", "bbox_to_anchor": (1, 1)}
+            ax.legend(bars, map(str, self.recall), fontsize="small", ncols=n_models, **place)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
@@ -289,13 +294,25 @@ class ClassRecallDisplay:
         return np.nan_to_num(lengths.T)
 
 
+def _check_groups(groups):
+    groups = column_or_1d(groups)
+    if any(group is None or group != group for group in groups.tolist()):
+        raise ValueError("groups holds missing subjects.")
+    return groups
+
+
 def _intervals(y_true, is_right, groups, classes, rng):
     """Intervals of the recalls: (n_classes, 2), NaN where there are fewer than two units."""
-    units = np.arange(len(y_true)) if groups is None else np.unique(groups, return_inverse=True)[1]
     intervals = np.full((len(classes), 2), np.nan)
     for i, label in enumerate(classes):
         of_class = y_true == label
-        _, unit = np.unique(units[of_class], return_inverse=True)
+        n = of_class.sum()
+        if groups is None:
+            if n > 1:  # what the bootstrap of n images comes to, without drawing them
+                intervals[i] = binom.interval(_CONFIDENCE, n, is_right[of_class].mean())
+                intervals[i] /= n
+            continue
+        _, unit = np.unique(groups[of_class], return_inverse=True)
         right, total = np.bincount(unit, is_right[of_class]), np.bincount(unit)
         if len(total) > 1:
             found = bootstrap(

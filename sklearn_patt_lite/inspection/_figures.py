@@ -1,8 +1,10 @@
 """What all displays share: a place on the figure, a colour for right and wrong, and names."""
 
 import math
+from numbers import Integral
 
 import numpy as np
+from sklearn.utils import check_scalar
 
 RIGHT, WRONG, UNKNOWN = "tab:green", "tab:red", "black"
 _IMAGE_INCHES = 1.6  # side of one image in a new figure
@@ -47,8 +49,11 @@ def panels(ax, n_rows, n_columns, size):
 
     Raises
     ------
+    TypeError
+        If `ax` holds anything but axes.
     ValueError
-        If several axes are given, and not as many as panels.
+        If several axes are given, and not as many as panels, or if the place of a single one cannot
+        be divided.
     """
     import matplotlib.pyplot as plt
 
@@ -56,20 +61,41 @@ def panels(ax, n_rows, n_columns, size):
     if ax is None:
         figure = plt.figure(figsize=size, layout="constrained")
         return figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    axes = np.asarray(ax, dtype=object).ravel()
+    axes = given_axes(ax)
     if len(axes) == n:
         return axes
     if len(axes) > 1:
         raise ValueError(f"ax holds {len(axes)} axes, but {n} are needed; or give a single one.")
+    place = axes[0].get_subplotspec()
+    if place is None:
+        raise ValueError(
+            "The place of ax cannot be divided: give one of plt.subplots(), or one a panel."
+        )
     axes[0].set_axis_off()
-    return axes[0].get_subplotspec().subgridspec(n_rows, n_columns).subplots(squeeze=False).ravel()
+    return place.subgridspec(n_rows, n_columns).subplots(squeeze=False).ravel()
+
+
+def given_axes(ax):
+    """Flatten what a user gives as `ax`: an ndarray of Axes, at least one.
+
+    Raises
+    ------
+    TypeError
+        If it holds anything else.
+    """
+    from matplotlib.axes import Axes
+
+    axes = np.asarray(ax, dtype=object).ravel()
+    if len(axes) == 0 or not all(isinstance(each, Axes) for each in axes):
+        raise TypeError(f"ax must be Axes of Matplotlib, or an array of them, got {ax!r}.")
+    return axes
 
 
 def image_panels(ax, n, n_columns):
     """Find axes for n images without ticks; parameters and errors as in `panels`."""
-    n_given = 0 if ax is None else np.asarray(ax, dtype=object).size
-    if n_given == n:
-        axes = panels(ax, 1, n, None)
+    check_scalar(n_columns, "n_columns", Integral, min_val=1)
+    if ax is not None and len(given_axes(ax)) == n:
+        axes = given_axes(ax)
     else:
         n_columns = min(n, n_columns)
         n_rows = math.ceil(n / n_columns)
@@ -86,21 +112,19 @@ def show_face(ax, image):
     ax.imshow(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 
-def title_of(ax, predicted, probability, true):
-    """Write what was predicted above an image, in green if it is right, in red if not."""
-    text = f"{predicted} {100 * probability:.0f} %"
-    if true is None:
-        ax.set_title(text, fontsize="small", color=UNKNOWN)
-    elif true == predicted:
-        ax.set_title(text, fontsize="small", color=RIGHT)
-    else:
-        ax.set_title(f"{text}\nis {true}", fontsize="small", color=WRONG)
+def title_of(ax, predicted, probability, true=None, shown=None):
+    """Write what was predicted above an image, in green if it is right, in red if not.
 
-
-def note_below(ax, text):
-    """Write below an image."""
-    place = {"transform": ax.transAxes, "ha": "center", "va": "top"}
-    ax.text(0.5, -0.02, text, fontsize="small", **place)
+    Below it are the true class, and the class that is shown, where these are others.
+    """
+    lines, color = [f"{predicted} {100 * probability:.0f} %"], UNKNOWN
+    if true is not None:
+        color = RIGHT if true == predicted else WRONG
+    if true is not None and true != predicted:
+        lines.append(f"is {true}")
+    if shown is not None and shown != predicted:
+        lines.append(f"for {shown}")
+    ax.set_title("\n".join(lines), fontsize="small", color=color)
 
 
 def names_of(labels, target_names):
@@ -109,11 +133,15 @@ def names_of(labels, target_names):
     Raises
     ------
     ValueError
-        If a label is no index of `target_names`.
+        If a label is no index of `target_names`, or if these are not names, each another one.
     """
     if target_names is None:
         return [str(label) for label in labels]
+    if isinstance(target_names, str | dict) or np.ndim(target_names) != 1:
+        raise ValueError(f"target_names must be a list of names, got {target_names!r}.")
     names, labels = list(map(str, target_names)), np.asarray(labels)
+    if len(set(names)) < len(names):
+        raise ValueError(f"target_names holds a name twice: {names}.")
     if not np.isin(labels, np.arange(len(names))).all():
         raise ValueError(
             f"With {len(names)} target_names labels must be 0 to {len(names) - 1}, got "

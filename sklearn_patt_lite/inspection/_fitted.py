@@ -107,11 +107,10 @@ def codes_of(labels, classes, name):
         If a label is none of the classes.
     """
     labels = column_or_1d(labels)
-    unknown = np.setdiff1d(labels, classes)
-    if len(unknown):
-        raise ValueError(
-            f"{name} holds {unknown.tolist()}, but the classes are {classes.tolist()}."
-        )
+    unknown = {*labels.tolist()} - {*classes.tolist()}
+    if unknown:
+        unknown = sorted(unknown, key=str)
+        raise ValueError(f"{name} holds {unknown}, but the classes are {classes.tolist()}.")
     return np.searchsorted(classes, labels)
 
 

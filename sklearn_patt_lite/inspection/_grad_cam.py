@@ -9,7 +9,6 @@ from sklearn_patt_lite.inspection._figures import (
     check_matplotlib,
     image_panels,
     names_of,
-    note_below,
     show_face,
     title_of,
 )
@@ -232,10 +231,8 @@ class GradCAMDisplay:
             show_face(panel, image)
             heat = heat / max(heat.max(), np.finfo(np.float32).tiny)
             panel.imshow(heat, cmap=cmap, vmin=0, vmax=1, alpha=alpha * np.sqrt(heat))
-            true = None if self.true is None else self.true[i]
-            title_of(panel, self.predicted[i], self.probability[i], true)
-            if self.shown is not None and self.shown[i] != self.predicted[i]:
-                note_below(panel, f"for {self.shown[i]}")
+            names = (None if known is None else known[i] for known in (self.true, self.shown))
+            title_of(panel, self.predicted[i], self.probability[i], *names)
         self.axes_, self.figure_ = axes, axes[0].figure
         return self
 

@@ -1,9 +1,11 @@
 """The mistakes that a classifier is most sure of."""
 
-import numpy as np
-from sklearn.utils import check_consistent_length
-from sklearn.utils._indexing import _safe_indexing
+from numbers import Integral
 
+import numpy as np
+from sklearn.utils import _safe_indexing, check_array, check_consistent_length, check_scalar
+
+from sklearn_patt_lite._sources import as_source, read_images
 from sklearn_patt_lite.inspection._figures import (
     check_matplotlib,
     image_panels,
@@ -12,6 +14,7 @@ from sklearn_patt_lite.inspection._figures import (
     title_of,
 )
 from sklearn_patt_lite.inspection._fitted import codes_of
+from sklearn_patt_lite.preprocessing import FaceResizer
 
 _SIZE = 160  # side, in pixels, at which faces are shown
 
@@ -167,7 +170,7 @@ class MistakesDisplay:
         y_proba : array-like of shape (n, n_classes)
             Predicted probabilities, as of `predict_proba`.
         classes : array-like of shape (n_classes,), default=None
-            The classes of the columns, sorted; by default the labels in `y_true`.
+            The classes of the columns; by default the labels in `y_true`, sorted.
         n_images : int, default=12
             Mistakes that are shown, at most.
         target_names : array-like of str, default=None
@@ -187,8 +190,8 @@ class MistakesDisplay:
         ImportError
             If Matplotlib is not installed.
         ValueError
-            If there is not a column a class, if labels are none of the classes, if lengths differ,
-            or if there are no mistakes to show.
+            If there is not a column a class, if probabilities are not between 0 and 1, if labels
+            are none of the classes, if lengths differ, or if there are no mistakes to show.
 
         See Also
         --------
@@ -205,17 +208,10 @@ class MistakesDisplay:
         >>> display.indices, display.true
         (array([2]), ['sad'])
         """
-        from sklearn_patt_lite.preprocessing import FaceResizer
-
         check_matplotlib(cls.__name__)
+        check_scalar(n_images, "n_images", Integral, min_val=1)
+        y_proba, classes = _check_probabilities(y_proba, y_true, classes)
         check_consistent_length(X, y_true, y_proba)
-        y_proba = np.asarray(y_proba)
-        classes = np.unique(y_true if classes is None else classes)
-        if y_proba.ndim != 2 or y_proba.shape[1] != len(classes):
-            raise ValueError(
-                f"y_proba must have a column for each of the {len(classes)} classes "
-                f"{classes.tolist()}, got shape {y_proba.shape}: give classes."
-            )
         true, predicted = codes_of(y_true, classes, "y_true"), y_proba.argmax(axis=1)
         confidence = y_proba.max(axis=1)
         (mistakes,) = np.nonzero(predicted != true)
@@ -224,7 +220,7 @@ class MistakesDisplay:
         shown = mistakes[np.argsort(-confidence[mistakes], kind="stable")][:n_images]
         names = np.array(names_of(classes, target_names))
         display = cls(
-            images=FaceResizer(size=_SIZE).fit_transform(_safe_indexing(X, shown)),
+            images=_read(X, shown),
             predicted=names[predicted[shown]].tolist(),
             probability=confidence[shown],
             true=names[true[shown]].tolist(),
@@ -284,3 +280,28 @@ class MistakesDisplay:
             title_of(panel, *shown[1:])
         self.axes_, self.figure_ = axes, axes[0].figure
         return self
+
+
+def _check_probabilities(y_proba, y_true, classes):
+    """Check probabilities; they and their classes, in the order of these."""
+    y_proba = check_array(y_proba, dtype=float, input_name="y_proba")
+    if y_proba.min() < 0 or y_proba.max() > 1 + 1e-6:
+        raise ValueError(
+            f"y_proba must be between 0 and 1, got {y_proba.min():.3g} to {y_proba.max():.3g}."
+        )
+    given = np.unique(y_true) if classes is None else np.asarray(classes)
+    classes, order = np.unique(given, return_index=True)
+    if given.ndim != 1 or len(classes) != len(given) or y_proba.shape[1] != len(classes):
+        raise ValueError(
+            f"y_proba must have a column for each of the {len(classes)} classes "
+            f"{classes.tolist()}, each another one, got shape {y_proba.shape}: give classes."
+        )
+    return y_proba[:, order], classes
+
+
+def _read(X, rows):
+    """Bring some of the images to one size: arrays as classifiers read them, others by kind."""
+    some = _safe_indexing(X, rows)
+    if isinstance(X, np.ndarray) and X.ndim > 2:
+        return read_images(as_source(some, _SIZE, (_SIZE, _SIZE, 3)))
+    return FaceResizer(size=_SIZE).fit_transform(some)

@@ -1,5 +1,7 @@
 """What passes between the patches of a face, and what each of them adds to the decision."""
 
+import math
+
 import numpy as np
 from scipy.special import softmax
 from sklearn.utils import check_consistent_length
@@ -8,7 +10,6 @@ from sklearn_patt_lite.inspection._figures import (
     check_matplotlib,
     image_panels,
     names_of,
-    note_below,
     show_face,
     title_of,
 )
@@ -254,15 +255,14 @@ class PatchAttentionDisplay:
         check_consistent_length(self.images, self.attention, self.contributions, self.predicted)
         axes = image_panels(ax, len(self.images), n_columns)
         largest = max(np.abs(self.contributions).max(), np.finfo(np.float32).tiny)
+        digits = max(1, 1 - math.floor(math.log10(largest)))  # two that count, of the largest
         for i, panel in enumerate(axes):
             show_face(panel, self.images[i])
             self._draw_patches(panel, i, cmap, largest)
             if self.attention.shape[1] <= _FEW:
-                self._draw_attention(panel, i)
-            true = None if self.true is None else self.true[i]
-            title_of(panel, self.predicted[i], self.probability[i], true)
-            if self.shown is not None and self.shown[i] != self.predicted[i]:
-                note_below(panel, f"for {self.shown[i]}")
+                self._draw_attention(panel, i, digits)
+            names = (None if known is None else known[i] for known in (self.true, self.shown))
+            title_of(panel, self.predicted[i], self.probability[i], *names)
         self.axes_, self.figure_ = axes, axes[0].figure
         return self
 
@@ -280,12 +280,13 @@ class PatchAttentionDisplay:
         sides = columns[column + 1] - corner[0], rows[row + 1] - corner[1]
         panel.add_patch(Rectangle(corner, *sides, fill=False, color="tab:orange", linewidth=2))
 
-    def _draw_attention(self, panel, i):
+    def _draw_attention(self, panel, i, digits):
         rows, columns = self._borders(i)
         x, y = (line.ravel() for line in np.meshgrid(_middles(columns), _middles(rows)))
         for j, contribution in enumerate(self.contributions[i]):
+            number = round(float(contribution), digits) + 0.0  # -0.0 becomes 0.0
             panel.text(
-                *(x[j], y[j], f"{contribution:+.1f}"),
+                *(x[j], y[j], f"{number:+.{digits}f}"),
                 ha="center",
                 va="center",
                 fontsize="small",
