@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 SCRIPTS = {
     "find_leaks.py": ["--images", "700", "--side", "48"],
-    "fuzz_files.py": ["--files", "200"],
+    "fuzz_files.py": ["--files", "100"],
 }
 #: Those that take half a minute each even so: ``pytest -m benchmarks``.
 OPTIONAL = {

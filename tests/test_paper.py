@@ -34,6 +34,15 @@ SCRIPTS = {  # rows of each one's table
 }
 
 
+#: Those that train many networks are run by ``pytest -m benchmarks``; they share the others' code.
+MANY = (
+    "table_4_ablation",
+    "table_5_output_layer_and_patch",
+    "figures_9_and_10_size",
+    "why_the_published_scores_are_high",
+)
+
+
 @pytest.fixture(autouse=True)
 def _modules_of_the_scripts(monkeypatch):
     monkeypatch.syspath_prepend(PAPER)
@@ -64,7 +73,10 @@ def test_each_script_is_tried():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*collapse onto")  # one epoch does
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize(
+    "script",
+    [pytest.param(name, marks=[pytest.mark.benchmarks] * (name in MANY)) for name in SCRIPTS],
+)
 def test_scripts_leave_a_table_and_a_picture(script, monkeypatch, tmp_path, capsys):
     options = list(TINY)
     if script.startswith("table_7"):

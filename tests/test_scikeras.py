@@ -137,8 +137,9 @@ from sklearn_patt_lite import PAttLiteClassifier
 rng = np.random.default_rng(0)
 images, labels = rng.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8), np.arange(16) % 2
 PAttLiteClassifier(
-    backbone_weights=None, alpha=0.25, input_size=32, patch_extraction=None, output_layer=None,
-    attention=None, epochs=1, patience=None, validation_fraction=None, random_state=0,
+    backbone_weights=None, alpha=0.25, input_size=32, patch_extraction=None,
+    output_layer="conv_dw_1_relu", attention=None, epochs=1, patience=None,
+    validation_fraction=None, random_state=0,
 ).fit(images, labels)
 import tensorflow as tf
 
