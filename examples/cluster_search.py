@@ -17,18 +17,19 @@ from pathlib import Path
 import joblib
 import sklearn
 from dask.distributed import Client, LocalCluster
-from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.datasets import make_expression_faces
+from sklearn_patt_lite.model_selection import SubjectKFold
 from sklearn_patt_lite.preprocessing import FaceResizer
 
 
 def main():
     arguments = parse_arguments()
     sklearn.set_config(enable_metadata_routing=True)
-    faces = make_expression_faces(n_subjects=6, image_size=64, random_state=0)
+    faces = make_expression_faces(n_subjects=12, random_state=0)
     search = make_search(arguments.fits)
     with connect(arguments.scheduler) as client:
         n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
@@ -72,6 +73,7 @@ def make_search(fits=None):
         input_size=64,
         patch_size=2,
         epochs=3,
+        learning_rate=3e-3,
         finetune_epochs=2,
         checkpoint_dir=fits and fits.resolve(),  # a worker may be in another folder
         random_state=0,
@@ -81,7 +83,7 @@ def make_search(fits=None):
         "pattliteclassifier__patch_size": [1, 2],
     }
     return GridSearchCV(
-        make_pipeline(FaceResizer(size=64), classifier), grid, cv=GroupKFold(2), n_jobs=-1
+        make_pipeline(FaceResizer(size=64), classifier), grid, cv=SubjectKFold(2), n_jobs=-1
     )
 
 
