@@ -260,7 +260,7 @@ def _grad_cam(classifier, images, layer, target):
 
     def cam(maps, of_class):
         x = ops.convert_to_tensor(maps)
-        slopes = parts.gradient(lambda x: to_logits(x) * of_class, x)
+        slopes = parts.gradient(lambda x: ops.multiply(to_logits(x), of_class), x)
         weights = ops.mean(slopes, axis=(1, 2), keepdims=True)  # n × 1 × 1 × channels
         return ops.relu(ops.sum(weights * x, axis=3))  # n × rows × columns
 
