@@ -1,12 +1,14 @@
 """From what a user has fitted to the classifier in it, and the images that it gets."""
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_patt_lite._classifier import PAttLiteClassifier
+from sklearn_patt_lite.inspection._figures import names_of
 
 
 def last_step(estimator):
@@ -120,3 +122,21 @@ def check_true(y, X, classes):
         return None
     check_consistent_length(X, y)
     return codes_of(y, classes, "y")
+
+
+def classes_shown(target, logits, classes):
+    """Choose the class that is shown of each image: `target`, or the one that is predicted."""
+    if target is None:
+        return logits.argmax(axis=1)
+    return np.full(len(logits), codes_of([target], classes, "target")[0])
+
+
+def in_words(logits, true, shown, classes, target_names):
+    """Say what a display tells of each image, by the names of its parameters."""
+    names = np.array(names_of(classes, target_names))
+    return {
+        "predicted": names[logits.argmax(axis=1)].tolist(),
+        "probability": softmax(logits, axis=1).max(axis=1),
+        "true": None if true is None else names[true].tolist(),
+        "shown": names[shown].tolist(),
+    }

@@ -2,20 +2,19 @@
 
 import numpy as np
 from scipy.ndimage import map_coordinates
-from scipy.special import softmax
 from sklearn.utils import check_consistent_length
 
 from sklearn_patt_lite.inspection._figures import (
     check_matplotlib,
     image_panels,
-    names_of,
     show_face,
     title_of,
 )
 from sklearn_patt_lite.inspection._fitted import (
     check_true,
-    codes_of,
+    classes_shown,
     fitted_classifier,
+    in_words,
     refuse_batch_attention,
 )
 
@@ -164,17 +163,9 @@ class GradCAMDisplay:
         classifier, images = fitted_classifier(estimator, X)
         classes = classifier.classes_
         true = check_true(y, images, classes)
-        probabilities, heat_maps, codes = _grad_cam(classifier, images, layer, target)
-        names = np.array(names_of(classes, target_names))
-        predicted = probabilities.argmax(axis=1)
-        display = cls(
-            images=images,
-            heat_maps=heat_maps,
-            predicted=names[predicted].tolist(),
-            probability=probabilities.max(axis=1),
-            true=None if true is None else names[true].tolist(),
-            shown=names[codes].tolist(),
-        )
+        logits, heat_maps, shown = _grad_cam(classifier, images, layer, target)
+        words = in_words(logits, true, shown, classes, target_names)
+        display = cls(images=images, heat_maps=heat_maps, **words)
         return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, *, cmap="turbo", alpha=0.6, n_columns=4):
@@ -238,7 +229,7 @@ class GradCAMDisplay:
 
 
 def _grad_cam(classifier, images, layer, target):
-    """Compute probabilities, heat maps in the images' size, and the classes that they are of."""
+    """Compute logits, heat maps in the images' size, and the classes that they are of."""
     from keras import ops
 
     from sklearn_patt_lite.inspection import _network_parts as parts
@@ -252,10 +243,7 @@ def _grad_cam(classifier, images, layer, target):
     to_map, to_logits = parts.cut_at(network, layer)
     maps = parts.in_batches(to_map, images.astype(np.float32))
     logits = parts.in_batches(to_logits, maps)
-    if target is None:
-        codes = logits.argmax(axis=1)
-    else:
-        codes = np.full(len(images), codes_of([target], classifier.classes_, "target")[0])
+    codes = classes_shown(target, logits, classifier.classes_)
     of_class = np.eye(logits.shape[1], dtype=np.float32)[codes]
 
     def cam(maps, of_class):
@@ -267,7 +255,7 @@ def _grad_cam(classifier, images, layer, target):
     heat = parts.in_batches(cam, maps, of_class)
     side = classifier._fitted_architecture.input_size
     places = parts.places_of(network, layer)
-    return softmax(logits, axis=1), _spread(heat, places, side, images.shape[1:3]), codes
+    return logits, _spread(heat, places, side, images.shape[1:3]), codes
 
 
 def _spread(heat, places, side, shape):

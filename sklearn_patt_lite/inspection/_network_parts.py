@@ -116,15 +116,9 @@ def cut_at(network, layer):
     def to_logits(x):
         for part in rest:
             x = part(x, training=False)
-        return logits(network, x)
+        return ops.matmul(ops.cast(x, "float32"), last.kernel) + last.bias
 
     return to_map, to_logits
-
-
-def logits(network, hidden):
-    """Map the last layer's input (..., units) to what its softmax is taken of (..., n_classes)."""
-    last = network.get_layer("probabilities")
-    return ops.matmul(ops.cast(hidden, "float32"), last.kernel) + last.bias
 
 
 def in_batches(function, *arrays):

@@ -3,20 +3,19 @@
 import math
 
 import numpy as np
-from scipy.special import softmax
 from sklearn.utils import check_consistent_length
 
 from sklearn_patt_lite.inspection._figures import (
     check_matplotlib,
     image_panels,
-    names_of,
     show_face,
     title_of,
 )
 from sklearn_patt_lite.inspection._fitted import (
     check_true,
-    codes_of,
+    classes_shown,
     fitted_classifier,
+    in_words,
     refuse_batch_attention,
 )
 
@@ -187,20 +186,13 @@ class PatchAttentionDisplay:
         classes = classifier.classes_
         true = check_true(y, images, classes)
         attention, logits, contributions = _weigh_patches(classifier, images)
-        names = np.array(names_of(classes, target_names))
-        predicted = logits.argmax(axis=1)
-        codes = predicted
-        if target is not None:
-            codes = np.full(len(images), codes_of([target], classes, "target")[0])
+        shown = classes_shown(target, logits, classes)
         display = cls(
             images=images,
             attention=attention,
-            contributions=contributions[np.arange(len(images)), :, codes],
+            contributions=contributions[np.arange(len(images)), :, shown],
             edges=_edges(classifier),
-            predicted=names[predicted].tolist(),
-            probability=softmax(logits, axis=1).max(axis=1),
-            true=None if true is None else names[true].tolist(),
-            shown=names[codes].tolist(),
+            **in_words(logits, true, shown, classes, target_names),
         )
         return display.plot(ax=ax, **kwargs)
 

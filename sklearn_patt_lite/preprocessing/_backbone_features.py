@@ -234,7 +234,13 @@ class _Extractor:
     """
 
     def __init__(self, image_shape, backbone_weights, alpha, input_size, output_layer):
-        from sklearn_patt_lite._network import Architecture, check_architecture
+        from sklearn_patt_lite._network import (
+            Architecture,
+            build_network,
+            check_architecture,
+            under_policy,
+        )
+        from sklearn_patt_lite._training import seeded
         from sklearn_patt_lite._weights import load_weights
 
         self.image_shape, self.input_size = image_shape, input_size
@@ -250,7 +256,8 @@ class _Extractor:
             augment=False,
         )
         check_architecture(self._architecture)
-        network = self._build()
+        with seeded(0), under_policy("float32"):
+            network = build_network(self._architecture)
         load_weights(network, backbone_weights, self._architecture)
         self._set_network(network)
 
@@ -268,13 +275,6 @@ class _Extractor:
         kept = () if memory is None else {cut}
         with self._lock:
             return np.asarray(_features.decode(bank.read(cut, rows, views, kept)))
-
-    def _build(self):
-        from sklearn_patt_lite._network import build_network, under_policy
-        from sklearn_patt_lite._training import seeded
-
-        with seeded(0), under_policy("float32"):
-            return build_network(self._architecture)
 
     def _set_network(self, network):
         import keras
@@ -299,10 +299,10 @@ class _Extractor:
         }
 
     def __setstate__(self, state):
+        from sklearn_patt_lite._training import rebuild_network
+
         vars(self).update(state)
-        network = self._build()
-        network.set_weights(self._weights)
-        self._set_network(network)
+        self._set_network(rebuild_network(self._architecture, self._weights, "float32"))
 
 
 def _pool(maps, grid):
