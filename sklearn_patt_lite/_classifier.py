@@ -31,6 +31,33 @@ from sklearn_patt_lite.datasets import make_expression_faces
 _KERAS_VERBOSE = (0, 2, 1)  # silent, a line an epoch, a bar: Keras counts them otherwise
 _CHUNK = 256  # images that a prediction reads at once
 _FIT_LOCK = threading.RLock()  # a fit seeds the process: two threads would mix their seeds
+_RECIPES = {
+    "paper": {
+        "input_size": 224,
+        "end_to_end": False,
+        "epochs": 100,
+        "patience": 5,
+        "schedule": "plateau",
+        "label_smoothing": 0.0,
+        "batch_size": 8,
+        "augment": True,
+        "validation_fraction": 0.1,
+        "flip_averaging": False,
+    },
+    "modern": {
+        "input_size": 112,
+        "end_to_end": True,
+        "epochs": 20,
+        "patience": None,
+        "schedule": "cosine",
+        "label_smoothing": 0.1,
+        "batch_size": 32,
+        "augment": "affine",
+        "validation_fraction": None,
+        "flip_averaging": True,
+    },
+}
+_AUTO = StrOptions({"auto"})
 _NO_STAGE_2 = {"unfreeze_layers": 0, "finetune_patience": None}  # says so, and gets so
 _FINETUNE_PARAMETERS = (
     "unfreeze_layers",
@@ -43,11 +70,12 @@ _FINETUNE_PARAMETERS = (
 
 class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     """
-    Facial expression classifier: PAtt-Lite, trained in two stages.
+    Facial expression classifier: PAtt-Lite, trained as in the paper or as is better.
 
     PAtt-Lite [1]_ is an ImageNet MobileNetV1, truncated, with a patch extraction block and an
-    attention classifier on top: 1.10 million parameters for 7 expressions. Stage 1 trains the
-    head on the frozen backbone; stage 2 trains the backbone's last layers too, at a low rate.
+    attention classifier on top: 1.10 million parameters for 7 expressions. In the paper's recipe
+    stage 1 trains the head on the frozen backbone, and stage 2 the backbone's last layers too, at
+    a low rate. The modern recipe trains the same network end to end, and is more accurate.
 
     The published code attends over the images of a *batch*, so that a prediction depends on
     what is predicted next to it. Here attention runs over the patches of one image: a
@@ -55,6 +83,12 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
+    recipe : {"paper", "modern"}, default="paper"
+        How to train: what "auto" stands for in other parameters (the table is under Notes).
+
+        - "paper": the paper's two stages.
+        - "modern": everything in one stage of few epochs, on smaller images that are augmented
+          more, by what was measured to pay in cross-validation on photographs.
     backbone_weights : {"imagenet", "drawn"}, path-like or None, default="imagenet"
         Where the backbone starts from.
 
@@ -70,7 +104,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
           included, trains in one stage, and the parameters of stage 2 are not used.
     alpha : float, default=1.0
         Width multiplier of MobileNetV1; 0.25, 0.5, 0.75 or 1.0 for ImageNet weights.
-    input_size : int, default=224
+    input_size : int or "auto", default="auto"
         Side, in pixels, at which the network sees an image; images of other sizes are resized.
         The map at the default `output_layer` has about `input_size` / 16 cells a side (14 at 224),
         which must be more than `patch_size`.
@@ -102,15 +136,28 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         no such layer.
     dropout : float, default=0.1
         Share of a token's values dropped in stage 1, in [0, 1).
-    epochs : int, default=100
+    end_to_end : bool or "auto", default="auto"
+        Whether everything trains in one stage, the backbone's BatchNormalization included (its
+        statistics are taken anew from the training images first). Parameters of stage 1 hold for
+        it, those of stage 2 are not used.
+    epochs : int or "auto", default="auto"
         Epochs of stage 1 at most.
     learning_rate : float, default=1e-3
-        Adam's learning rate in stage 1, reduced tenfold when validation accuracy stalls for
-        0.6 × `patience` epochs.
-    patience : int or None, default=5
+        Adam's learning rate in stage 1.
+    patience : int, None or "auto", default="auto"
         Epochs without a gain of 0.003 in validation accuracy after which stage 1 stops. None:
         all epochs are trained, at a rate that validation data does not reduce. Either way the
         weights of the best epoch on validation data, if there is any, are kept.
+    schedule : {"plateau", "cosine", "auto"}, default="auto"
+        What becomes of the learning rate, in both stages.
+
+        - "plateau": it is reduced tenfold when validation accuracy stalls for 0.6 × `patience`
+          epochs; in stage 2 it decays besides (see `finetune_learning_rate`).
+        - "cosine": it rises in the first tenth of the epochs, and falls to nearly nothing along
+          half a cosine wave.
+    label_smoothing : float or "auto", default="auto"
+        Share of a label's weight in the loss that goes to all classes alike, in [0, 1). It keeps
+        probabilities from becoming too extreme.
     unfreeze_layers : int, default=40
         Layers at the end of the truncated backbone that train in stage 2 (the paper's 40 for
         CK+, 59 for RAF-DB, 46 for FER2013, 49 for FERPlus; it has 58). Those without weights
@@ -119,21 +166,24 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     finetune_epochs : int, default=500
         Epochs of stage 2 at most.
     finetune_learning_rate : float, default=1e-5
-        Adam's first learning rate in stage 2. It decays by 1 / (1 + epoch / 80), and tenfold
-        besides when validation accuracy stalls for 0.6 × `finetune_patience` epochs.
+        Adam's first learning rate in stage 2. With `schedule="plateau"` it decays by
+        1 / (1 + epoch / 80), and tenfold besides when validation accuracy stalls for
+        0.6 × `finetune_patience` epochs.
     finetune_patience : int or None, default=20
         As `patience`, for stage 2.
     finetune_dropout : float, default=0.2
         Share dropped in stage 2: of the patch map's channels, of the tokens' values, and of the
         attention's output, in [0, 1).
-    batch_size : int, default=8
+    batch_size : int or "auto", default="auto"
         Images a gradient step.
     clipnorm : float or None, default=3.0
         Largest global norm of a gradient; None does not clip.
-    augment : bool or "exact", default=True
+    augment : bool, "exact", "affine" or "auto", default="auto"
         Whether training images are flipped left to right and changed in contrast at random.
         Validation images never are.
 
+        - "affine": anew in every epoch, by a factor of 0.7 to 1.3, and besides turned by up to 10
+          degrees, shifted by up to 8 % of the side, and zoomed by 0.9 to 1.18.
         - "exact": anew in every epoch, by a factor of 0.7 to 1.3 ([1]_, Section III-A).
         - True: the same, except that a stage whose frozen layers are computed once (see Notes)
           takes each image through a bank of 6 views, one an epoch: flipped or not, with a
@@ -142,10 +192,13 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     class_weight : "balanced", dict or None, default="balanced"
         Weights of the classes in the loss of both stages, as in scikit-learn. They multiply
         `sample_weight`.
-    validation_fraction : float or None, default=0.1
+    validation_fraction : float, None or "auto", default="auto"
         Share of the training images that is cut off for validation, in (0, 1); not used if
         `X_val` is given. None: train on everything, which asks for `patience=None` and, if there
         is a stage 2, `finetune_patience=None`.
+    flip_averaging : bool or "auto", default="auto"
+        Whether a probability is the mean of the network's for an image and for its mirror image.
+        Predictions take twice as long.
     random_state : int, RandomState instance or None, default=None
         Of weights, dropout, augmentation, the order of images, and the validation cut. An int
         makes fits on one machine identical. Global seeds are left alone.
@@ -198,6 +251,23 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
     Notes
     -----
+    "auto" stands for:
+
+    ===================  ==============  ===============
+    parameter            recipe="paper"  recipe="modern"
+    ===================  ==============  ===============
+    input_size           224             112
+    end_to_end           False           True
+    epochs               100             20
+    patience             5               None
+    schedule             "plateau"       "cosine"
+    label_smoothing      0.0             0.1
+    batch_size           8               32
+    augment              True            "affine"
+    validation_fraction  0.1             None
+    flip_averaging       False           True
+    ===================  ==============  ===============
+
     `groups` is requested from scikit-learn's metadata routing by default. With
     ``sklearn.set_config(enable_metadata_routing=True)`` searches and cross-validation hand the
     groups that they split by down to `fit`, whose validation cut then keeps subjects together.
@@ -240,9 +310,10 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     """
 
     _parameter_constraints = {
+        "recipe": [StrOptions(set(_RECIPES))],
         "backbone_weights": [str, os.PathLike, None],
         "alpha": [Interval(Real, 0, None, closed="neither")],
-        "input_size": [Interval(Integral, 1, None, closed="left")],
+        "input_size": [Interval(Integral, 1, None, closed="left"), _AUTO],
         "output_layer": [str, None],
         "patch_extraction": [StrOptions({"separable", "conv", "attention"}), None],
         "patch_size": [Interval(Integral, 1, None, closed="left")],
@@ -250,19 +321,23 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         "attention": [StrOptions({"patches", "batch"}), None],
         "hidden_units": [Interval(Integral, 1, None, closed="left"), None],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "end_to_end": ["boolean", _AUTO],
+        "epochs": [Interval(Integral, 1, None, closed="left"), _AUTO],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "patience": [Interval(Integral, 1, None, closed="left"), None],
+        "patience": [Interval(Integral, 1, None, closed="left"), None, _AUTO],
+        "schedule": [StrOptions({"auto", "plateau", "cosine"})],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left"), _AUTO],
         "unfreeze_layers": [Interval(Integral, 0, None, closed="left")],
         "finetune_epochs": [Interval(Integral, 1, None, closed="left")],
         "finetune_learning_rate": [Interval(Real, 0, None, closed="neither")],
         "finetune_patience": [Interval(Integral, 1, None, closed="left"), None],
         "finetune_dropout": [Interval(Real, 0, 1, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), _AUTO],
         "clipnorm": [Interval(Real, 0, None, closed="neither"), None],
-        "augment": ["boolean", StrOptions({"exact"})],
+        "augment": ["boolean", StrOptions({"auto", "exact", "affine"})],
         "class_weight": [StrOptions({"balanced"}), dict, None],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None, _AUTO],
+        "flip_averaging": ["boolean", _AUTO],
         "random_state": ["random_state"],
         "memory": [str, os.PathLike, FeatureMemory, HasMethods(["cache"]), None],
         "checkpoint_dir": [str, os.PathLike, None],
@@ -275,9 +350,10 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         *,
+        recipe="paper",
         backbone_weights="imagenet",
         alpha=1.0,
-        input_size=224,
+        input_size="auto",
         output_layer="conv_dw_9_relu",
         patch_extraction="separable",
         patch_size=4,
@@ -285,24 +361,29 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         attention="patches",
         hidden_units=32,
         dropout=0.1,
-        epochs=100,
+        end_to_end="auto",
+        epochs="auto",
         learning_rate=1e-3,
-        patience=5,
+        patience="auto",
+        schedule="auto",
+        label_smoothing="auto",
         unfreeze_layers=40,
         finetune_epochs=500,
         finetune_learning_rate=1e-5,
         finetune_patience=20,
         finetune_dropout=0.2,
-        batch_size=8,
+        batch_size="auto",
         clipnorm=3.0,
-        augment=True,
+        augment="auto",
         class_weight="balanced",
-        validation_fraction=0.1,
+        validation_fraction="auto",
+        flip_averaging="auto",
         random_state=None,
         memory=None,
         checkpoint_dir=None,
         verbose=0,
     ):
+        self.recipe = recipe
         self.backbone_weights = backbone_weights
         self.alpha = alpha
         self.input_size = input_size
@@ -313,9 +394,12 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         self.attention = attention
         self.hidden_units = hidden_units
         self.dropout = dropout
+        self.end_to_end = end_to_end
         self.epochs = epochs
         self.learning_rate = learning_rate
         self.patience = patience
+        self.schedule = schedule
+        self.label_smoothing = label_smoothing
         self.unfreeze_layers = unfreeze_layers
         self.finetune_epochs = finetune_epochs
         self.finetune_learning_rate = finetune_learning_rate
@@ -326,6 +410,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         self.augment = augment
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
+        self.flip_averaging = flip_averaging
         self.random_state = random_state
         self.memory = memory
         self.checkpoint_dir = checkpoint_dir
@@ -398,7 +483,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         keep_to_share_of_cores()
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         memory = as_feature_memory(self.memory)
-        images = as_source(X, self.input_size)
+        images = as_source(X, self._setting("input_size"))
         classes, codes = _encode_labels(y, images)
         weights = _check_sample_weight(sample_weight, images, ensure_non_negative=True)
         if groups is not None:
@@ -410,6 +495,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             model = self._build(architecture, seed)
             facts = (architecture, digests, seed)
             checkpoint = self._checkpoint(model, data, validation, facts)
+            self._prepare_backbone(model, data, seed)
             history, cut = self._train(model, data, memory, seed, checkpoint)
         # Only now: a fit that does not come to its end changes nothing.
         self.classes_ = classes
@@ -418,7 +504,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         self.history_ = {"data": digests, "validation": validation, **history}
         self.model_ = model
         self._fitted_architecture = architecture
-        self._fitted_batch_size = self.batch_size
+        self._fitted_batch_size = self._setting("batch_size")
+        self._fitted_flip_averaging = bool(self._setting("flip_averaging"))
         self._cut = cut
         self._set_predictors()
         return self
@@ -428,8 +515,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         Predict the probability of each class.
 
         A probability is of its own image only, whatever is predicted with it, unless
-        `attention="batch"`. Probabilities are the network's softmax, and not calibrated: training
-        for long tends to make them too extreme.
+        `attention="batch"`. Probabilities are the network's softmax (of the image and its mirror
+        image, with `flip_averaging`). They are not calibrated: training for long makes them too
+        extreme, which `sklearn_patt_lite.metrics.expression_report` measures.
 
         Parameters
         ----------
@@ -476,17 +564,26 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         images = as_source(X, architecture.input_size, self.image_shape_)
         if architecture.attention == "batch":
             # Attention across the batch makes its size part of the model.
-            images, batch_size = read_images(images), self._fitted_batch_size
-            with _without_retracing_warnings():
-                return self.model_.predict(images, batch_size=batch_size, verbose=0)
+            predict, chunk_size = self._predict_batches, len(images)
+        else:
+            predict, chunk_size = self._predictor, _CHUNK
         memory = as_feature_memory(self.memory)
-        if memory is not None and self._cut is not None:
+        if memory is not None and self._cut is not None and not self._fitted_flip_averaging:
             return self._feature_predictor(images, memory)
-        chunks = (slice(start, start + _CHUNK) for start in range(0, len(images), _CHUNK))
+        chunks = (slice(start, start + chunk_size) for start in range(0, len(images), chunk_size))
         parts = (read_images(images, chunk) for chunk in chunks)
         if isinstance(images, ImageFiles):
             parts = ahead(parts)
-        return np.concatenate([self._predictor(part) for part in parts])
+        return np.concatenate([self._average_flips(predict, part) for part in parts])
+
+    def _average_flips(self, predict, images):
+        if not self._fitted_flip_averaging:
+            return predict(images)
+        return (predict(images) + predict(np.ascontiguousarray(images[:, :, ::-1]))) / 2
+
+    def _predict_batches(self, images):
+        with _without_retracing_warnings():
+            return self.model_.predict(images, batch_size=self._fitted_batch_size, verbose=0)
 
     def predict(self, X):
         """
@@ -744,6 +841,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             format,
             self._read_as_trained(X),
             None if calibration is None else self._read_as_trained(calibration),
+            flip_averaging=self._fitted_flip_averaging,
         )
 
     def _read_as_trained(self, X):
@@ -753,15 +851,16 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
     def _check_settings(self, *, has_validation):
         """Check what scikit-learn's constraints cannot: parameters that depend on each other."""
-        patient = {"patience": self.patience}
+        patient = {"patience": self._setting("patience")}
         if self._has_stage_2():
             patient["finetune_patience"] = self.finetune_patience
-        if self.validation_fraction is None and not has_validation:
+        if self._setting("validation_fraction") is None and not has_validation:
             watching = [f"{name}={value}" for name, value in patient.items() if value is not None]
             if watching:
                 raise ValueError(
                     f"{' and '.join(watching)} watch validation data, but validation_fraction=None "
-                    "leaves none: set them to None as well, or pass X_val and y_val."
+                    "leaves none: set them to None as well, or validation_fraction to a share of "
+                    "the training data, or pass X_val and y_val."
                 )
         if self.checkpoint_dir is not None and self.random_state is None:
             raise ValueError(
@@ -775,7 +874,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
                 UserWarning,
                 stacklevel=4,
             )
-        if self.backbone_weights is None:
+        if self._is_end_to_end():
             self._warn_of_unused_parameters()
 
     def _warn_of_unused_parameters(self):
@@ -786,15 +885,24 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             if getattr(self, name) not in (signature[name].default, _NO_STAGE_2.get(name))
         ]
         if unused:
+            reason = "end_to_end" if self.backbone_weights is not None else "backbone_weights=None"
             warnings.warn(
-                f"{', '.join(unused)} not used: with backbone_weights=None everything trains in "
-                "one stage.",
+                f"{', '.join(unused)} not used: with {reason} everything trains in one stage.",
                 UserWarning,
                 stacklevel=5,
             )
 
+    def _setting(self, name):
+        """A parameter's value: its own, or, where that is "auto", the recipe's."""
+        value = getattr(self, name)
+        is_auto = isinstance(value, str) and value == "auto"
+        return _RECIPES[self.recipe][name] if is_auto else value
+
+    def _is_end_to_end(self):
+        return self.backbone_weights is None or self._setting("end_to_end")
+
     def _has_stage_2(self):
-        return self.backbone_weights is not None and self.unfreeze_layers > 0
+        return not self._is_end_to_end() and self.unfreeze_layers > 0
 
     def _architecture_for(self, image_shape, n_classes):
         from sklearn_patt_lite._network import Architecture, check_architecture
@@ -803,14 +911,15 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             n_classes=n_classes,
             image_shape=tuple(int(side) for side in image_shape),
             alpha=self.alpha,
-            input_size=self.input_size,
+            input_size=self._setting("input_size"),
             output_layer=self.output_layer,
             patch_extraction=self.patch_extraction,
             patch_size=self.patch_size,
             n_filters=self.n_filters,
             attention=self.attention,
             hidden_units=self.hidden_units,
-            augment=bool(self.augment),
+            augment=bool(self._setting("augment")),
+            affine=self._setting("augment") == "affine",
         )
         check_architecture(architecture)
         return architecture
@@ -825,10 +934,11 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         if X_val is not None or y_val is not None:
             cut = "given"
             images_val, codes_val = self._read_validation(X_val, y_val, images, classes)
-        elif self.validation_fraction is not None:
+        elif self._setting("validation_fraction") is not None:
             cut = "stratified" if groups is None else "groups"
+            fraction = self._setting("validation_fraction")
             train, validation = cut_validation(
-                codes, groups, fraction=self.validation_fraction, classes=classes, seed=seed
+                codes, groups, fraction=fraction, classes=classes, seed=seed
             )
             images_val, codes_val = images[validation], codes[validation]
         else:
@@ -850,7 +960,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         if X_val is None or y_val is None:
             missing = "X_val" if X_val is None else "y_val"
             raise ValueError(f"X_val and y_val belong together, but {missing} is None.")
-        images_val = as_source(X_val, self.input_size, images.shape[1:])
+        images_val = as_source(X_val, self._setting("input_size"), images.shape[1:])
         if not isinstance(images, ImageFiles):
             images_val = read_images(images_val)
         y_val = column_or_1d(y_val)
@@ -880,10 +990,17 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         if self.checkpoint_dir is None:
             return None
         given = data_digests(data.X_val, data.y_val) if validation["cut"] == "given" else None
-        settings = (self._stages(), self.batch_size, self.augment)
+        settings = (self._stages(), self._setting("batch_size"), self._setting("augment"))
         computed_by = (policy_of(model), engine_class().__name__)
         facts = (*facts, validation, given, data.sample_weight, settings, computed_by)
         return Checkpoint(checkpoint_path(self.checkpoint_dir, model, *facts))
+
+    def _prepare_backbone(self, model, data, seed):
+        """Let a pretrained backbone's BatchNormalization adapt from where it is."""
+        from sklearn_patt_lite._normalization import refit_normalization
+
+        if self._is_end_to_end() and self.backbone_weights is not None:
+            refit_normalization(model, lambda rows: read_images(data.X, rows), len(data.X), seed)
 
     def _train(self, model, data, memory, seed, checkpoint):
         """Train stage after stage; their histories by name, and where the frozen layers end."""
@@ -892,20 +1009,20 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         from sklearn_patt_lite._streaming import streaming_fit
         from sklearn_patt_lite._training import keras_fit, on_tensorflow, train_stages
 
-        stages = self._stages()
+        stages, augment = self._stages(), self._setting("augment")
         fit = scikeras_fit if on_tensorflow() else keras_fit
         if isinstance(data.X, ImageFiles):
             fit = streaming_fit
         features = None
         if self._may_use_features(model):
             fit = features = FeatureTraining(
-                model, stages, data, memory=memory, augment=self.augment, otherwise=fit
+                model, stages, data, memory=memory, augment=augment, otherwise=fit
             )
         history = train_stages(
             model,
             stages,
             data,
-            batch_size=self.batch_size,
+            batch_size=self._setting("batch_size"),
             seed=seed,
             verbose=_KERAS_VERBOSE[self.verbose],
             fit=fit,
@@ -921,19 +1038,25 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
         # Mixed precision would need Keras' scaling of the loss.
         is_plain = model.get_layer(BACKBONE).compute_dtype == "float32" and on_tensorflow()
-        return is_plain and self.augment != "exact" and self.attention != "batch"
+        has_views = self._setting("augment") in (True, False)  # a bank of them stands for all
+        return is_plain and has_views and self.attention != "batch"
 
     def _stages(self):
         from sklearn_patt_lite import _training
 
-        first = {
-            "epochs": self.epochs,
-            "learning_rate": self.learning_rate,
-            "patience": self.patience,
+        both = {
             "clipnorm": self.clipnorm,
-            "dropout": self.dropout,
+            "schedule": self._setting("schedule"),
+            "label_smoothing": self._setting("label_smoothing"),
         }
-        if self.backbone_weights is None:
+        first = {
+            "epochs": self._setting("epochs"),
+            "learning_rate": self.learning_rate,
+            "patience": self._setting("patience"),
+            "dropout": self.dropout,
+            **both,
+        }
+        if self._is_end_to_end():
             return [_training.end_to_end_stage(**first)]
         stages = [_training.head_stage(**first)]
         if self._has_stage_2():
@@ -942,9 +1065,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
                     epochs=self.finetune_epochs,
                     learning_rate=self.finetune_learning_rate,
                     patience=self.finetune_patience,
-                    clipnorm=self.clipnorm,
                     dropout=self.finetune_dropout,
                     unfreeze_layers=self.unfreeze_layers,
+                    **both,
                 )
             )
         return stages

@@ -83,7 +83,7 @@ class ExportReport:
         )
 
 
-def export(network, architecture, classes, path, format, images, calibration):
+def export(network, architecture, classes, path, format, images, calibration, *, flip_averaging):
     """Write a network for another runtime, and compare what it says there.
 
     Parameters
@@ -102,6 +102,8 @@ def export(network, architecture, classes, path, format, images, calibration):
         Images to compare on, 0 to 255.
     calibration : ndarray of shape (m, *architecture.image_shape) or None
         With them, weights of 8 bits.
+    flip_averaging : bool
+        Whether a prediction is the mean of an image's and of its mirror image's.
 
     Returns
     -------
@@ -128,8 +130,11 @@ def export(network, architecture, classes, path, format, images, calibration):
         network = rebuild_network(architecture, network.get_weights(), "float32")
     path = Path(os.path.realpath(path))
     with _new(path, format) as part:
-        _WRITERS[format](network, part, calibration)
+        _WRITERS[format](network, part, calibration, flip_averaging)
         expected = network.predict(images, batch_size=_BATCH, verbose=0)
+        if flip_averaging:
+            mirrored = network.predict(images[:, :, ::-1], batch_size=_BATCH, verbose=0)
+            expected = (expected + mirrored) / 2
         found = _predict(_RUNNERS[format](part), images)
         report = ExportReport(
             path=os.fspath(path),
@@ -201,7 +206,7 @@ def _files(path):
 # The graph
 
 
-def _graph(network, steps):
+def _graph(network, steps, flip_averaging):
     """Make a TensorFlow function of float32 images (n, *image_shape), 0 to 255."""
     head = head_of(network)
     forward_head = functools.partial(_engine._forward_head, head, *_engine._weights(head))
@@ -210,8 +215,13 @@ def _graph(network, steps):
     def predict(image):
         return forward_head(_engine.forward(steps, bring_to_size(image)))
 
+    def average(image):
+        # As one batch: the weights stand once in the graph.
+        both = predict(tf.concat([image, image[:, :, ::-1]], axis=0))
+        return tf.reduce_mean(tf.reshape(both, (2, -1, both.shape[-1])), axis=0)
+
     signature = tf.TensorSpec((None, *network.input.shape[1:]), tf.float32, name=_INPUT)
-    return tf.function(predict, input_signature=[signature])
+    return tf.function(average if flip_averaging else predict, input_signature=[signature])
 
 
 def _preprocessing(network):
@@ -241,11 +251,11 @@ def _resizing(network, side, size):
 # The formats
 
 
-def _write_litert(network, path, calibration):
+def _write_litert(network, path, calibration, flip_averaging):
     steps = _engine.fold(network.get_layer(BACKBONE))
     if calibration is not None:
         steps = _correct_biases(steps, _preprocessing(network), calibration)
-    model = _convert_to_litert(_graph(network, steps))
+    model = _convert_to_litert(_graph(network, steps, flip_averaging))
     path.write_bytes(model if calibration is None else _to_8_bits(model))
 
 
@@ -307,16 +317,17 @@ def _means(batches):
     return (total / sum(np.prod(x.shape[:3]) for x in batches)).astype(np.float32)
 
 
-def _write_onnx(network, path, calibration):
+def _write_onnx(network, path, calibration, flip_averaging):
     import tf2onnx
 
-    graph = _graph(network, _engine.fold(network.get_layer(BACKBONE)))
+    graph = _graph(network, _engine.fold(network.get_layer(BACKBONE)), flip_averaging)
     model, _ = tf2onnx.convert.from_function(graph, graph.input_signature, opset=_OPSET)
     path.write_bytes(model.SerializeToString())
 
 
-def _write_saved_model(network, path, calibration):
-    _save(_graph(network, _engine.fold(network.get_layer(BACKBONE))), os.fspath(path))
+def _write_saved_model(network, path, calibration, flip_averaging):
+    steps = _engine.fold(network.get_layer(BACKBONE))
+    _save(_graph(network, steps, flip_averaging), os.fspath(path))
 
 
 def _save(graph, folder):

@@ -139,7 +139,8 @@ def _trainer(network, cut, stage, batch_size):
     head = network.layers[network.layers.index(backbone) + 1 :]
     configs = [layer.get_config() for layer in [*tail, *head]]
     shape = backbone.get_layer(cut).output.shape[1:]
-    key = json.dumps([shape, batch_size, stage.clipnorm, configs])
+    settings = [batch_size, stage.clipnorm, stage.label_smoothing]
+    key = json.dumps([shape, settings, configs])
 
     def make():
         with _training.seeded(0):  # of weights that are replaced
@@ -180,6 +181,7 @@ class _Trainer:
         self.model = model
         self.chunk_size = batch_size * max(1, _CHUNK // batch_size)
         self._batch_size = batch_size
+        self._cross_entropy = _training.cross_entropy(stage)
         self._optimizer = _training.optimizer(stage)
         self._optimizer.build(model.trainable_variables)
         model.compile(self._optimizer)
@@ -264,7 +266,7 @@ class _Trainer:
         x = decode(x)
         with tf.GradientTape() as tape:
             probabilities = self.model(x, training=True)
-            losses = keras.losses.sparse_categorical_crossentropy(y, probabilities) * weights
+            losses = self._cross_entropy(y, probabilities) * weights
             loss = tf.reduce_mean(losses)
         variables = self.model.trainable_variables
         gradients = tape.gradient(loss, [variable.value for variable in variables])
@@ -273,7 +275,7 @@ class _Trainer:
 
     def _run_score(self, x, y):
         probabilities = self.model(decode(x), training=False)
-        losses = keras.losses.sparse_categorical_crossentropy(y, probabilities)
+        losses = self._cross_entropy(y, probabilities)
         return losses, _correct(y, probabilities)
 
 

@@ -2,7 +2,7 @@
 
 For images of 224×224 pixels, shapes without the batch::
 
-    image 224×224×3 → flip, contrast (training only) → [-1, 1]
+    image 224×224×3 → augmentation (training only) → [-1, 1]
       → MobileNetV1 to conv_dw_9_relu                                    14×14×512
       → separable conv k4 s4 → separable conv k2 s2 → pointwise conv     2×2×256
       → 4 tokens of 256 → dense, ReLU, BatchNormalization                4×32
@@ -23,6 +23,9 @@ from keras import layers, ops
 BACKBONE = "mobilenet"
 
 CONTRAST = 0.3  # the published notebook's factor; the paper names none
+# Of the affine maps: either way, as a share of a full turn and of the side; a zoom's ends, of which
+# the negative one enlarges.
+ROTATION, SHIFT, ZOOM = 10 / 360, 0.08, (-0.15, 0.1)
 # Keras' 0.99 takes hundreds of steps to forget where the running means started. Until then
 # validation accuracy, by which training stops, says nothing: a small database has 12 an epoch.
 NORMALIZATION_MOMENTUM = 0.9
@@ -47,6 +50,7 @@ class Architecture:
     attention: str | None = "patches"
     hidden_units: int | None = 32
     augment: bool = True
+    affine: bool = False  # whether augmentation also turns, shifts and zooms
 
 
 def build_network(architecture):
@@ -118,6 +122,11 @@ def _preprocess(images, architecture):
         x = layers.Resizing(size, size, antialias=shrinks, name="resize")(x)
     if architecture.augment:
         x = layers.RandomFlip("horizontal", name="flip")(x)
+        if architecture.affine:
+            edge = {"fill_mode": "nearest"}
+            x = layers.RandomRotation(ROTATION, name="rotation", **edge)(x)
+            x = layers.RandomTranslation(SHIFT, SHIFT, name="shift", **edge)(x)
+            x = layers.RandomZoom(ZOOM, name="zoom", **edge)(x)
         x = layers.RandomContrast(CONTRAST, name="contrast")(x)
     return layers.Rescaling(1 / 127.5, offset=-1, name="scale")(x)
 

@@ -99,6 +99,7 @@ def save(state, parameters, path, description=None):
         "n_parameters": state["n_parameters_"],
         "history": state["history_"],
         "batch_size": state["_fitted_batch_size"],
+        "flip_averaging": state["_fitted_flip_averaging"],
         "cut": state["_cut"],
         "dtype_policy": policy,
     }
@@ -184,6 +185,7 @@ def _load(archive, names, constraints):
         "history_": metadata["history"],
         "_fitted_architecture": architecture,
         "_fitted_batch_size": metadata["batch_size"],
+        "_fitted_flip_averaging": metadata["flip_averaging"],
         "_cut": metadata["cut"],
         "_dtype_policy": metadata["dtype_policy"],
         "model_": _read_weights(network_bytes, architecture),
@@ -287,7 +289,8 @@ def _read_metadata(archive):
         raise _RefusedError(f"{METADATA} holds {min(odd)[:100]!r}, which is not known")
     for name, kind in _KINDS.items():
         value = metadata.get(name)
-        if not isinstance(value, kind) or isinstance(value, bool) or value == 0:
+        is_proper = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+        if not is_proper or (kind is int and value == 0):
             raise _RefusedError(f"{METADATA} has no proper {name!r}")
     return metadata
 
@@ -300,6 +303,7 @@ _KINDS = {
     "digests": dict,
     "n_parameters": int,
     "batch_size": int,
+    "flip_averaging": bool,
     "cut": str | None,
     "dtype_policy": str,
 }
@@ -330,6 +334,7 @@ def _read_architecture(fields, constraints):
             "n_classes": [Interval(Integral, 2, None, closed="left")],
             "channels": [Options(Integral, {1, 3})],
             "augment": ["boolean"],
+            "affine": ["boolean"],
         }
         validate_parameter_constraints(rules, given, "The network")
         check_architecture(architecture)

@@ -12,6 +12,7 @@ import random
 
 import keras
 import numpy as np
+from keras import ops
 
 from sklearn_patt_lite._checkpoint import Checkpoint
 from sklearn_patt_lite._folding import fold_network
@@ -19,6 +20,7 @@ from sklearn_patt_lite._network import BACKBONE, build_network, under_policy
 
 MIN_DELTA = 0.003  # gains in validation accuracy below this count as none
 MIN_LEARNING_RATE = 1e-6
+WARM_UP = 0.1  # share of a stage's epochs in which a cosine's learning rate rises
 DECAY_EPOCHS = 80  # stage 2's learning rate is halved after so many epochs
 
 
@@ -36,6 +38,8 @@ class Stage:
     patch_dropout: float = 0.0
     attention_dropout: float = 0.0
     decays: bool = False  # whether the learning rate decays with inverse time
+    schedule: str = "plateau"  # what else becomes of it: reduced on a plateau, or "cosine"
+    label_smoothing: float = 0.0
 
     def describe(self, data, n_epochs=0):
         """Say in a line what is about to happen, when so many epochs lie behind it."""
@@ -65,37 +69,25 @@ class TrainingData:
         return None if self.X_val is None else (self.X_val, self.y_val)
 
 
-def head_stage(*, epochs, learning_rate, patience, clipnorm, dropout):
+def head_stage(*, dropout, **settings):
     """Stage 1: the backbone is frozen."""
-    return Stage(
-        name="head",
-        epochs=epochs,
-        learning_rate=learning_rate,
-        patience=patience,
-        clipnorm=clipnorm,
-        unfreeze_layers=0,
-        token_dropout=dropout,
-    )
+    return Stage(name="head", unfreeze_layers=0, token_dropout=dropout, **settings)
 
 
 def end_to_end_stage(**settings):
-    """Stage 1 on a backbone that knows nothing yet: everything trains."""
+    """One stage in which everything trains."""
     return dataclasses.replace(head_stage(**settings), name="end_to_end", unfreeze_layers=None)
 
 
-def finetune_stage(*, epochs, learning_rate, patience, clipnorm, dropout, unfreeze_layers):
+def finetune_stage(*, dropout, **settings):
     """Stage 2: the last layers of the backbone train too, more carefully."""
     return Stage(
         name="finetune",
-        epochs=epochs,
-        learning_rate=learning_rate,
-        patience=patience,
-        clipnorm=clipnorm,
-        unfreeze_layers=unfreeze_layers,
         token_dropout=dropout,
         patch_dropout=dropout,
         attention_dropout=dropout,
         decays=True,
+        **settings,
     )
 
 
@@ -351,10 +343,24 @@ def compile_for(model, stage):
     """Compile a network for a stage that is set up."""
     model.compile(
         optimizer=optimizer(stage),
-        loss="sparse_categorical_crossentropy",
+        loss=cross_entropy(stage),
         metrics=["accuracy"],
     )
     return model
+
+
+def cross_entropy(stage):
+    """Make the loss of a stage: of labels (n,) and probabilities (n, n_classes), one an image."""
+    if not stage.label_smoothing:
+        return keras.losses.sparse_categorical_crossentropy
+
+    def smoothed_cross_entropy(y, probabilities):
+        targets = ops.one_hot(ops.reshape(y, (-1,)), probabilities.shape[-1])
+        return keras.losses.categorical_crossentropy(
+            targets, probabilities, label_smoothing=stage.label_smoothing
+        )
+
+    return smoothed_cross_entropy
 
 
 def set_stage(model, stage):
@@ -401,7 +407,7 @@ def stage_callbacks(stage, *, has_validation):
     if not has_validation:
         return callbacks
     watch = {"monitor": "val_accuracy", "mode": "max", "min_delta": MIN_DELTA}
-    if stage.patience is not None:
+    if stage.patience is not None and stage.schedule == "plateau":
         # The notebook waits 3 epochs of a patience of 5 before it lowers the rate.
         patience = max(1, round(0.6 * stage.patience))
         callbacks.append(
@@ -416,6 +422,24 @@ def stage_callbacks(stage, *, has_validation):
 
 
 def _schedule(stage):
+    """What a stage's learning rate is in an epoch, counted from 0, given the one before."""
+    return _cosine(stage) if stage.schedule == "cosine" else _inverse_time(stage)
+
+
+def _cosine(stage):
+    """A rise in even steps, and a fall along half a wave of a cosine to nearly nothing."""
+    n_rising = round(WARM_UP * stage.epochs)
+
+    def rate(epoch, learning_rate):
+        if epoch < n_rising:
+            return stage.learning_rate * (epoch + 1) / (n_rising + 1)
+        fallen = (epoch - n_rising) / (stage.epochs - n_rising)
+        return stage.learning_rate * 0.5 * (1 + math.cos(math.pi * fallen))
+
+    return rate
+
+
+def _inverse_time(stage):
     """Inverse time decay, stepwise: it composes with reductions by `ReduceLROnPlateau`."""
 
     def rate(epoch, learning_rate):

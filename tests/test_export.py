@@ -102,6 +102,9 @@ def test_another_process_without_the_library(fitted, faces, tmp_path):
         ("onnx", {"patch_extraction": "conv"}),
         ("litert", {"patch_extraction": "attention", "augment": False}),
         ("onnx", {"output_layer": None, "patch_extraction": None, "attention": None}),
+        ("litert", {"flip_averaging": True}),
+        ("onnx", {"flip_averaging": True}),
+        ("saved_model", {"flip_averaging": True}),
     ],
     ids=str,
 )

@@ -128,6 +128,36 @@ def test_the_table(labels):
     assert lines[-1].split()[-3:] == ["0", "0", "100"]
 
 
+def test_probabilities_taken_at_their_word():
+    """Of images that are right as often as they are sure, the error is small: of others not."""
+    rng = np.random.default_rng(0)
+    sure = rng.uniform(0.5, 1, 20_000)
+    y_proba = np.stack([sure, 1 - sure], axis=1)
+    predicted = np.zeros(len(sure), int)
+    true = (rng.random(len(sure)) > sure).astype(int)
+    honest = expression_report(true, predicted, y_proba=y_proba, n_resamples=1)
+    assert honest.calibration_error < 0.01
+    boasting = np.stack([np.full(len(sure), 0.95), np.full(len(sure), 0.05)], axis=1)
+    boasting = expression_report(true, predicted, y_proba=boasting, n_resamples=1)
+    assert_allclose(boasting.calibration_error, 0.95 - (true == 0).mean())
+    assert "calibration error  0.196" in str(boasting)
+    assert boasting.to_dict()["calibration_error"] == boasting.calibration_error
+
+
+def test_calibration_is_an_average_over_bins():
+    true, predicted = [0, 1, 0, 1], [0, 0, 0, 1]
+    y_proba = [[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.35, 0.65]]
+    # Bins of 1/15: {0.9, 0.9}: 1 of 2 right; {0.6} and {0.65} fall in one: 2 of 2 right
+    report = expression_report(true, predicted, y_proba=y_proba, random_state=0)
+    assert_allclose(report.calibration_error, (2 * abs(0.9 - 0.5) + 2 * abs(0.625 - 1)) / 4)
+
+
+def test_without_probabilities_nothing_is_said_of_calibration(labels):
+    report = expression_report(labels[0], labels[0], random_state=0)
+    assert report.calibration_error is None
+    assert "calibration" not in str(report)
+
+
 def test_plain_data(labels):
     true, predicted, groups = labels
     with pytest.warns(UserWarning, match="collapse"):
@@ -158,6 +188,11 @@ def test_a_table_of_pandas(labels):
         (([0, 2], [0, 1]), {"target_names": ["a", "b"]}, r"labels must be 0 to 1, got \[0, 1, 2\]"),
         ((["a", "b"], ["a", "b"]), {"target_names": ["a", "b"]}, "labels must be 0 to 1"),
         (([0.5, 1.2], [0, 1]), {}, "continuous"),
+        (([0, 1], [0, 1]), {"y_proba": [[0.5, 0.5]]}, "inconsistent numbers of samples"),
+        (([0, 1], [0, 1]), {"y_proba": [[0.2, 0.3, 0.5]] * 2}, "3 columns, .* are 2 classes: 0, 1"),
+        (([0, 1], [0, 1]), {"y_proba": [[2, -1], [0, 1]]}, "no probabilities"),
+        (([0, 1], [0, 1]), {"y_proba": [[2, 3], [0, 1]]}, "no probabilities"),
+        (([0, 1], [0, 1]), {"y_proba": [[np.nan, 1], [0, 1]]}, "contains NaN"),
         (([0, 1], [0, 1]), {"confidence": 95}, "'confidence' parameter"),
         (([0, 1], [0, 1]), {"n_resamples": 0}, "'n_resamples' parameter"),
     ],

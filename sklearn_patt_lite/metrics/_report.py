@@ -5,12 +5,13 @@ from dataclasses import dataclass, fields
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import column_or_1d
 
 _SCORES = "accuracy", "balanced_accuracy", "macro_f1"
+_N_BINS = 15  # of confidence, in Guo et al. (2017)
 _AT_ONCE = 2**22  # numbers of resampled confusion matrices that are held at a time
 
 
@@ -47,6 +48,9 @@ class ExpressionReport:
         Numbers of images: true classes in rows, predicted ones in columns.
     subject_accuracy : dict or None
         Accuracy of each subject, the worst first; None without `groups`.
+    calibration_error : float or None
+        Expected calibration error of the predicted labels' probabilities, 0 to 1; None without
+        `y_proba`.
 
     See Also
     --------
@@ -80,6 +84,7 @@ class ExpressionReport:
     support: np.ndarray
     confusion: np.ndarray
     subject_accuracy: dict | None
+    calibration_error: float | None = None
 
     @property
     def confusion_shares(self):
@@ -202,6 +207,9 @@ class ExpressionReport:
         if self.worst_subject is not None:
             subject, accuracy = self.worst_subject
             yield f"{'worst subject':{width}}  {accuracy:.3f}  subject {subject}"
+        if self.calibration_error is not None:
+            what = "between confidence and accuracy, on average"
+            yield f"{'calibration error':{width}}  {self.calibration_error:.3f}  {what}"
 
     def _classes(self, width):
         short = [name[:8] for name in self.target_names]
@@ -233,6 +241,7 @@ def _plain(value):
 
 @validate_params(
     {
+        "y_proba": ["array-like", None],
         "target_names": ["array-like", None],
         "confidence": [Interval(Real, 0, 1, closed="neither")],
         "n_resamples": [Interval(Integral, 1, None, closed="left")],
@@ -244,6 +253,7 @@ def expression_report(
     y_true,
     y_pred,
     *,
+    y_proba=None,
     groups=None,
     target_names=None,
     confidence=0.95,
@@ -262,6 +272,10 @@ def expression_report(
         True labels.
     y_pred : array-like of shape (n,)
         Predicted labels.
+    y_proba : array-like of shape (n, n_classes), default=None
+        Predicted probabilities, 0 to 1, of the classes in sorted order, or in that of
+        `target_names`: what `predict_proba` gives. Then the report says how far they can be taken
+        at their word.
     groups : array-like of shape (n,), default=None
         Subject of each image. Then subjects are resampled for the intervals, not images: the
         images of one person succeed and fail together, and intervals that take them for
@@ -284,8 +298,9 @@ def expression_report(
     Raises
     ------
     ValueError
-        If lengths differ, if there are no images or, with groups, fewer than two subjects, or if
-        `target_names` are fewer than the labels.
+        If lengths differ, if there are no images or, with groups, fewer than two subjects, if
+        `target_names` are fewer than the labels, or if `y_proba` does not hold a probability of
+        each class.
 
     Warns
     -----
@@ -303,11 +318,18 @@ def expression_report(
     Intervals are percentiles of the bootstrap [1]_. Balanced accuracy is computed from all images
     at once: averages over batches, as in some published code, differ.
 
+    The expected calibration error [2]_ (equation 3) sorts images into 15 bins of the same width by
+    the probability of the predicted label, and averages over the images how far each bin's mean
+    probability is from its share of right predictions. It has no interval: resampled images have
+    larger errors than the images themselves, since noise adds to the distance.
+
     References
     ----------
     .. [1] B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13;
        resampling whole clusters: A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their
        Application", 1997, section 3.8.
+    .. [2] C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On Calibration of Modern Neural
+       Networks", ICML 2017.
 
     Examples
     --------
@@ -322,9 +344,13 @@ def expression_report(
                        score  95 % interval, resampling subjects
     accuracy           0.833  0.667 to 1.000
     ...
+    >>> y_proba = [[0.1, 0.9], [0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.9, 0.1]]
+    >>> report = expression_report(y_true, y_pred, y_proba=y_proba, random_state=0)
+    >>> round(report.calibration_error, 3)
+    0.067
     """
     y_true, y_pred = column_or_1d(y_true), column_or_1d(y_pred)
-    check_consistent_length(y_true, y_pred, groups)
+    check_consistent_length(y_true, y_pred, y_proba, groups)
     if len(y_true) == 0:
         raise ValueError("There are no images to score.")
     true, predicted, names = _encode(y_true, y_pred, target_names)
@@ -363,6 +389,9 @@ def expression_report(
         subject_accuracy=None
         if subjects is None
         else _by_subject(subjects, unit, true == predicted),
+        calibration_error=None
+        if y_proba is None
+        else _calibration_error(_check_probabilities(y_proba, names), true, predicted),
     )
 
 
@@ -429,6 +458,27 @@ def _class_scores(confusion):
     true, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
     with np.errstate(invalid="ignore"):
         return right / true, right / predicted, 2 * right / (true + predicted)
+
+
+def _check_probabilities(y_proba, names):
+    y_proba = check_array(y_proba, input_name="y_proba")
+    if y_proba.shape[1] != len(names):
+        raise ValueError(
+            f"y_proba has {y_proba.shape[1]} columns, but there are {len(names)} classes: "
+            f"{', '.join(names)}. If some of a classifier's classes do not occur, name all of them "
+            "in target_names."
+        )
+    if y_proba.min() < 0 or not np.allclose(y_proba.sum(axis=1), 1, atol=1e-3):
+        raise ValueError("y_proba holds rows that are no probabilities: they do not sum to 1.")
+    return y_proba
+
+
+def _calibration_error(y_proba, true, predicted):
+    confidence = y_proba[np.arange(len(predicted)), predicted]
+    bins = np.minimum((confidence * _N_BINS).astype(int), _N_BINS - 1)
+    # Of a bin, its number of images cancels: |sum of confidences - number of right ones|.
+    excess = np.bincount(bins, confidence - (true == predicted))
+    return float(np.abs(excess).sum() / len(true))
 
 
 def _by_subject(subjects, unit, is_right):
