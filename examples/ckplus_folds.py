@@ -20,8 +20,8 @@ from sklearn_patt_lite.datasets import load_ckplus
 from sklearn_patt_lite.model_selection import SubjectKFold
 
 
-def main(root, classifier):
-    data = load_ckplus(root, image_size=classifier.input_size)
+def main(root, classifier, image_size=224):
+    data = load_ckplus(root, image_size=image_size)
     print(data.DESCR)
     # Routing hands the subjects on to the classifier's own validation split.
     with config_context(enable_metadata_routing=True):

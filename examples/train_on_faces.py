@@ -1,6 +1,6 @@
-"""Train PAtt-Lite on your faces: ImageNet weights, both stages, and an honest report.
+"""Train PAtt-Lite on your faces: ImageNet weights, and an honest report.
 
-    python examples/train_on_faces.py fer2013.csv
+    python examples/train_on_faces.py fer2013.csv --recipe modern
     python examples/train_on_faces.py faces.npz --seeds 3 --attention patches none --baselines
     python examples/train_on_faces.py folder_with_a_folder_per_expression/
 
@@ -36,15 +36,16 @@ from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.datasets import load_face_folder, load_fer2013
 from sklearn_patt_lite.preprocessing import BackboneFeatures
 
-SETTINGS = (  # of PAttLiteClassifier, that are options of this script
-    "epochs",
-    "patience",
-    "batch_size",
-    "unfreeze_layers",
-    "finetune_epochs",
-    "finetune_patience",
-    "finetune_learning_rate",
-)
+SETTINGS = {  # of PAttLiteClassifier, that are options of this script
+    "epochs": int,
+    "patience": int,
+    "batch_size": int,
+    "unfreeze_layers": int,
+    "finetune_epochs": int,
+    "finetune_patience": int,
+    "finetune_learning_rate": float,
+}
+IMAGE_SIZE = 224  # of faces in files
 
 
 def main():
@@ -71,11 +72,11 @@ def main():
 
 
 def parse_arguments():
-    defaults = PAttLiteClassifier().get_params()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("faces", type=Path, help=".npz, .csv or folder")
+    parser.add_argument("--recipe", choices=["paper", "modern"], default="paper")
     parser.add_argument("--seeds", type=int, default=1, help="fits, with seeds 0, 1, …")
     parser.add_argument("--attention", nargs="+", choices=["patches", "none"], default=["patches"])
     parser.add_argument(
@@ -86,12 +87,10 @@ def parse_arguments():
         "--groups-from", help="regular expression that finds the subject in a file's name"
     )
     parser.add_argument("--verbose", action="store_true", help="a line an epoch")
-    for name in SETTINGS:
+    for name, kind in SETTINGS.items():
+        option = f"--{name.replace('_', '-')}"
         parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=type(defaults[name]),
-            default=defaults[name],
-            help=f"as PAttLiteClassifier's; default {defaults[name]}",
+            option, type=kind, help="as PAttLiteClassifier's; default: the recipe's"
         )
     return parser.parse_args()
 
@@ -126,8 +125,7 @@ def load_tree(root, groups_from):
 
 
 def load_part(root, groups_from):
-    size = PAttLiteClassifier().input_size
-    data = load_face_folder(root, groups_from=groups_from, image_size=size, n_jobs=-1)
+    data = load_face_folder(root, groups_from=groups_from, image_size=IMAGE_SIZE, n_jobs=-1)
     return data.images, data.target_names[data.target], data.groups
 
 
@@ -142,10 +140,12 @@ def hold_out(X, y, groups):
 
 def fit_and_predict(X_train, y_train, groups, X_test, y_test, attention, seed, arguments):
     """Predictions of the test images, from disk if they were made before."""
+    given = {name: getattr(arguments, name) for name in SETTINGS}
     classifier = PAttLiteClassifier(
+        recipe=arguments.recipe,
         attention=None if attention == "none" else attention,
         random_state=seed,
-        **{name: getattr(arguments, name) for name in SETTINGS},
+        **{name: value for name, value in given.items() if value is not None},
     )
     key = joblib.hash([classifier.get_params(), X_train, y_train, groups, X_test])
     kept = arguments.output / f"{key}.npy"
@@ -156,7 +156,7 @@ def fit_and_predict(X_train, y_train, groups, X_test, y_test, attention, seed, a
     classifier.set_params(verbose=int(arguments.verbose)).fit(X_train, y_train, groups=groups)
     predicted = classifier.predict(X_test)
     print(
-        f"attention={attention:7}  seed {seed}  {validation_accuracies(classifier)}"
+        f"attention={attention:7}  seed {seed}  {stages(classifier)}"
         f"  test {accuracy_score(y_test, predicted):.3f}"
         f"  {time.perf_counter() - start:.0f} s",
         flush=True,
@@ -165,14 +165,17 @@ def fit_and_predict(X_train, y_train, groups, X_test, y_test, attention, seed, a
     return predicted
 
 
-def validation_accuracies(classifier):
-    """Each stage's validation accuracy at the epoch that was kept."""
-    stages = {name: part for name, part in classifier.history_.items() if "loss" in part}
-    return "  ".join(
-        f"{name}: validation {part['val_accuracy'][part['best_epoch']]:.3f}"
-        f" (epoch {part['best_epoch'] + 1} of {len(part['loss'])})"
-        for name, part in stages.items()
-    )
+def stages(classifier):
+    """Each stage's epochs and, if there is validation data, accuracy at the epoch that was kept."""
+    parts = {name: part for name, part in classifier.history_.items() if "loss" in part}
+    return "  ".join(f"{name}: {stage(part)}" for name, part in parts.items())
+
+
+def stage(part):
+    n_epochs, best = len(part["loss"]), part["best_epoch"]
+    if "val_accuracy" not in part:
+        return f"{n_epochs} epochs"
+    return f"validation {part['val_accuracy'][best]:.3f} (epoch {best + 1} of {n_epochs})"
 
 
 def report_baselines(X_train, X_test, y_train, y_test, arguments):

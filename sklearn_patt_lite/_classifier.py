@@ -47,7 +47,7 @@ _RECIPES = {
     "modern": {
         "input_size": 112,
         "end_to_end": True,
-        "epochs": 20,
+        "epochs": 10,
         "patience": None,
         "schedule": "cosine",
         "label_smoothing": 0.1,
@@ -258,7 +258,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     ===================  ==============  ===============
     input_size           224             112
     end_to_end           False           True
-    epochs               100             20
+    epochs               100             10
     patience             5               None
     schedule             "plateau"       "cosine"
     label_smoothing      0.0             0.1

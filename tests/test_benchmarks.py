@@ -26,6 +26,10 @@ OPTIONAL = {
     ],
     "peak_memory.py": ["--images", "20"],
     "prediction.py": ["--images", "4", "--rounds", "1"],
+    "recipes.py": [
+        *("faces.npz", "--seeds", "1", "--folds", "2", "--epochs", "1"),
+        *("--finetune-epochs", "1"),
+    ],
     "roofline.py": [],
     "scaling.py": ["--images", "70", "--folds", "2", "--candidates", "1", "--epochs", "1"],
     "soak.py": ["--fits", "6"],
@@ -39,7 +43,8 @@ OPTIONAL = {
 def test_each_benchmark_is_tried():
     scripts = {path.name for path in (ROOT / "examples" / "benchmarks").glob("[!_]*.py")}
     tried = {*SCRIPTS, *OPTIONAL}
-    assert scripts - tried == {"hidden_layer_place.py"}  # trains for an hour
+    # One trains for an hour; the other is for PyTorch, which is tried below.
+    assert scripts - tried == {"hidden_layer_place.py", "recipe_search.py"}
 
 
 @pytest.mark.slow

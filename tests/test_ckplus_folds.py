@@ -67,7 +67,7 @@ def test_ten_folds_of_subjects_end_to_end(root, example, capsys, tmp_path):
         memory=tmp_path,
         random_state=0,
     )
-    example.main(root, classifier)
+    example.main(root, classifier, image_size=48)
     printed = capsys.readouterr().out
     assert "981 images" in printed
     found = {

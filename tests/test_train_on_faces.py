@@ -32,7 +32,7 @@ def test_each_stage_is_told_of(script):
         finetune_epochs=1,
         random_state=0,
     ).fit(faces.images, faces.target)
-    told = script["validation_accuracies"](classifier)
+    told = script["stages"](classifier)
     pattern = r"(\w+): validation (0\.\d{3}|1\.000) \(epoch \d of (\d)\)"
     assert [found[::2] for found in re.findall(pattern, told)] == [("head", "2"), ("finetune", "1")]
 

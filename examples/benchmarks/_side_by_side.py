@@ -1,4 +1,4 @@
-"""Many PAtt-Lite networks trained at once on one GPU, in PyTorch: for `recipes.py`.
+"""Many PAtt-Lite networks trained at once on one GPU, in PyTorch: for `recipe_search.py`.
 
 A gradient step of one small network leaves a large GPU idle. Here the networks of all folds and
 seeds stand side by side: maps have the shape (batch, networks × channels, height, width), so that
@@ -31,12 +31,12 @@ class Recipe:
     batch_size: int = 32
     epochs: int = 40
     output_layer: str = "conv_dw_9_relu"
-    head: str = "paper"
+    head: str = "paper"  # or "mean", "concatenated", "pooled", "pooled 2x2"; see `_head`
     n_filters: int = 256
     hidden_units: int = 32
     normalization: str = "refitted"  # of the backbone: "frozen", "adapts", or "refitted" first
     warmup_epochs: float = 3.0
-    schedule: str = "cosine"
+    schedule: str = "cosine"  # or "constant"
 
     # Of each network
     learning_rate: float = 1e-3
@@ -215,15 +215,8 @@ class Networks:
             moved = tokens.permute(1, 0, 3, 2).reshape(batch, -1, tokens.shape[2], 1)
             moved = normalize(moved, "hidden_bn", w, s, adapts=training, epsilon=1e-3)
             tokens = moved.reshape(batch, n, -1, tokens.shape[2]).permute(1, 0, 3, 2)
-        if kind == "projected":
-            query, key, value = (linear(tokens, w, part) for part in ("query", "key", "value"))
-            tokens = tokens + attend(query, key, value)
-        elif kind == "residual":
-            tokens = tokens + attend(tokens, tokens, tokens)
-        elif kind not in ("mean", "hidden concatenated"):
-            tokens = attend(tokens, tokens, tokens)
-        if kind == "hidden concatenated":
-            return linear(drop(tokens.reshape(n, batch, -1)), w, "probabilities")
+        if kind == "paper":
+            tokens = attend(tokens)
         return linear(drop(tokens.mean(dim=2)), w, "probabilities")
 
 
@@ -248,10 +241,7 @@ def head_shapes(recipe, side, depth):
         shapes |= {"hidden_bn/gamma": (hidden,), "hidden_bn/beta": (hidden,)}
         moving = {"hidden_bn/moving_mean": (hidden,), "hidden_bn/moving_variance": (hidden,)}
         width = hidden
-    if kind == "projected":
-        for part in ("query", "key", "value"):
-            shapes |= dense(part, width, width)
-    if kind.endswith("concatenated"):
+    if kind == "concatenated":
         width *= 4
     return shapes | dense("probabilities", width, N_CLASSES), moving
 
@@ -281,10 +271,10 @@ def linear(x, w, name):
     return y.reshape(*x.shape[:-1], -1)
 
 
-def attend(query, key, value):
+def attend(tokens):
     """Dot-product attention over the tokens of each image."""
-    scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
-    return scores.softmax(dim=-1) @ value
+    scores = tokens @ tokens.transpose(-1, -2) / math.sqrt(tokens.shape[-1])
+    return scores.softmax(dim=-1) @ tokens
 
 
 def pointwise(x, kernel):
@@ -397,7 +387,7 @@ def resize(images, size, transforms=None):
     return x.reshape(n, batch, size, size)
 
 
-def train(recipes, seeds, images, labels, train_rows, test_rows, *, device, report_epochs=()):
+def train(recipes, seeds, images, labels, train_rows, test_rows, *, device):
     """Train networks side by side.
 
     Parameters
@@ -414,24 +404,22 @@ def train(recipes, seeds, images, labels, train_rows, test_rows, *, device, repo
         What each network is trained on, and what it is asked about.
     device : str
         "cuda" or "cpu".
-    report_epochs : sequence of int
-        After which epochs, besides the last, they are asked.
 
     Returns
     -------
-    list of dict
-        An answer each time that they were asked: "epoch", and probabilities (networks, 2, 2,
-        n_test, classes) of the plain (0) and the averaged weights (1), of an image alone (0) and
-        with its mirror image (1).
+    ndarray of shape (networks, 2, 2, n_test, classes)
+        Probabilities, of the plain (0) and the averaged weights (1), of an image alone (0) and
+        with its mirror image (1). Of networks with fewer test rows than others, further ones mean
+        nothing.
     """
-    return _Run(recipes, seeds, images, labels, train_rows, test_rows, device).train(report_epochs)
+    return _Run(recipes, seeds, images, labels, train_rows, test_rows, device).train()
 
 
 class _Run:
     def __init__(self, recipes, seeds, images, labels, train_rows, test_rows, device):
         self.shared = recipes[0]
-        for recipe in recipes:
-            assert all(getattr(recipe, n) == getattr(self.shared, n) for n in SHARED)
+        if any(getattr(r, name) != getattr(self.shared, name) for r in recipes for name in SHARED):
+            raise ValueError(f"Networks of a run share {', '.join(SHARED)}.")
         self.device = torch.device(device)
         self.images = torch.tensor(images, dtype=torch.float32, device=self.device)
         self.labels = torch.tensor(labels, dtype=torch.int64, device=self.device)
@@ -478,7 +466,6 @@ class _Run:
         self.mixed = torch.ones(n, batch, device=self.device)
         self.schedule = torch.zeros((), device=self.device)
         self.step = torch.zeros((), device=self.device)
-        self.loss = torch.zeros(n, device=self.device)
 
     @torch.no_grad()
     def _refit(self):
@@ -510,7 +497,6 @@ class _Run:
         losses = -(targets * logits.float().log_softmax(dim=-1)).sum(dim=-1).mean(dim=1)
         (gradient,) = torch.autograd.grad(losses.sum(), self.flat)
         with torch.no_grad():
-            self.loss.copy_(losses)
             self._update(gradient * (self.rates > 0))
 
     def _update(self, gradient):
@@ -551,18 +537,17 @@ class _Run:
             tensor.copy_(value)
         return graph.replay
 
-    def train(self, report_epochs):
-        batch, epochs = self.shared.batch_size, self.shared.epochs
+    def train(self):
+        batch = self.shared.batch_size
         rngs = [np.random.default_rng(seed) for seed in self.seeds]
         take_step = self._compile()
-        answers, n_done = [], 0
-        for epoch in range(epochs):
+        n_done = 0
+        for _ in range(self.shared.epochs):
             orders = [
-                rng.permutation(rows) for rng, rows in zip(rngs, self.train_rows, strict=True)
+                np.resize(rng.permutation(rows), self.n_steps * batch)
+                for rng, rows in zip(rngs, self.train_rows, strict=True)
             ]
-            orders = torch.tensor(
-                np.stack([np.resize(order, self.n_steps * batch) for order in orders])
-            ).to(self.device)
+            orders = torch.tensor(np.stack(orders)).to(self.device)
             for step in range(self.n_steps):
                 self.rows.copy_(orders[:, step * batch : (step + 1) * batch])
                 if any(self.mixup):
@@ -570,10 +555,7 @@ class _Run:
                 self.schedule.fill_(self._rate_at(n_done))
                 take_step()
                 n_done += 1
-            if epoch + 1 in report_epochs or epoch + 1 == epochs:
-                answers.append({"epoch": epoch + 1, "loss": self.loss.cpu().numpy().copy(),
-                                "probabilities": self._answer()})  # fmt: skip
-        return answers
+        return self._answer()
 
     def _draw_mixed(self, rngs):
         """Each network's share of the image itself; the same in a batch read from its end."""

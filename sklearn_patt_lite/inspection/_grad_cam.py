@@ -61,7 +61,8 @@ class GradCAMDisplay:
     The map at `output_layer` has 14×14 cells at 224 pixels, and each cell has seen much more of
     the image than its own place: 155 pixels. With an `input_size` below that an earlier layer, such
     as `conv_pw_6_relu`, tells places better. What is bright has to do with the score; that it
-    decides is to be shown by covering it.
+    decides is to be shown by covering it. A classifier with `flip_averaging` averages over the
+    mirror image as well: map, class and probability are of the image alone.
 
     References
     ----------

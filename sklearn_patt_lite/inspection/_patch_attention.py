@@ -75,7 +75,8 @@ class PatchAttentionDisplay:
     -----
     The sum is exact, but a patch is no window: what a patch holds was computed from a part of the
     image that is larger than its square, by convolutions of both the backbone and the patch
-    extraction.
+    extraction. A classifier with `flip_averaging` averages over the mirror image as well: all
+    here is of the image alone.
 
     References
     ----------

@@ -1,0 +1,199 @@
+"""Compare the recipes with each other, and with logistic regression on frozen features.
+
+    KERAS_HOME=... python examples/benchmarks/recipes.py fer2013_sample.npz
+    ... recipes.py fer2013_sample.npz --train-size 1000   # on 1,000 faces
+    ... recipes.py fer2013_sample.npz --test              # on X_test, for the last word
+
+By cross-validation inside X_train, unless told otherwise: all rows are trained and tested on the
+same images in each fold and seed, so that differences are paired. A fit of the paper's recipe with
+both stages takes hours on a CPU: "paper, stage 1" is its head alone, and --finetune-epochs bounds
+its second stage. Fits are kept in --output, so that a run that was stopped goes on where it was.
+"""
+
+import argparse
+import functools
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import (
+    GridSearchCV,
+    StratifiedKFold,
+    StratifiedShuffleSplit,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.metrics import expression_report
+from sklearn_patt_lite.preprocessing import BackboneFeatures
+
+
+def main():
+    arguments = parse_arguments()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    X, y, splits = load(arguments)
+    rows = {
+        name: [
+            fit_once(name, X, y, *split, seed, arguments)
+            for seed in range(arguments.seeds)
+            for split in splits(seed)
+        ]
+        for name in arguments.rows
+    }
+    for name, fits in rows.items():
+        report(name, y, fits, arguments)
+    first = arguments.rows[0]
+    for name in arguments.rows[1:]:
+        compare(first, name, y, rows)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", help="an .npz with X_train, y_train, X_test and y_test")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=COMPARED, help="first: ahead?")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--train-size", type=int, help="train on so many, test on all others")
+    parser.add_argument("--test", action="store_true", help="train on X_train, test on X_test")
+    parser.add_argument("--epochs", type=int, help="of the recipes; default: each one's own")
+    parser.add_argument("--finetune-epochs", type=int, default=500, help="of the paper's stage 2")
+    parser.add_argument("--output", type=Path, default=Path("examples/output/recipes"))
+    return parser.parse_args()
+
+
+def load(arguments):
+    """Load images and labels, and what makes the splits of a seed: pairs of rows."""
+    with np.load(arguments.data) as data:
+        X, y = data["X_train"], data["y_train"]
+        if arguments.test:
+            n = len(X)
+            X, y = np.concatenate([X, data["X_test"]]), np.concatenate([y, data["y_test"]])
+            return X, y, lambda seed: [(np.arange(n), np.arange(n, len(X)))]
+
+    def splits(seed):
+        if arguments.train_size is not None:
+            splitter = StratifiedShuffleSplit(1, train_size=arguments.train_size, random_state=seed)
+        else:
+            splitter = StratifiedKFold(arguments.folds, shuffle=True, random_state=seed)
+        return splitter.split(X, y)
+
+    return X, y, splits
+
+
+def fit_once(name, X, y, train, test, seed, arguments):
+    """Predict the test rows, unless that was done before: rows, probabilities, seconds."""
+    classifier = ROWS[name](seed, arguments)
+    key = joblib.hash([joblib.hash(classifier), X, y, train, test])
+    kept = arguments.output / f"{key}.joblib"
+    if not kept.exists():
+        start = time.perf_counter()
+        classifier.fit(X[train], y[train])
+        seconds = time.perf_counter() - start
+        joblib.dump((test, classifier.predict_proba(X[test]), seconds), kept)
+    test, y_proba, seconds = joblib.load(kept)
+    accuracy = (y_proba.argmax(axis=1) == y[test]).mean()
+    print(f"{name:28} seed {seed}  accuracy {accuracy:.4f}  {seconds:.0f} s", flush=True)
+    return test, y_proba, seconds
+
+
+def modern(seed, arguments):
+    epochs = {} if arguments.epochs is None else {"epochs": arguments.epochs}
+    return PAttLiteClassifier(recipe="modern", random_state=seed, **epochs)
+
+
+def paper(seed, arguments):
+    return paper_head(seed, arguments).set_params(
+        unfreeze_layers=40, finetune_epochs=arguments.finetune_epochs
+    )
+
+
+def paper_head(seed, arguments, **changes):
+    epochs = {} if arguments.epochs is None else {"epochs": arguments.epochs}
+    memory = arguments.output / "features"
+    return PAttLiteClassifier(
+        unfreeze_layers=0, memory=memory, random_state=seed, **epochs, **changes
+    )
+
+
+def changed_head(**changes):
+    """The paper's stage 1, with other parameters."""
+    return functools.partial(paper_head, **changes)
+
+
+def regression(grid):
+    """Logistic regression on the features that stage 1 builds on, averaged over a grid."""
+
+    def make(seed, arguments):
+        return make_pipeline(
+            BackboneFeatures(grid=grid, memory=arguments.output / "features"),
+            StandardScaler(),
+            GridSearchCV(
+                LogisticRegression(max_iter=300), {"C": [1e-4, 1e-3, 1e-2]}, cv=5, n_jobs=2
+            ),
+        )
+
+    return make
+
+
+ROWS = {
+    "modern": modern,
+    "regression, 2×2": regression(2),
+    "regression, globally pooled": regression(1),
+    "paper, stage 1": paper_head,
+    "paper": paper,
+    "stage 1, dropout 0.5": changed_head(dropout=0.5),
+    "stage 1, 64 filters": changed_head(n_filters=64),
+    "stage 1, no attention": changed_head(attention=None),
+    "stage 1, no hidden layer": changed_head(hidden_units=None),
+    "stage 1, no patches": changed_head(patch_extraction=None, attention=None, hidden_units=None),
+    "stage 1, mirror images": changed_head(flip_averaging=True),
+}
+COMPARED = list(ROWS)[:5]
+
+
+def report(name, y, fits, arguments):
+    """Print a row of the table: spread is that of the seeds."""
+    n_splits = len(fits) // arguments.seeds
+    seeds = [fits[i * n_splits : (i + 1) * n_splits] for i in range(arguments.seeds)]
+    scores = []
+    for folds in seeds:
+        rows, y_proba = (np.concatenate(parts) for parts in list(zip(*folds, strict=True))[:2])
+        found = expression_report(
+            y[rows], y_proba.argmax(axis=1), y_proba=y_proba, n_resamples=1, random_state=0,
+            target_names=[str(i) for i in range(y_proba.shape[1])],
+        )  # fmt: skip
+        scores.append((found.accuracy, found.balanced_accuracy, found.calibration_error))
+    spread = np.std(scores, axis=0, ddof=1) if len(scores) > 1 else np.zeros(3)
+    numbers = "".join(
+        f"{100 * mean:9.1f} ± {100 * each:.1f}"
+        for mean, each in zip(np.mean(scores, axis=0), spread, strict=True)
+    )
+    print(f"{name:28}{numbers}  {np.mean([fit[2] for fit in fits]):.0f} s a fit")
+
+
+def compare(name, other, y, rows, n_resamples=10_000):
+    """Paired bootstrap over images, the correctness of each averaged over the fits."""
+    right = np.zeros((2, len(y)))
+    times = np.zeros(len(y))
+    for first, second in zip(rows[name], rows[other], strict=True):
+        np.testing.assert_array_equal(first[0], second[0])
+        times[first[0]] += 1
+        for of_row, (test, y_proba, _) in zip(right, (first, second), strict=True):
+            of_row[test] += y_proba.argmax(axis=1) == y[test]
+    tested = times > 0
+    gain = (right[0] - right[1])[tested] / times[tested]
+    drawn = np.random.default_rng(0).integers(len(gain), size=(n_resamples, len(gain)))
+    low, high = np.percentile(gain[drawn].mean(axis=1), [2.5, 97.5])
+    print(
+        f"{name} minus {other}: {100 * gain.mean():+.1f} points, 95 % interval {100 * low:+.1f} "
+        f"to {100 * high:+.1f} (paired bootstrap over {len(gain)} images)"
+    )
+
+
+if __name__ == "__main__":
+    main()
