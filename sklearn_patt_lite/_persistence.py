@@ -42,7 +42,7 @@ from sklearn_patt_lite._training import policy_of, rebuild_network, seeded
 from sklearn_patt_lite._versions import versions
 
 FORMAT = "sklearn-patt-lite"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 METADATA, NETWORK, CARD = "metadata.json", "model.keras", "README.md"
 _MOST_UNPACKED = 100  # times the packed size: JSON shrinks to a tenth, arrays hardly at all
 _MOST_METADATA = 2**24  # bytes: parsed, it takes many times as much memory
@@ -333,6 +333,7 @@ def _read_architecture(fields, constraints):
             **dict.fromkeys(("height", "width"), sides),
             "n_classes": [Interval(Integral, 2, None, closed="left")],
             "channels": [Options(Integral, {1, 3})],
+            "input_size": [Interval(Integral, 1, None, closed="left")],  # "auto" no more
             "augment": ["boolean"],
             "affine": ["boolean"],
         }
