@@ -3,6 +3,7 @@
     KERAS_HOME=... python examples/benchmarks/recipes.py fer2013_sample.npz
     ... recipes.py fer2013_sample.npz --train-size 1000   # on 1,000 faces
     ... recipes.py fer2013_sample.npz --test              # on X_test, for the last word
+    ... recipes.py drawn --rows modern paper --folds 10   # 1,000 drawn faces of 118 subjects
 
 By cross-validation inside X_train, unless told otherwise: all rows are trained and tested on the
 same images in each fold and seed, so that differences are paired. A fit of the paper's recipe with
@@ -17,9 +18,11 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+from joblib import Parallel, delayed
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
+    GroupKFold,
     StratifiedKFold,
     StratifiedShuffleSplit,
 )
@@ -27,6 +30,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.datasets import make_expression_faces
 from sklearn_patt_lite.metrics import expression_report
 from sklearn_patt_lite.preprocessing import BackboneFeatures
 
@@ -34,27 +38,28 @@ from sklearn_patt_lite.preprocessing import BackboneFeatures
 def main():
     arguments = parse_arguments()
     arguments.output.mkdir(parents=True, exist_ok=True)
-    X, y, splits = load(arguments)
-    rows = {
-        name: [
-            fit_once(name, X, y, *split, seed, arguments)
-            for seed in range(arguments.seeds)
-            for split in splits(seed)
-        ]
+    X, y, groups, splits = load(arguments)
+    jobs = [
+        (name, X, y, groups, *split, seed, arguments)
+        for seed in range(arguments.seeds)
+        for split in splits(seed)
         for name in arguments.rows
-    }
+    ]
+    fits = Parallel(n_jobs=arguments.jobs)(delayed(fit_once)(*job) for job in jobs)
+    n_rows = len(arguments.rows)
+    rows = {name: fits[i::n_rows] for i, name in enumerate(arguments.rows)}
     for name, fits in rows.items():
         report(name, y, fits, arguments)
     first = arguments.rows[0]
     for name in arguments.rows[1:]:
-        compare(first, name, y, rows)
+        compare(first, name, y, groups, rows)
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", help="an .npz with X_train, y_train, X_test and y_test")
+    parser.add_argument("data", help="an .npz with X_train, y_train, X_test and y_test, or drawn")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=COMPARED, help="first: ahead?")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folds", type=int, default=5)
@@ -62,18 +67,29 @@ def parse_arguments():
     parser.add_argument("--test", action="store_true", help="train on X_train, test on X_test")
     parser.add_argument("--epochs", type=int, help="of the recipes; default: each one's own")
     parser.add_argument("--finetune-epochs", type=int, default=500, help="of the paper's stage 2")
+    parser.add_argument("--jobs", type=int, default=1, help="fits at a time")
     parser.add_argument("--output", type=Path, default=Path("examples/output/recipes"))
     return parser.parse_args()
 
 
 def load(arguments):
-    """Load images and labels, and what makes the splits of a seed: pairs of rows."""
+    """Load images, labels, subjects or None, and what makes the splits of a seed: pairs of rows."""
+    if arguments.data == "drawn":
+        faces = make_expression_faces(n_subjects=118, image_size=96, random_state=0)
+        some = np.random.default_rng(0).permutation(len(faces.target))[:1000]
+        X, y, groups = faces.images[some], faces.target[some], faces.groups[some]
+
+        def by_subject(seed):
+            splitter = GroupKFold(arguments.folds, shuffle=True, random_state=seed)
+            return splitter.split(X, y, groups)
+
+        return X, y, groups, by_subject
     with np.load(arguments.data) as data:
         X, y = data["X_train"], data["y_train"]
         if arguments.test:
             n = len(X)
             X, y = np.concatenate([X, data["X_test"]]), np.concatenate([y, data["y_test"]])
-            return X, y, lambda seed: [(np.arange(n), np.arange(n, len(X)))]
+            return X, y, None, lambda seed: [(np.arange(n), np.arange(n, len(X)))]
 
     def splits(seed):
         if arguments.train_size is not None:
@@ -82,17 +98,18 @@ def load(arguments):
             splitter = StratifiedKFold(arguments.folds, shuffle=True, random_state=seed)
         return splitter.split(X, y)
 
-    return X, y, splits
+    return X, y, None, splits
 
 
-def fit_once(name, X, y, train, test, seed, arguments):
+def fit_once(name, X, y, groups, train, test, seed, arguments):
     """Predict the test rows, unless that was done before: rows, probabilities, seconds."""
     classifier = ROWS[name](seed, arguments)
     key = joblib.hash([joblib.hash(classifier), X, y, train, test])
     kept = arguments.output / f"{key}.joblib"
     if not kept.exists():
         start = time.perf_counter()
-        classifier.fit(X[train], y[train])
+        known = {} if groups is None else {"groups": groups[train]}
+        classifier.fit(X[train], y[train], **known)
         seconds = time.perf_counter() - start
         joblib.dump((test, classifier.predict_proba(X[test]), seconds), kept)
     test, y_proba, seconds = joblib.load(kept)
@@ -102,8 +119,13 @@ def fit_once(name, X, y, train, test, seed, arguments):
 
 
 def modern(seed, arguments):
-    epochs = {} if arguments.epochs is None else {"epochs": arguments.epochs}
-    return PAttLiteClassifier(recipe="modern", random_state=seed, **epochs)
+    return PAttLiteClassifier(recipe="modern", random_state=seed, **given(arguments))
+
+
+def given(arguments):
+    """What both recipes are told."""
+    settings = {} if arguments.epochs is None else {"epochs": arguments.epochs}
+    return settings | (DRAWN if arguments.data == "drawn" else {})
 
 
 def paper(seed, arguments):
@@ -113,10 +135,9 @@ def paper(seed, arguments):
 
 
 def paper_head(seed, arguments, **changes):
-    epochs = {} if arguments.epochs is None else {"epochs": arguments.epochs}
     memory = arguments.output / "features"
     return PAttLiteClassifier(
-        unfreeze_layers=0, memory=memory, random_state=seed, **epochs, **changes
+        unfreeze_layers=0, memory=memory, random_state=seed, **given(arguments), **changes
     )
 
 
@@ -154,6 +175,7 @@ ROWS = {
     "stage 1, mirror images": changed_head(flip_averaging=True),
 }
 COMPARED = list(ROWS)[:5]
+DRAWN = {"backbone_weights": "drawn", "alpha": 0.25, "input_size": 96, "patch_size": 3}
 
 
 def report(name, y, fits, arguments):
@@ -176,22 +198,23 @@ def report(name, y, fits, arguments):
     print(f"{name:28}{numbers}  {np.mean([fit[2] for fit in fits]):.0f} s a fit")
 
 
-def compare(name, other, y, rows, n_resamples=10_000):
-    """Paired bootstrap over images, the correctness of each averaged over the fits."""
-    right = np.zeros((2, len(y)))
-    times = np.zeros(len(y))
+def compare(name, other, y, groups, rows, n_resamples=10_000):
+    """Paired bootstrap over images, or subjects, the correctness averaged over the fits."""
+    right, times = np.zeros((2, len(y))), np.zeros(len(y))
     for first, second in zip(rows[name], rows[other], strict=True):
         np.testing.assert_array_equal(first[0], second[0])
         times[first[0]] += 1
         for of_row, (test, y_proba, _) in zip(right, (first, second), strict=True):
             of_row[test] += y_proba.argmax(axis=1) == y[test]
-    tested = times > 0
-    gain = (right[0] - right[1])[tested] / times[tested]
-    drawn = np.random.default_rng(0).integers(len(gain), size=(n_resamples, len(gain)))
-    low, high = np.percentile(gain[drawn].mean(axis=1), [2.5, 97.5])
+    unit = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    gains, times = np.bincount(unit, right[0] - right[1]), np.bincount(unit, times)
+    gains, times = gains[times > 0], times[times > 0]
+    drawn = np.random.default_rng(0).integers(len(gains), size=(n_resamples, len(gains)))
+    low, high = np.percentile(gains[drawn].sum(axis=1) / times[drawn].sum(axis=1), [2.5, 97.5])
     print(
-        f"{name} minus {other}: {100 * gain.mean():+.1f} points, 95 % interval {100 * low:+.1f} "
-        f"to {100 * high:+.1f} (paired bootstrap over {len(gain)} images)"
+        f"{name} minus {other}: {100 * gains.sum() / times.sum():+.1f} points, 95 % interval "
+        f"{100 * low:+.1f} to {100 * high:+.1f} (paired bootstrap over {len(gains)} "
+        f"{'images' if groups is None else 'subjects'})"
     )
 
 
