@@ -23,7 +23,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 
-from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite import PAttLiteClassifier, _classifier
 from sklearn_patt_lite._images import resize_images
 from sklearn_patt_lite.datasets import make_expression_faces
 from sklearn_patt_lite.preprocessing import FaceResizer
@@ -88,9 +88,10 @@ def test_it_is_a_classifier_of_scikit_learn():
 
 def test_defaults_are_the_papers():
     defaults = PAttLiteClassifier().get_params()
-    assert defaults["input_size"] == 224
+    recipe = _classifier._RECIPES[defaults["recipe"]]
+    assert defaults["input_size"] == defaults["batch_size"] == "auto"
+    assert (recipe["input_size"], recipe["batch_size"], recipe["epochs"]) == (224, 8, 100)
     assert defaults["output_layer"] == "conv_dw_9_relu"
-    assert defaults["batch_size"] == 8
     assert (defaults["learning_rate"], defaults["finetune_learning_rate"]) == (1e-3, 1e-5)
 
 
