@@ -19,6 +19,7 @@ from torch.nn import functional
 from sklearn_patt_lite import _network, _weights
 
 N_CLASSES = 7
+N_FILTERS = 256
 MOMENTUM = 1 - _network.NORMALIZATION_MOMENTUM
 
 
@@ -29,13 +30,12 @@ class Recipe:
     # Of all networks of a run
     input_size: int = 112
     batch_size: int = 32
-    epochs: int = 40
+    epochs: int = 20
     output_layer: str = "conv_dw_9_relu"
     head: str = "paper"  # or "mean", "concatenated", "pooled", "pooled 2x2"; see `_head`
-    n_filters: int = 256
     hidden_units: int = 32
     normalization: str = "refitted"  # of the backbone: "frozen", "adapts", or "refitted" first
-    warmup_epochs: float = 3.0
+    warmup_epochs: float = 2.0
     schedule: str = "cosine"  # or "constant"
 
     # Of each network
@@ -57,7 +57,7 @@ class Recipe:
 
 
 SHARED = (
-    "input_size", "batch_size", "epochs", "output_layer", "head", "n_filters", "hidden_units",
+    "input_size", "batch_size", "epochs", "output_layer", "head", "hidden_units",
     "normalization", "warmup_epochs", "schedule",
 )  # fmt: skip
 
@@ -222,7 +222,7 @@ class Networks:
 
 def head_shapes(recipe, side, depth):
     """Shapes of a head's trained weights, and of its moving statistics, by name."""
-    filters, hidden, kind = recipe.n_filters, recipe.hidden_units, recipe.head
+    filters, hidden, kind = N_FILTERS, recipe.hidden_units, recipe.head
     if kind.startswith("pooled"):
         width = depth * (4 if kind == "pooled 2x2" else 1)
         return dense("probabilities", width, N_CLASSES), {}

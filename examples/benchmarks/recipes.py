@@ -6,9 +6,9 @@
     ... recipes.py drawn --rows modern paper --folds 10   # 1,000 drawn faces of 118 subjects
 
 By cross-validation inside X_train, unless told otherwise: all rows are trained and tested on the
-same images in each fold and seed, so that differences are paired. A fit of the paper's recipe with
-both stages takes hours on a CPU: "paper, stage 1" is its head alone, and --finetune-epochs bounds
-its second stage. Fits are kept in --output, so that a run that was stopped goes on where it was.
+same images in each fold and seed, so that differences are paired. Stage 2 of the paper's recipe
+takes long on a CPU: "paper, stage 1" is the head alone, and --finetune-epochs bounds it. Fits are
+kept in --output, so that a run that was stopped goes on where it was.
 """
 
 import argparse
@@ -190,12 +190,14 @@ def report(name, y, fits, arguments):
             target_names=[str(i) for i in range(y_proba.shape[1])],
         )  # fmt: skip
         scores.append((found.accuracy, found.balanced_accuracy, found.calibration_error))
-    spread = np.std(scores, axis=0, ddof=1) if len(scores) > 1 else np.zeros(3)
-    numbers = "".join(
-        f"{100 * mean:9.1f} ± {100 * each:.1f}"
-        for mean, each in zip(np.mean(scores, axis=0), spread, strict=True)
-    )
+    numbers = "".join(f"{spread(each):>14}" for each in zip(*scores, strict=True))
     print(f"{name:28}{numbers}  {np.mean([fit[2] for fit in fits]):.0f} s a fit")
+
+
+def spread(scores):
+    """Mean and, of more than one seed, deviation, in %."""
+    deviation = f" ± {100 * np.std(scores, ddof=1):.1f}" if len(scores) > 1 else ""
+    return f"{100 * np.mean(scores):.1f}{deviation}"
 
 
 def compare(name, other, y, groups, rows, n_resamples=10_000):
