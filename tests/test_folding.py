@@ -1,12 +1,15 @@
 """A folded network is the network, a little quicker."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
+from keras import ops
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_patt_lite import _training
-from sklearn_patt_lite._folding import FoldedConvolution, fold_network
+from sklearn_patt_lite._folding import FoldedConvolution, FusedNormalization, fold_network
 from sklearn_patt_lite._network import BACKBONE, Architecture, build_network
 from sklearn_patt_lite._weights import load_weights
 
@@ -53,11 +56,19 @@ def test_it_says_the_same_of_the_same_weights(network, images, n_layers):
     assert {id(v) for v in folded.trainable_weights} == trained
 
 
-def test_its_steps_are_the_networks(network, images):
+SETTINGS = {"epochs": 1, "learning_rate": 0.1, "patience": None, "clipnorm": None, "dropout": 0.0}
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        _training.finetune_stage(unfreeze_layers=1000, **SETTINGS),
+        dataclasses.replace(_training.end_to_end_stage(**SETTINGS), patch_dropout=0.0),
+    ],
+    ids=["frozen normalization", "all trains"],
+)
+def test_its_steps_are_the_networks(network, images, stage):
     """Plain steps, so that a difference in a gradient shows; without dropout, nothing is drawn."""
-    stage = _training.finetune_stage(
-        epochs=1, learning_rate=0.1, patience=None, clipnorm=None, dropout=0.0, unfreeze_layers=1000
-    )
     y = np.arange(len(images)) % 3
     _training.set_stage(network, stage)
     before = network.get_weights()
@@ -74,9 +85,36 @@ def test_its_steps_are_the_networks(network, images):
         assert np.abs(mine - theirs).max() <= 0.01 * step + 1e-6
 
 
-def test_normalization_that_trains_is_not_folded(network):
+def test_normalization_that_trains_is_fused(network, images):
     network.get_layer(BACKBONE).trainable = True
-    assert fold_network(network) is network
+    fused = fold_network(network)
+    assert not folded_convolutions(fused)
+    assert sum(isinstance(layer, FusedNormalization) for layer in fused.layers) == 8
+    assert {id(v) for v in fused.weights} == {id(v) for v in network.weights}
+    assert {id(v) for v in fused.trainable_weights} == {id(v) for v in network.trainable_weights}
+    expected = network.predict(images, verbose=0)
+    assert_allclose(fused.predict(images, verbose=0), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("n", [1, 5])
+def test_fused_normalization_is_keras_normalization(n, policy):
+    keras.utils.set_random_seed(0)
+    x = ops.cast(keras.random.normal((n, 4, 3, 6), mean=2.0, stddev=3.0), policy.split("_")[-1])
+    plain = keras.layers.BatchNormalization(
+        momentum=0.7, gamma_initializer="normal", beta_initializer="normal", dtype=policy
+    )
+    plain.build(x.shape)
+    copy = keras.layers.BatchNormalization.from_config(plain.get_config())
+    copy.build(x.shape)
+    copy.set_weights(plain.get_weights())
+    fused = FusedNormalization(copy)
+    for _ in range(2):
+        expected, found = plain(x, training=True), fused(x, training=True)
+        assert found.dtype == expected.dtype
+        assert_allclose(ops.cast(found, "float32"), ops.cast(expected, "float32"), atol=1e-4)
+    for mine, theirs in zip(copy.get_weights(), plain.get_weights(), strict=True):
+        assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_frozen_statistics_stay(network, images):
