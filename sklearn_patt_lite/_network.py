@@ -114,8 +114,6 @@ def _preprocess(images, architecture):
     x = images
     height, width, channels = architecture.image_shape
     size = architecture.input_size
-    if channels == 1:
-        x = layers.Concatenate(name="grey_to_rgb")([x, x, x])
     if (height, width) != (size, size):
         # Without antialiasing, shrinking an image would skip pixels.
         shrinks = max(height, width) > size
@@ -128,6 +126,8 @@ def _preprocess(images, architecture):
             x = layers.RandomTranslation(SHIFT, SHIFT, name="shift", **edge)(x)
             x = layers.RandomZoom(ZOOM, name="zoom", **edge)(x)
         x = layers.RandomContrast(CONTRAST, name="contrast")(x)
+    if channels == 1:  # last: all that comes before treats channels alike, and takes a third
+        x = layers.Concatenate(name="grey_to_rgb")([x, x, x])
     return layers.Rescaling(1 / 127.5, offset=-1, name="scale")(x)
 
 

@@ -19,7 +19,7 @@ OPTIONAL = {
     "stage_2_hours.py": ["--images", "16", "--unfreeze", "4"],
     "crop_photos.py": ["--photos", "10"],
     "export_formats.py": ["faces.npz", "--epochs", "1", "--rounds", "3"],
-    "fit.py": ["--images", "20", "--epochs", "1", "--unfreeze", "4"],
+    "fit.py": ["--images", "20", "--epochs", "1", "--unfreeze", "4", "everything"],
     "grid_search.py": [
         *("--images", "42", "--folds", "2", "--epochs", "1"),
         *("--plain-fits", "1", "--once"),

@@ -13,6 +13,7 @@ from sklearn_patt_lite._network import (
     build_network,
     check_architecture,
     count_parameters,
+    draw_weights,
     output_layers,
 )
 
@@ -189,6 +190,19 @@ def test_grey_images_are_seen_as_rgb(images):
         colour.predict(np.repeat(images[..., :1], 3, axis=-1), verbose=0),
         rtol=1e-5,
     )
+
+
+def test_grey_images_are_augmented_as_rgb(images):
+    seen = []
+    for channels in (1, 3):
+        network = build_network(tiny(image_shape=(32, 32, channels), input_size=48, affine=True))
+        draw_weights(network, 0)  # seeds of the augmentation, too
+        scaled = keras.Model(network.input, network.get_layer("scale").output)
+        grey = images[..., :1]
+        seen.append(scaled(grey if channels == 1 else np.repeat(grey, 3, axis=-1), training=True))
+    mine, theirs = (keras.ops.convert_to_numpy(each) for each in seen)
+    assert mine.shape == theirs.shape == (len(images), 48, 48, 3)
+    assert_allclose(mine, theirs, atol=1e-4)
 
 
 def test_a_shrunk_image_is_antialiased():
