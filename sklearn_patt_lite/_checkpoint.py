@@ -67,6 +67,11 @@ class Checkpoint:
             self._read()
 
     @property
+    def has_begun(self):
+        """Whether a network was kept, which `restore` and `resume` bring back."""
+        return self._network is not None
+
+    @property
     def n_epochs(self):
         """How many epochs of the current stage lie behind a fit that goes on."""
         return 0 if self._epoch is None else self._epoch["n_epochs"]

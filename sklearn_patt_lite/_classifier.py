@@ -495,7 +495,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             model = self._build(architecture, seed)
             facts = (architecture, digests, seed)
             checkpoint = self._checkpoint(model, data, validation, facts)
-            self._prepare_backbone(model, data, seed)
+            if checkpoint is None or not checkpoint.has_begun:
+                self._prepare_backbone(model, data, seed)
             history, cut = self._train(model, data, memory, seed, checkpoint)
         # Only now: a fit that does not come to its end changes nothing.
         self.classes_ = classes
