@@ -24,7 +24,7 @@ OPTIONAL = {
         *("--images", "42", "--folds", "2", "--epochs", "1"),
         *("--plain-fits", "1", "--once"),
     ],
-    "peak_memory.py": ["--images", "20"],
+    "peak_memory.py": ["--images", "20", "--recipe", "modern"],
     "prediction.py": ["--images", "4", "--rounds", "1"],
     "recipes.py": [
         *("faces.npz", "--seeds", "1", "--folds", "2", "--epochs", "1"),
