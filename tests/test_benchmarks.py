@@ -1,5 +1,6 @@
 """The benchmarks run, at sizes at which their figures mean nothing."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from sklearn_patt_lite import PAttLiteClassifier
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -45,6 +48,18 @@ def test_each_benchmark_is_tried():
     tried = {*SCRIPTS, *OPTIONAL}
     # One trains for an hour; the other is for PyTorch, which is tried below.
     assert scripts - tried == {"hidden_layer_place.py", "recipe_search.py"}
+
+
+def test_fits_are_found_again_whatever_the_number_of_jobs(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples" / "benchmarks")
+    recipes = importlib.import_module("recipes")
+    X, y = np.arange(12.0).reshape(3, 4), np.arange(3)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")  # as workers get it
+    one, other = (PAttLiteClassifier(random_state=seed) for seed in (0, 1))
+    assert recipes.key_of(one, X, y) == recipes.key_of(one, mapped, y)
+    assert len({recipes.key_of(one, X, y), recipes.key_of(one, X + 1, y)}) == 2
+    assert recipes.key_of(one, X, y) != recipes.key_of(other, X, y)
 
 
 @pytest.mark.slow

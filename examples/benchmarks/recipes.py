@@ -104,8 +104,7 @@ def load(arguments):
 def fit_once(name, X, y, groups, train, test, seed, arguments):
     """Predict the test rows, unless that was done before: rows, probabilities, seconds."""
     classifier = ROWS[name](seed, arguments)
-    key = joblib.hash([joblib.hash(classifier), X, y, train, test])
-    kept = arguments.output / f"{key}.joblib"
+    kept = arguments.output / f"{key_of(classifier, X, y, train, test)}.joblib"
     if not kept.exists():
         start = time.perf_counter()
         known = {} if groups is None else {"groups": groups[train]}
@@ -116,6 +115,11 @@ def fit_once(name, X, y, groups, train, test, seed, arguments):
     accuracy = (y_proba.argmax(axis=1) == y[test]).mean()
     print(f"{name:28} seed {seed}  accuracy {accuracy:.4f}  {seconds:.0f} s", flush=True)
     return test, y_proba, seconds
+
+
+def key_of(classifier, *data):
+    """Name a fit; workers of joblib get large arrays as memory maps, which are the same arrays."""
+    return joblib.hash([joblib.hash(classifier), *data], coerce_mmap=True)
 
 
 def modern(seed, arguments):
