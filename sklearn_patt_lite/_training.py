@@ -336,7 +336,10 @@ def prepare(model, stage):
         Of the network's weights; compiled.
     """
     set_stage(model, stage)
-    return compile_for(fold_network(model), stage)
+    network = compile_for(fold_network(model), stage)
+    # Variables that a step's first trace creates make TensorFlow trace it a second time.
+    network.optimizer.build(network.trainable_variables)
+    return network
 
 
 def compile_for(model, stage):
@@ -344,7 +347,7 @@ def compile_for(model, stage):
     model.compile(
         optimizer=optimizer(stage),
         loss=cross_entropy(stage),
-        metrics=["accuracy"],
+        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
     )
     return model
 

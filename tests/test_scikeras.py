@@ -105,6 +105,21 @@ def test_global_state_is_put_back(data):
     assert (float(tf.random.uniform(())), random.random(), np.random.random()) == expected
 
 
+@pytest.mark.parametrize("fit", [_training.keras_fit, scikeras_fit])
+def test_a_step_is_traced_once(data, fit, monkeypatch):
+    """Variables made within the first trace would need a second, of seconds for a whole network."""
+    traced = []
+    step = keras.Model.train_step
+
+    def traced_step(model, batch):
+        traced.append(model)
+        return step(model, batch)
+
+    monkeypatch.setattr(keras.Model, "train_step", traced_step)
+    train(data, fit, batch_size=8)
+    assert len(traced) == len(STAGES)
+
+
 def test_no_graph_outlives_its_fit(data):
     """Keras' sum over replicas would keep each for good: tens of megabytes a fit."""
 
