@@ -563,28 +563,22 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         # Of what was fitted: parameters may have been set since.
         architecture = self._fitted_architecture
         images = as_source(X, architecture.input_size, self.image_shape_)
-        if architecture.attention == "batch":
-            # Attention across the batch makes its size part of the model.
-            predict, chunk_size = self._predict_batches, len(images)
-        else:
-            predict, chunk_size = self._predictor, _CHUNK
         memory = as_feature_memory(self.memory)
         if memory is not None and self._cut is not None and not self._fitted_flip_averaging:
             return self._feature_predictor(images, memory)
+        batch_size = self._predictor.batch_size
+        chunk_size = batch_size * max(1, _CHUNK // batch_size)
         chunks = (slice(start, start + chunk_size) for start in range(0, len(images), chunk_size))
         parts = (read_images(images, chunk) for chunk in chunks)
         if isinstance(images, ImageFiles):
             parts = ahead(parts)
-        return np.concatenate([self._average_flips(predict, part) for part in parts])
+        return np.concatenate([self._average_flips(part) for part in parts])
 
-    def _average_flips(self, predict, images):
+    def _average_flips(self, images):
+        predict = self._predictor
         if not self._fitted_flip_averaging:
             return predict(images)
         return (predict(images) + predict(np.ascontiguousarray(images[:, :, ::-1]))) / 2
-
-    def _predict_batches(self, images):
-        with _without_retracing_warnings():
-            return self.model_.predict(images, batch_size=self._fitted_batch_size, verbose=0)
 
     def predict(self, X):
         """
@@ -1104,11 +1098,15 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             self._set_predictors()
 
     def _set_predictors(self):
-        from sklearn_patt_lite._engine import KerasPredictor, Predictor
+        from sklearn_patt_lite._engine import BATCH, KerasPredictor, Predictor
         from sklearn_patt_lite._features import FeaturePredictor
         from sklearn_patt_lite._training import on_tensorflow
 
-        self._predictor = (Predictor if on_tensorflow() else KerasPredictor)(self.model_)
+        kind = Predictor if on_tensorflow() else KerasPredictor
+        # Attention across the batch makes its size part of the model.
+        across = self._fitted_architecture.attention == "batch"
+        batch_size = self._fitted_batch_size if across else BATCH
+        self._predictor = kind(self.model_, batch_size=batch_size)
         self._feature_predictor = FeaturePredictor(self.model_, self._cut)
 
 

@@ -21,7 +21,7 @@ from sklearn_patt_lite._kept import Kept
 from sklearn_patt_lite._network import BACKBONE, head_of
 from sklearn_patt_lite._sources import n_threads
 
-_BATCH = 32  # images a forward pass: larger ones only take more memory
+BATCH = 32  # images a forward pass: larger ones only take more memory
 _LARGE_KERNEL = 2**20  # values: 4 MB, more than a core's cache holds
 _ENGINES = Kept(24)  # the fits of a search share their frozen backbone
 
@@ -36,15 +36,18 @@ class Predictor:
         them are not seen.
     cut : str, default=None
         Activation of the backbone: predict from the features there instead of from images.
+    batch_size : int, default=32
+        Images a forward pass; matters for the result with attention across the batch only.
     """
 
-    def __init__(self, network, cut=None):
+    def __init__(self, network, cut=None, *, batch_size=BATCH):
         backbone = network.get_layer(BACKBONE)
         self._parts = [
             _preprocessing(network) if cut is None else None,
             functools.partial(_backbone_part, backbone, cut),
             functools.partial(_head_part, network, cut),
         ]
+        self.batch_size = batch_size
         self._engines = None
         self._lock = threading.Lock()
 
@@ -59,14 +62,15 @@ class Predictor:
         Returns
         -------
         ndarray of shape (n, n_classes), dtype float32
-            Those of ``network.predict(images)``, up to rounding.
+            Those of ``network.predict(images, batch_size)``, up to rounding.
         """
         with self._lock:  # threads would compile the parts once each
             if self._engines is None:
                 engines = [part() for part in self._parts if part is not None]
                 self._engines = [engine for engine in engines if engine is not None]
                 self._parts = None  # what is compiled no longer needs the Keras layers
-        batches = (images[i : i + _BATCH] for i in range(0, len(images), _BATCH))
+        starts = range(0, len(images), self.batch_size)
+        batches = (images[start : start + self.batch_size] for start in starts)
         return np.concatenate([self._predict_batch(batch) for batch in batches])
 
     def _predict_batch(self, x):
@@ -82,16 +86,18 @@ class KerasPredictor:
     ----------
     network : keras.Model
         From `build_network`.
+    batch_size : int
+        As a `Predictor`'s.
     """
 
-    def __init__(self, network):
-        self._network = network
+    def __init__(self, network, *, batch_size):
+        self._network, self.batch_size = network, batch_size
         self._lock = threading.Lock()  # two threads would trace the network at once
 
     def __call__(self, images):
         """Predict probabilities: float32, (n, n_classes)."""
         with self._lock:
-            return self._network.predict(images, batch_size=_BATCH, verbose=0)
+            return self._network.predict(images, batch_size=self.batch_size, verbose=0)
 
 
 def _head_part(network, cut):
@@ -109,6 +115,8 @@ def _head_part(network, cut):
 
 def _is_for_tensorflow(head):
     """Whether a head is not for LiteRT, row by row and in float32."""
+    if any(layer.name == "batch_attention" for layer in head.layers):
+        return True  # rows need their company
     # A large kernel is better read once a batch; 16-bit layers are not converted.
     has_large_kernel = any(math.prod(w.shape) > _LARGE_KERNEL for w in head.trainable_variables)
     return has_large_kernel or any(x.compute_dtype != "float32" for x in head.layers)

@@ -297,7 +297,7 @@ def test_probabilities_do_not_depend_on_the_company(faces):
     assert_allclose(with_others, expected, atol=1e-5)
 
 
-def test_attention_across_the_batch_is_what_the_published_code_does():
+def test_attention_across_the_batch_is_what_the_published_code_does(monkeypatch):
     """Its scores are higher when a batch holds one class only: class-sorted test images."""
     X, y = bright_bands(400)
     train, test = np.arange(200), np.arange(200, 400)
@@ -312,6 +312,9 @@ def test_attention_across_the_batch_is_what_the_published_code_does():
     assert sorted_score > shuffled_score + 0.05
     # The very same images, so that nothing but their company makes the difference.
     assert np.any(in_order[np.argsort(by_class)] != shuffled)
+    # Images are read some at a time, but in whole batches.
+    monkeypatch.setattr(_classifier, "_CHUNK", classifier.batch_size + 8)
+    assert_array_equal(classifier.predict(X[test]), shuffled)
 
 
 # The two stages

@@ -75,6 +75,15 @@ def test_any_number_of_images(n):
     assert_allclose(predict(images[:n]), predict(images)[:n], atol=1e-6)
 
 
+@pytest.mark.usefixtures("engine")
+def test_attention_across_the_batch_gets_batches_of_its_size():
+    network, images = build(attention="batch"), noise(20)
+    expected = network.predict(images, batch_size=8, verbose=0)
+    assert_allclose(_engine.Predictor(network, batch_size=8)(images), expected, atol=1e-4)
+    other = _engine.Predictor(network, batch_size=20)(images)
+    assert np.abs(other - expected).max() > 1e-3
+
+
 @needs_litert
 @pytest.mark.parametrize("found", [False, True], ids=["none", "one"])
 def test_a_gpu_is_left_to_tensorflow(found, monkeypatch):
