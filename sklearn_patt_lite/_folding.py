@@ -13,7 +13,7 @@ def fold_network(network):
     BatchNormalization that does not train maps each channel by a factor and an offset. The factor
     scales a kernel as well as the map behind it, and is smaller there: steps of the whole
     backbone take a fifth less. What trains is one operation of TensorFlow's instead of Keras'
-    twenty: steps take a third less.
+    twenty.
 
     Parameters
     ----------
