@@ -18,6 +18,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+from _projected import ProjectedAttention, ProjectedResidualAttention
 from joblib import Parallel, delayed
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
@@ -113,7 +114,7 @@ def fit_once(name, X, y, groups, train, test, seed, arguments):
         joblib.dump((test, classifier.predict_proba(X[test]), seconds), kept)
     test, y_proba, seconds = joblib.load(kept)
     accuracy = (y_proba.argmax(axis=1) == y[test]).mean()
-    print(f"{name:28} seed {seed}  accuracy {accuracy:.4f}  {seconds:.0f} s", flush=True)
+    print(f"{name:30} seed {seed}  accuracy {accuracy:.4f}  {seconds:.0f} s", flush=True)
     return test, y_proba, seconds
 
 
@@ -122,8 +123,8 @@ def key_of(classifier, *data):
     return joblib.hash([joblib.hash(classifier), *data], coerce_mmap=True)
 
 
-def modern(seed, arguments):
-    return PAttLiteClassifier(recipe="modern", random_state=seed, **given(arguments))
+def modern(seed, arguments, kind=PAttLiteClassifier):
+    return kind(recipe="modern", random_state=seed, **given(arguments))
 
 
 def given(arguments):
@@ -138,11 +139,9 @@ def paper(seed, arguments):
     )
 
 
-def paper_head(seed, arguments, **changes):
+def paper_head(seed, arguments, kind=PAttLiteClassifier, **changes):
     memory = arguments.output / "features"
-    return PAttLiteClassifier(
-        unfreeze_layers=0, memory=memory, random_state=seed, **given(arguments), **changes
-    )
+    return kind(unfreeze_layers=0, memory=memory, random_state=seed, **given(arguments), **changes)
 
 
 def changed_head(**changes):
@@ -177,6 +176,9 @@ ROWS = {
     "stage 1, no hidden layer": changed_head(hidden_units=None),
     "stage 1, no patches": changed_head(patch_extraction=None, attention=None, hidden_units=None),
     "stage 1, mirror images": changed_head(flip_averaging=True),
+    "stage 1, projections": changed_head(kind=ProjectedAttention),
+    "stage 1, projections, residual": changed_head(kind=ProjectedResidualAttention),
+    "modern, projections, residual": functools.partial(modern, kind=ProjectedResidualAttention),
 }
 COMPARED = list(ROWS)[:5]
 DRAWN = {"backbone_weights": "drawn", "alpha": 0.25, "input_size": 96, "patch_size": 3}
@@ -195,7 +197,7 @@ def report(name, y, fits, arguments):
         )  # fmt: skip
         scores.append((found.accuracy, found.balanced_accuracy, found.calibration_error))
     numbers = "".join(f"{spread(each):>14}" for each in zip(*scores, strict=True))
-    print(f"{name:28}{numbers}  {np.mean([fit[2] for fit in fits]):.0f} s a fit")
+    print(f"{name:30}{numbers}  {np.mean([fit[2] for fit in fits]):.0f} s a fit")
 
 
 def spread(scores):
