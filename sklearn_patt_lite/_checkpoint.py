@@ -91,7 +91,7 @@ class Checkpoint:
         Parameters
         ----------
         trained : keras.Model
-            Compiled, and otherwise as at the stage's beginning.
+            As at the stage's beginning: compiled, its optimizer built.
         callbacks : list of keras.callbacks.Callback
             Of the stage; their training has begun.
         history : keras.callbacks.History
@@ -101,7 +101,6 @@ class Checkpoint:
             return
         epoch, self._epoch = self._epoch, None
         _assign(trained, epoch["trained"])
-        trained.optimizer.build(trained.trainable_variables)
         _assign(trained.optimizer, epoch["optimizer"])
         for callback, state in zip(callbacks, epoch["callbacks"], strict=True):
             vars(callback).update(state)

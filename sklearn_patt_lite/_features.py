@@ -38,7 +38,6 @@ _ENCODE = "scale", {"factor": _LEVELS / 6, "offset": 0.5}  # what becomes uint16
 _DECODE = "scale", {"factor": 6 / _LEVELS, "offset": 0.0}
 _FORMAT = b"1"  # of what is computed here; another one makes all that is kept unknown
 _FIRST_STATION = "conv_pw_6_relu"  # before it maps are large, and nobody cuts
-_BATCH = 32  # images a forward pass
 _AT_ONCE = 2  # batches: one is read or written while another takes its forward pass
 _RAM = 2**29  # bytes of features that a fit keeps in memory; more go to a temporary file
 _ORDERS = list(itertools.permutations(range(len(VIEWS))))
@@ -278,10 +277,10 @@ class FeatureBank:
         out = np.empty((len(rows), *self._frozen.shape(cut)), dtype=np.uint16)
 
         def fill(start):
-            part = slice(start, start + _BATCH)
+            part = slice(start, start + _engine.BATCH)
             return self._fill(cut, rows[part], views[part], kept, out[part])
 
-        n_missing = sum(self._pool.map(fill, range(0, len(rows), _BATCH)))
+        n_missing = sum(self._pool.map(fill, range(0, len(rows), _engine.BATCH)))
         self.n_computed += n_missing
         self.n_found += len(rows) - n_missing
         return out
@@ -341,7 +340,7 @@ class FeaturePredictor:
             if self._frozen is None:
                 self._frozen = FrozenBackbone(self._network)
         bank = FeatureBank(self._frozen, images, FeatureCache(memory, ram=0))
-        parts = np.array_split(np.arange(len(bank)), math.ceil(len(bank) / _BATCH))
+        parts = np.array_split(np.arange(len(bank)), math.ceil(len(bank) / _engine.BATCH))
         views = np.full(len(bank), CLEAN)
         kept = {self._cut}
         features = (bank.read(self._cut, rows, views[rows], kept) for rows in parts)

@@ -231,7 +231,8 @@ class EpochLoop:
         Parameters
         ----------
         trained : keras.Model
-            Compiled: what the callbacks watch and stop, and what a checkpoint keeps.
+            What `prepare` gives, or like it: what the callbacks watch and stop, and a checkpoint
+            keeps.
         train_epoch : callable
             Trains it for an epoch, whose number it is given, counted from 0; it returns the
             epoch's "loss", "accuracy" and, with validation data, "val_loss" and "val_accuracy".
@@ -333,7 +334,7 @@ def prepare(model, stage):
     Returns
     -------
     keras.Model
-        Of the network's weights; compiled.
+        Of the network's weights; compiled, its optimizer built.
     """
     set_stage(model, stage)
     network = compile_for(fold_network(model), stage)

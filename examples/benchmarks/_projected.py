@@ -21,9 +21,9 @@ class ProjectedAttention(PAttLiteClassifier):
         query, key, value = (layers.Dense(depth, name=f"{name}_{i}")(tokens) for i in "qkv")
         query = layers.Rescaling(depth**-0.5, name="query")(query)
         attended = layers.Attention(name=name)([query, value, key])
-        return (
-            layers.Add(name=f"{name}_residual")([tokens, attended]) if self._residual else attended
-        )
+        if not self._residual:
+            return attended
+        return layers.Add(name=f"{name}_residual")([tokens, attended])
 
 
 class ProjectedResidualAttention(ProjectedAttention):
