@@ -7,3 +7,26 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # logistic regressions take a quarter of the time.
     for library in ("OPENBLAS_NUM_THREADS", "TF_NUM_INTEROP_THREADS", "TF_NUM_INTRAOP_THREADS"):
         os.environ.setdefault(library, "1")
+
+import pytest
+from quick import HEAD_ONLY, SIZE, quick
+
+from sklearn_patt_lite.datasets import make_expression_faces
+
+
+@pytest.fixture(scope="session")
+def faces():
+    """84 drawn faces of six subjects, 32 pixels a side."""
+    return make_expression_faces(n_subjects=6, image_size=SIZE, random_state=0)
+
+
+@pytest.fixture(scope="session")
+def fitted(faces):
+    """A classifier of these faces that went through both stages."""
+    return quick(epochs=6).fit(faces.images, faces.target, groups=faces.groups)
+
+
+@pytest.fixture(scope="session")
+def fitted_on_names(faces):
+    """A classifier of these faces whose head alone was trained, for an epoch, on names."""
+    return quick(**HEAD_ONLY).fit(faces.images, faces.target_names[faces.target])

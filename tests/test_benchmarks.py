@@ -15,8 +15,8 @@ from sklearn_patt_lite._network import Architecture
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 SCRIPTS = {
-    "find_leaks.py": ["--images", "700", "--side", "48"],
-    "fuzz_files.py": ["--files", "100"],
+    "find_leaks.py": ["--images", "300", "--side", "48"],
+    "fuzz_files.py": ["--files", "30"],
 }
 #: Those that take half a minute each even so: ``pytest -m benchmarks``.
 OPTIONAL = {

@@ -10,35 +10,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
+from quick import QUICK as SHORT
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_patt_lite import PAttLiteClassifier, _training
 from sklearn_patt_lite._checkpoint import Checkpoint
-from sklearn_patt_lite.datasets import make_expression_faces
 
-QUICK = {
-    "backbone_weights": "drawn",
-    "alpha": 0.25,
-    "input_size": 32,
-    "output_layer": "conv_dw_4_relu",
-    "patch_size": 1,
-    "n_filters": 8,
-    "hidden_units": 8,
-    "epochs": 3,
-    "patience": None,
-    "learning_rate": 0.01,
-    "unfreeze_layers": 4,
-    "finetune_epochs": 3,
-    "finetune_patience": None,
-    "finetune_learning_rate": 1e-3,
-    "batch_size": 8,
-    "random_state": 0,
-}
-
-
-@pytest.fixture(scope="module")
-def faces():
-    return make_expression_faces(n_subjects=2, image_size=32, random_state=0)
+EPOCHS = {"epochs": 3, "patience": None, "finetune_epochs": 3, "finetune_patience": None}
+QUICK = {**SHORT, **EPOCHS}
 
 
 class Interrupted(Exception):

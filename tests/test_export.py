@@ -11,11 +11,10 @@ import keras
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from quick import HEAD_ONLY
 from sklearn.exceptions import NotFittedError
-from test_persistence import QUICK
 
 from sklearn_patt_lite import PAttLiteClassifier, _export
-from sklearn_patt_lite.datasets import make_expression_faces
 
 NEEDED = ("ai_edge_litert", "ai_edge_quantizer", "onnxruntime", "tf2onnx")
 pytestmark = pytest.mark.skipif(
@@ -23,17 +22,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 FORMATS = ("litert", "onnx", "saved_model")
-
-
-@pytest.fixture(scope="module")
-def faces():
-    return make_expression_faces(n_subjects=2, image_size=48, random_state=0)
-
-
-@pytest.fixture(scope="module")
-def fitted(faces):
-    classifier = PAttLiteClassifier(**QUICK)
-    return classifier.fit(faces.images, faces.target_names[faces.target])
 
 
 def run(path, format, images):
@@ -58,9 +46,9 @@ def run(path, format, images):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_it_says_what_the_classifier_says(format, fitted, faces, tmp_path):
+def test_it_says_what_the_classifier_says(format, fitted_on_names, faces, tmp_path):
     path = tmp_path / "network"
-    report = fitted.export_model(path, format=format, X=faces.images)
+    report = fitted_on_names.export_model(path, format=format, X=faces.images)
     assert report.agreement == 1
     assert report.max_difference <= 1e-4
     assert report.n_images == len(faces.images)
@@ -68,16 +56,16 @@ def test_it_says_what_the_classifier_says(format, fitted, faces, tmp_path):
     assert f"{report.n_bytes / 1e6:.2f} MB" in str(report)
     if format != "saved_model":
         assert report.n_bytes == path.stat().st_size
-    expected = fitted.predict_proba(faces.images)
+    expected = fitted_on_names.predict_proba(faces.images)
     for n in (1, 5):
         assert_allclose(run(path, format, faces.images[:n]), expected[:n], atol=1e-4)
     labels = json.loads((tmp_path / "network.json").read_text())["output"]["labels"]
-    assert labels == fitted.classes_.tolist()
+    assert labels == fitted_on_names.classes_.tolist()
     assert sorted(tmp_path.iterdir()) == [path, tmp_path / "network.json"]
 
 
-def test_another_process_without_the_library(fitted, faces, tmp_path):
-    fitted.export_model(tmp_path / "network.onnx", format="onnx")
+def test_another_process_without_the_library(fitted_on_names, faces, tmp_path):
+    fitted_on_names.export_model(tmp_path / "network.onnx", format="onnx")
     np.save(tmp_path / "images.npy", faces.images[:3].astype("float32"))
     program = (
         "import sys, numpy as np, onnxruntime\n"
@@ -88,7 +76,7 @@ def test_another_process_without_the_library(fitted, faces, tmp_path):
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    expected = fitted.predict_proba(faces.images[:3])
+    expected = fitted_on_names.predict_proba(faces.images[:3])
     assert_allclose(np.load(tmp_path / "found.npy"), expected, atol=1e-4)
 
 
@@ -109,7 +97,7 @@ def test_another_process_without_the_library(fitted, faces, tmp_path):
     ids=str,
 )
 def test_every_variant(format, changes, faces, tmp_path):
-    settings = {**QUICK, **changes}
+    settings = {**HEAD_ONLY, **changes}
     shape = settings.pop("image_shape", faces.images.shape[1:])
     images = np.resize(faces.images, (14, *shape))
     classifier = PAttLiteClassifier(**settings).fit(images, faces.target[:14])
@@ -119,41 +107,41 @@ def test_every_variant(format, changes, faces, tmp_path):
     assert report.max_difference <= 1e-4
 
 
-def test_8_bits(fitted, faces, tmp_path, capfd):
-    large = fitted.export_model(tmp_path / "large", X=faces.images)
+def test_8_bits(fitted_on_names, faces, tmp_path, capfd):
+    large = fitted_on_names.export_model(tmp_path / "large", X=faces.images)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # an epoch of training: all labels are close
-        small = fitted.export_model(tmp_path / "small", calibration=faces.images)
+        small = fitted_on_names.export_model(tmp_path / "small", calibration=faces.images)
     assert "it/s" not in capfd.readouterr().err
     assert small.n_bytes < large.n_bytes
     assert 1e-7 < small.max_difference < 0.05
     found = run(tmp_path / "small", "litert", faces.images)
-    assert_allclose(found, fitted.predict_proba(faces.images), atol=0.05)
+    assert_allclose(found, fitted_on_names.predict_proba(faces.images), atol=0.05)
     assert "8 bits" in json.loads((tmp_path / "small.json").read_text())["weights"]
 
 
-def test_calibration_brings_8_bits_nearer(fitted, faces, tmp_path, monkeypatch):
+def test_calibration_brings_8_bits_nearer(fitted_on_names, faces, tmp_path, monkeypatch):
     """Without it the means of channels are off, and all that follows."""
 
     def difference():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            fitted.export_model(tmp_path / "network", calibration=faces.images)
+            fitted_on_names.export_model(tmp_path / "network", calibration=faces.images)
         found = run(tmp_path / "network", "litert", faces.images)
-        return np.abs(found - fitted.predict_proba(faces.images)).mean()
+        return np.abs(found - fitted_on_names.predict_proba(faces.images)).mean()
 
     corrected = difference()
     monkeypatch.setattr(_export, "_correct_biases", lambda steps, *_: steps)
     assert corrected < difference()
 
 
-def test_labels_that_part_are_told_of(fitted, faces, tmp_path, monkeypatch):
+def test_labels_that_part_are_told_of(fitted_on_names, faces, tmp_path, monkeypatch):
     monkeypatch.setattr(_export, "_predict", lambda run, images: np.eye(7)[[0] * len(images)])
     with pytest.warns(UserWarning, match=r"With 8 bits only \d+\.\d% of the labels agree"):
-        fitted.export_model(tmp_path / "network", calibration=faces.images)
+        fitted_on_names.export_model(tmp_path / "network", calibration=faces.images)
 
 
-def test_a_graph_that_differs_is_not_kept(fitted, tmp_path, monkeypatch):
+def test_a_graph_that_differs_is_not_kept(fitted_on_names, tmp_path, monkeypatch):
     monkeypatch.setattr(_export, "_resizing", lambda network, side, size: np.eye(size, side))
     monkeypatch.setattr(_export, "_round_to_8_bits", None)  # is not called
     exact = _export._engine.fold
@@ -166,50 +154,50 @@ def test_a_graph_that_differs_is_not_kept(fitted, tmp_path, monkeypatch):
     monkeypatch.setattr(_export._engine, "fold", fold)
     for format in FORMATS:
         with pytest.raises(RuntimeError, match=r"differs from the network by .*: it was not kept"):
-            fitted.export_model(tmp_path / "network", format=format)
+            fitted_on_names.export_model(tmp_path / "network", format=format)
     assert not list(tmp_path.iterdir())
 
 
-def test_files_are_replaced_and_folders_are_not(fitted, faces, tmp_path):
+def test_files_are_replaced_and_folders_are_not(fitted_on_names, faces, tmp_path):
     for _ in range(2):
-        fitted.export_model(tmp_path / "file")
+        fitted_on_names.export_model(tmp_path / "file")
     (tmp_path / "folder").mkdir()
     with pytest.raises(FileExistsError, match=r"folder' is there: remove it"):
-        fitted.export_model(tmp_path / "folder", format="saved_model")
+        fitted_on_names.export_model(tmp_path / "folder", format="saved_model")
     with pytest.raises(FileExistsError, match=r"folder' is there, and is no file"):
-        fitted.export_model(tmp_path / "folder")
+        fitted_on_names.export_model(tmp_path / "folder")
     for format in FORMATS:
         with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere'"):
-            fitted.export_model(tmp_path / "nowhere" / "network", format=format)
+            fitted_on_names.export_model(tmp_path / "nowhere" / "network", format=format)
 
 
-def test_what_cannot_be_exported(fitted, faces, tmp_path):
+def test_what_cannot_be_exported(fitted_on_names, faces, tmp_path):
     with pytest.raises(NotFittedError):
         PAttLiteClassifier().export_model(tmp_path / "network")
     with pytest.raises(ValueError, match=r"format must be one of 'litert', .*, got 'tflite'"):
-        fitted.export_model(tmp_path / "network", format="tflite")
+        fitted_on_names.export_model(tmp_path / "network", format="tflite")
     with pytest.raises(ValueError, match=r'8 bits are for format="litert" only'):
-        fitted.export_model(tmp_path / "network", format="onnx", calibration=faces.images)
+        fitted_on_names.export_model(tmp_path / "network", format="onnx", calibration=faces.images)
     with pytest.warns(UserWarning, match="attention"):
-        batch = PAttLiteClassifier(**QUICK, attention="batch").fit(faces.images, faces.target)
+        batch = PAttLiteClassifier(**HEAD_ONLY, attention="batch").fit(faces.images, faces.target)
     with pytest.raises(ValueError, match=r'attention="batch" cannot be exported'):
         batch.export_model(tmp_path / "network")
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_not_installed_is_named(fitted, tmp_path, monkeypatch):
+def test_what_is_not_installed_is_named(fitted_on_names, tmp_path, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *a: None if "onnx" in name else find(name, *a)
     )
     with pytest.raises(ImportError, match=r"needs tf2onnx and onnxruntime: pip install .*\[export"):
-        fitted.export_model(tmp_path / "network", format="onnx")
+        fitted_on_names.export_model(tmp_path / "network", format="onnx")
 
 
 def test_mixed_precision_is_exported_in_float32(faces, tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        classifier = PAttLiteClassifier(**QUICK).fit(faces.images, faces.target)
+        classifier = PAttLiteClassifier(**HEAD_ONLY).fit(faces.images, faces.target)
     finally:
         keras.config.set_dtype_policy("float32")
     report = classifier.export_model(tmp_path / "network", X=faces.images)
@@ -219,12 +207,12 @@ def test_mixed_precision_is_exported_in_float32(faces, tmp_path):
     assert_allclose(found, classifier.predict_proba(faces.images), atol=0.05)
 
 
-def test_a_saved_model_that_was_broken_off_leaves_nothing(fitted, tmp_path, monkeypatch):
+def test_a_saved_model_that_was_broken_off_leaves_nothing(fitted_on_names, tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(os, "replace", fail)
     for format in FORMATS:
         with pytest.raises(OSError, match="No space left"):
-            fitted.export_model(tmp_path / "network", format=format)
+            fitted_on_names.export_model(tmp_path / "network", format=format)
     assert not list(tmp_path.iterdir())

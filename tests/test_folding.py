@@ -65,22 +65,23 @@ SETTINGS = {"epochs": 1, "learning_rate": 0.1, "patience": None, "clipnorm": Non
     ],
     ids=["frozen normalization", "all trains"],
 )
-def test_its_steps_are_the_networks(network, images, stage):
-    """Plain steps, so that a difference in a gradient shows; without dropout, nothing is drawn."""
+def test_its_gradient_and_its_statistics_are_the_networks(network, images, stage):
+    """Of one step, a plain one: after several, a unit at ReLU's edge may part what rounding parts.
+
+    Without dropout, nothing is drawn.
+    """
     y = np.arange(len(images)) % 3
     _training.set_stage(network, stage)
     before = network.get_weights()
     moved = []
     for model in (fold_network(network), network):
         network.set_weights(before)
-        model.compile(keras.optimizers.SGD(0.1), loss="sparse_categorical_crossentropy")
-        for _ in range(3):
-            model.train_on_batch(images, y)
+        model.compile(keras.optimizers.SGD(1.0), loss="sparse_categorical_crossentropy")
+        model.train_on_batch(images, y)
         moved.append(network.get_weights())
     for old, mine, theirs in zip(before, *moved, strict=True):
-        assert_allclose(mine, theirs, rtol=1e-3, atol=1e-4)
-        step = np.abs(theirs - old).max()
-        assert np.abs(mine - theirs).max() <= 0.01 * step + 1e-6
+        step = np.linalg.norm(theirs - old)
+        assert np.linalg.norm(mine - theirs) <= 1e-3 * step + 1e-6 * np.linalg.norm(old) + 1e-6
 
 
 def test_normalization_that_trains_is_fused(network, images):

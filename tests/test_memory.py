@@ -11,36 +11,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
+from quick import QUICK, quick
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
-from sklearn_patt_lite import FeatureMemory, PAttLiteClassifier
-from sklearn_patt_lite.datasets import make_expression_faces
-
-SIZE = 32
-QUICK = {
-    "backbone_weights": "drawn",
-    "alpha": 0.25,
-    "input_size": SIZE,
-    "output_layer": "conv_dw_4_relu",
-    "patch_size": 2,
-    "n_filters": 8,
-    "hidden_units": 8,
-    "epochs": 2,
-    "unfreeze_layers": 4,
-    "finetune_epochs": 2,
-    "batch_size": 16,
-    "random_state": 0,
-}
-
-
-def quick(**changes):
-    return PAttLiteClassifier(**{**QUICK, **changes})
-
-
-@pytest.fixture(scope="module")
-def faces():
-    return make_expression_faces(n_subjects=5, image_size=SIZE, random_state=0)
+from sklearn_patt_lite import FeatureMemory
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +118,7 @@ import sys
 from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.datasets import make_expression_faces
 
-faces = make_expression_faces(n_subjects=5, image_size=32, random_state=0)
+faces = make_expression_faces(n_subjects=6, image_size=32, random_state=0)
 PAttLiteClassifier(**{settings}, memory=sys.argv[1]).fit(faces.images, faces.target)
 """
 
@@ -174,10 +149,12 @@ def test_a_killed_fit_leaves_nothing_false(faces, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_fill_one_folder(faces, tmp_path):
-    processes = [start_fit(tmp_path) for _ in range(2)]
+    processes = [start_fit(tmp_path, unfreeze_layers=0) for _ in range(2)]
     assert [process.wait(120) for process in processes] == [0, 0]
-    shared = quick(memory=tmp_path).fit(faces.images, faces.target)
-    empty = quick(memory=tmp_path / "empty").fit(faces.images, faces.target)
+    shared, empty = (
+        quick(memory=folder, unfreeze_layers=0).fit(faces.images, faces.target)
+        for folder in (tmp_path, tmp_path / "empty")
+    )
     assert shared.history_["features"]["computed"] == 0
     assert_array_equal(shared.predict_proba(faces.images), empty.predict_proba(faces.images))
 

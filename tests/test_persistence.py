@@ -17,46 +17,22 @@ import keras
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from quick import HEAD_ONLY, SIZE
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from sklearn_patt_lite import PAttLiteClassifier
-from sklearn_patt_lite.datasets import make_expression_faces
 from sklearn_patt_lite.preprocessing import FaceResizer
-
-QUICK = {
-    "backbone_weights": "drawn",
-    "alpha": 0.25,
-    "input_size": 48,
-    "output_layer": "conv_dw_4_relu",
-    "patch_size": 2,
-    "n_filters": 16,
-    "epochs": 1,
-    "unfreeze_layers": 0,
-    "batch_size": 16,
-    "random_state": 0,
-}
-
-
-@pytest.fixture(scope="module")
-def faces():
-    return make_expression_faces(n_subjects=2, image_size=48, random_state=0)
-
-
-@pytest.fixture(scope="module")
-def fitted(faces):
-    classifier = PAttLiteClassifier(**QUICK)
-    return classifier.fit(faces.images, faces.target_names[faces.target])
 
 
 @pytest.fixture
-def saved(fitted, tmp_path):
+def saved(fitted_on_names, tmp_path):
     """A good file, in a folder of its own."""
     path = tmp_path / "saved" / "classifier.zip"
     path.parent.mkdir()
-    fitted.save_model(path)
+    fitted_on_names.save_model(path)
     return path
 
 
@@ -126,7 +102,7 @@ def assert_refused(path, match):
 # There and back
 
 
-def test_another_process_predicts_the_same(fitted, saved, faces, tmp_path):
+def test_another_process_predicts_the_same(fitted_on_names, saved, faces, tmp_path):
     np.save(tmp_path / "images.npy", faces.images)
     program = (
         "import sys, numpy as np; from sklearn_patt_lite import PAttLiteClassifier\n"
@@ -142,8 +118,8 @@ def test_another_process_predicts_the_same(fitted, saved, faces, tmp_path):
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert_array_equal(np.load(arguments[2]), fitted.predict_proba(faces.images))
-    assert result.stdout.split() == fitted.predict(faces.images).tolist()
+    assert_array_equal(np.load(arguments[2]), fitted_on_names.predict_proba(faces.images))
+    assert result.stdout.split() == fitted_on_names.predict(faces.images).tolist()
 
 
 @pytest.mark.parametrize(
@@ -161,7 +137,7 @@ def test_all_is_there_again(labels, faces, tmp_path):
     y = labels[faces.target % 2]
     weights = {label: 1.0 + i for i, label in enumerate(labels.tolist())}
     changes = {"class_weight": weights, "memory": tmp_path / "features", "verbose": 0}
-    classifier = PAttLiteClassifier(**{**QUICK, **changes, "unfreeze_layers": 3})
+    classifier = PAttLiteClassifier(**{**HEAD_ONLY, **changes, "unfreeze_layers": 3})
     classifier.set_params(finetune_epochs=1).fit(faces.images, y, groups=faces.groups)
     classifier.save_model(tmp_path / "classifier.zip")
     loaded = PAttLiteClassifier.load_model(tmp_path / "classifier.zip")
@@ -181,7 +157,7 @@ def test_all_is_there_again(labels, faces, tmp_path):
 
 
 def test_searches_over_pipelines_go_through_joblib(faces, tmp_path):
-    pipeline = make_pipeline(FaceResizer(size=48), PAttLiteClassifier(**QUICK))
+    pipeline = make_pipeline(FaceResizer(size=SIZE), PAttLiteClassifier(**HEAD_ONLY))
     search = GridSearchCV(pipeline, {"pattliteclassifier__patch_size": [2]}, cv=2)
     again = clone(joblib_copy(search, tmp_path))
     names = faces.target_names[faces.target]
@@ -210,28 +186,28 @@ def joblib_copy(estimator, folder):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"attention": "batch"},
+        {"attention": "batch", "output_layer": "conv_dw_2_relu"},
         {"attention": None, "hidden_units": None, "patch_extraction": None},
-        {"patch_extraction": "conv", "augment": False},
-        {"patch_extraction": "attention"},
+        {"patch_extraction": "conv", "augment": False, "output_layer": "conv_dw_2_relu"},
+        {"patch_extraction": "attention", "output_layer": "conv_dw_2_relu"},
         {"backbone_weights": None, "unfreeze_layers": 40, "patience": None},
     ],
     ids=str,
 )
 def test_every_variant(changes, faces, tmp_path):
-    classifier = PAttLiteClassifier(**{**QUICK, **changes})
+    classifier = PAttLiteClassifier(**{**HEAD_ONLY, **changes})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of attention over the batch
         classifier.fit(faces.images[..., 0], faces.target)
         classifier.save_model(tmp_path / "classifier.zip")
         loaded = PAttLiteClassifier.load_model(tmp_path / "classifier.zip")
-    assert loaded.image_shape_ == (48, 48, 1)
+    assert loaded.image_shape_ == (32, 32, 1)
     assert_array_equal(loaded.predict_proba(faces.images), classifier.predict_proba(faces.images))
 
 
-def test_what_was_loaded_pickles_saves_and_fits(fitted, saved, faces, tmp_path):
+def test_what_was_loaded_pickles_saves_and_fits(fitted_on_names, saved, faces, tmp_path):
     loaded = PAttLiteClassifier.load_model(saved)
-    expected = fitted.predict_proba(faces.images)
+    expected = fitted_on_names.predict_proba(faces.images)
     assert_array_equal(pickle.loads(pickle.dumps(loaded)).predict_proba(faces.images), expected)
     loaded.save_model(tmp_path / "again.zip")
     again = PAttLiteClassifier.load_model(tmp_path / "again.zip")
@@ -240,27 +216,27 @@ def test_what_was_loaded_pickles_saves_and_fits(fitted, saved, faces, tmp_path):
     assert_array_equal(again.predict_proba(faces.images), expected)  # the same seed
 
 
-def test_keras_reads_the_network_within(fitted, saved, faces, tmp_path):
+def test_keras_reads_the_network_within(fitted_on_names, saved, faces, tmp_path):
     (tmp_path / "model.keras").write_bytes(members(saved)["model.keras"])
     network = keras.models.load_model(tmp_path / "model.keras")
-    expected = fitted.model_.predict(faces.images, verbose=0)
+    expected = fitted_on_names.model_.predict(faces.images, verbose=0)
     assert_array_equal(network.predict(faces.images, verbose=0), expected)
 
 
-def test_the_digests_are_those_of_what_was_trained_on(fitted, faces, tmp_path):
-    digests = fitted.history_["data"]
+def test_the_digests_are_those_of_what_was_trained_on(fitted_on_names, faces, tmp_path):
+    digests = fitted_on_names.history_["data"]
     assert digests["images"] == hashlib.sha256(faces.images.tobytes()).hexdigest()
-    codes = np.searchsorted(fitted.classes_, faces.target_names[faces.target])
+    codes = np.searchsorted(fitted_on_names.classes_, faces.target_names[faces.target])
     assert digests["labels"] == hashlib.sha256(codes.astype(np.int64).tobytes()).hexdigest()
 
 
-def test_the_model_card(fitted, tmp_path):
-    fitted.save_model(tmp_path / "classifier.zip", description="Two *drawn* people.")
+def test_the_model_card(fitted_on_names, tmp_path):
+    fitted_on_names.save_model(tmp_path / "classifier.zip", description="Two *drawn* people.")
     card = members(tmp_path / "classifier.zip")["README.md"].decode()
     assert "Two *drawn* people." in card
     assert "Expressions are not emotions" in card
-    assert f"{fitted.n_parameters_:,} parameters" in card
-    assert fitted.history_["data"]["images"] in card
+    assert f"{fitted_on_names.n_parameters_:,} parameters" in card
+    assert fitted_on_names.history_["data"]["images"] in card
     assert "validation accuracy" in card
     assert "95 % interval" in card
 
@@ -271,9 +247,9 @@ def test_a_classifier_that_is_not_fitted(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_cannot_be_written_leaves_the_file_that_was_there(fitted, saved):
+def test_what_cannot_be_written_leaves_the_file_that_was_there(fitted_on_names, saved):
     before = saved.read_bytes()
-    odd = pickle.loads(pickle.dumps(fitted))
+    odd = pickle.loads(pickle.dumps(fitted_on_names))
     odd.class_weight = {("a", "tuple"): 1}
     with pytest.raises(TypeError, match=r"class_weight holds \('a', 'tuple'\), of type tuple"):
         odd.save_model(saved)
@@ -281,7 +257,7 @@ def test_what_cannot_be_written_leaves_the_file_that_was_there(fitted, saved):
     assert list(saved.parent.iterdir()) == [saved]
 
 
-def test_a_disk_that_fails_leaves_the_file_that_was_there(fitted, saved, monkeypatch):
+def test_a_disk_that_fails_leaves_the_file_that_was_there(fitted_on_names, saved, monkeypatch):
     before = saved.read_bytes()
 
     def fail(self, name, content):
@@ -289,32 +265,32 @@ def test_a_disk_that_fails_leaves_the_file_that_was_there(fitted, saved, monkeyp
 
     monkeypatch.setattr(zipfile.ZipFile, "writestr", fail)
     with pytest.raises(OSError, match="No space left"):
-        fitted.save_model(saved)
+        fitted_on_names.save_model(saved)
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]
 
 
-def test_links_stay_and_what_is_no_file_is_not_replaced(fitted, saved, tmp_path):
+def test_links_stay_and_what_is_no_file_is_not_replaced(fitted_on_names, saved, tmp_path):
     link = tmp_path / "link.zip"
     link.symlink_to(saved)
     saved.write_bytes(b"old")
-    fitted.save_model(link)
+    fitted_on_names.save_model(link)
     assert link.is_symlink()
     PAttLiteClassifier.load_model(saved)
     with pytest.raises(FileExistsError, match="is there, and is no file"):
-        fitted.save_model(tmp_path)
+        fitted_on_names.save_model(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere'"):
-        fitted.save_model(tmp_path / "nowhere" / "classifier.zip")
+        fitted_on_names.save_model(tmp_path / "nowhere" / "classifier.zip")
     with pytest.raises(ValueError, match="is not loaded: it is a folder"):
         PAttLiteClassifier.load_model(tmp_path)
 
 
-def test_threads_that_save_to_one_path(fitted, saved, faces):
+def test_threads_that_save_to_one_path(fitted_on_names, saved, faces):
     failed = []
 
     def save():
         try:
-            fitted.save_model(saved)
+            fitted_on_names.save_model(saved)
         except OSError as error:
             failed.append(error)
 
@@ -330,7 +306,7 @@ def test_threads_that_save_to_one_path(fitted, saved, faces):
 
 def test_names_that_are_no_proper_text(faces, tmp_path):
     labels = np.array(["a\udcff", "ü"])
-    classifier = PAttLiteClassifier(**QUICK).fit(faces.images, labels[faces.target % 2])
+    classifier = PAttLiteClassifier(**HEAD_ONLY).fit(faces.images, labels[faces.target % 2])
     classifier.save_model(tmp_path / ("n" * 251 + ".zip"), description="\udcff")
     loaded = PAttLiteClassifier.load_model(tmp_path / ("n" * 251 + ".zip"))
     assert_array_equal(loaded.classes_, classifier.classes_)
@@ -339,9 +315,9 @@ def test_names_that_are_no_proper_text(faces, tmp_path):
 
 
 @pytest.mark.parametrize("way", ["file", "pickle"])
-def test_the_users_precision_changes_nothing(way, fitted, saved, faces):
-    expected = fitted.predict_proba(faces.images)
-    pickled = pickle.dumps(fitted)
+def test_the_users_precision_changes_nothing(way, fitted_on_names, saved, faces):
+    expected = fitted_on_names.predict_proba(faces.images)
+    pickled = pickle.dumps(fitted_on_names)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -352,11 +328,11 @@ def test_the_users_precision_changes_nothing(way, fitted, saved, faces):
         keras.config.set_dtype_policy(before)
 
 
-def test_the_network_within_keeps_its_own_precision(fitted, tmp_path):
+def test_the_network_within_keeps_its_own_precision(fitted_on_names, tmp_path):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        fitted.save_model(tmp_path / "classifier.zip")
+        fitted_on_names.save_model(tmp_path / "classifier.zip")
     finally:
         keras.config.set_dtype_policy(before)
     network = io.BytesIO(members(tmp_path / "classifier.zip")["model.keras"])
@@ -464,9 +440,9 @@ def test_a_changed_card_or_network(saved):
 
 
 @pytest.mark.slow
-def test_a_flipped_byte_never_changes_a_prediction(fitted, saved, faces):
+def test_a_flipped_byte_never_changes_a_prediction(fitted_on_names, saved, faces):
     """Refused, or without a meaning: the dates in an archive's headers."""
-    good, expected = saved.read_bytes(), fitted.predict_proba(faces.images[:2])
+    good, expected = saved.read_bytes(), fitted_on_names.predict_proba(faces.images[:2])
     n_refused = 0
     for place in np.random.default_rng(0).integers(0, len(good), 60):
         bad = bytearray(good)
@@ -498,7 +474,7 @@ def test_a_file_cut_short(saved):
 
 def lambda_network(marker):
     """A network with a layer that runs code of the file's: here, it leaves a mark."""
-    inputs = keras.Input((48, 48, 3))
+    inputs = keras.Input((32, 32, 3))
 
     def leave_a_mark(x, marker=str(marker)):
         open(marker, "w").close()
@@ -595,7 +571,7 @@ def test_other_arrays(saved):
         (lambda m: m["classes"].update(values=[[1], [2]]), "no proper classes"),
         (lambda m: m["architecture"].update(n_filters=2**19), "not of the network of"),
         (lambda m: m["architecture"].update(n_filters=2**40), "not of the network of"),
-        (lambda m: m["architecture"].update(n_filters=8), "not of the network of"),
+        (lambda m: m["architecture"].update(n_filters=16), "not of the network of"),
         (lambda m: m["architecture"].update(hidden_units="many"), "no possible network"),
         (lambda m: m["architecture"].update(alpha=float("nan")), "no possible network"),
         (lambda m: m["architecture"].update(alpha=1e9), "not of the network of"),
@@ -605,8 +581,8 @@ def test_other_arrays(saved):
         (lambda m: m.update(flip_averaging=1), "no proper 'flip_averaging'"),
         (lambda m: m.pop("flip_averaging"), "no proper 'flip_averaging'"),
         (lambda m: m["architecture"].update(output_layer="x"), "no possible network"),
-        (lambda m: m["architecture"].update(image_shape=[48, 48]), "no possible network"),
-        (lambda m: m["architecture"].update(image_shape=[48, 48, 2]), "no possible network"),
+        (lambda m: m["architecture"].update(image_shape=[32, 32]), "no possible network"),
+        (lambda m: m["architecture"].update(image_shape=[32, 32, 2]), "no possible network"),
         (lambda m: m["architecture"].update(extra=1), "by other fields"),
         (lambda m: m["parameters"].update(extra=1), "not those of this version: see 'extra'"),
         (lambda m: m["parameters"].update(epochs="x"), "its parameters are not this version's"),
@@ -629,7 +605,7 @@ def test_other_arrays(saved):
         (lambda m: m.update(batch_size=0), "no proper 'batch_size'"),
         (lambda m: m.update(dtype_policy="float8"), "the dtype policy 'float8'"),
         (lambda m: m.update(z=[{}] * 100), "holds 'z', which is not known"),
-        (lambda m: m["architecture"].update(image_shape=[True, 48, 3]), "no possible network"),
+        (lambda m: m["architecture"].update(image_shape=[True, 32, 3]), "no possible network"),
         (lambda m: m["architecture"].update(image_shape=[20000] * 2 + [3]), "no possible network"),
     ],
 )
