@@ -58,7 +58,9 @@ class Network(nn.Module):
     def __init__(self, form, arrays, seed=0, layout=torch.channels_last):
         super().__init__()
         self.form, self.layout = form, layout
-        self.n_blocks = max(int(name.split("_")[2]) for name in arrays if "conv_dw" in name)
+        self.n_blocks = max(
+            int(name.split("/")[0].split("_")[2]) for name in arrays if "conv_dw" in name
+        )
         if "probabilities/kernel" not in arrays:
             arrays = {**arrays, **self._draw_head(arrays, seed)}
         self.weights = nn.ParameterDict()
@@ -93,8 +95,13 @@ class Network(nn.Module):
         With `refit`, BatchNormalization takes over the statistics of these images, and changes its
         scale and offset to make up for it: see `refit_normalization` of the library.
         """
-        x = (images / 127.5 - 1)[:, None].contiguous(memory_format=self.layout)
-        x = self._normalize(self._first(x), "conv1_bn", refit)
+        return self._classify(self.tokens(images, refit=refit), dropout)
+
+    def tokens(self, images, *, refit=False):
+        """Map images to what attention is paid to: (n, 4, 256)."""
+        # Of one channel a tensor says nothing of its layout: convolutions go by what they get.
+        x = self._first((images / 127.5 - 1)[:, None]).contiguous(memory_format=self.layout)
+        x = self._normalize(x, "conv1_bn", refit)
         for block in range(1, self.n_blocks + 1):
             stride = 2 if block in STRIDED_BLOCKS else 1
             x = depthwise(x, self.weights[f"conv_dw_{block}/kernel"], stride)
@@ -102,7 +109,7 @@ class Network(nn.Module):
             if block < self.n_blocks:
                 x = functional.conv2d(x, self.weights[f"conv_pw_{block}/kernel"])
                 x = self._normalize(x, f"conv_pw_{block}_bn", refit)
-        return self._classify(self._extract_patches(x), dropout)
+        return self._extract_patches(x)
 
     def _first(self, x):
         """Convolve grey images by a kernel for RGB: its three channels see the same."""

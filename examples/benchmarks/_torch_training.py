@@ -86,14 +86,16 @@ class Training:
         weights = list(self.network.weights.values())
         kernels = [w for w in weights if w.ndim > 1]
         others = [w for w in weights if w.ndim == 1]
-        self.rate = torch.zeros((), device=self.device)
         return torch.optim.AdamW(
             [
                 {"params": kernels, "weight_decay": self.recipe.weight_decay},
                 {"params": others, "weight_decay": 0.0},
             ],
-            lr=self.rate, eps=1e-7, fused=True, capturable=self.device.type == "cuda",
-        )  # fmt: skip
+            lr=torch.zeros((), device=self.device),
+            eps=1e-7,
+            fused=True,
+            capturable=self.device.type == "cuda",
+        )
 
     def _take_step(self):
         recipe = self.recipe
@@ -128,12 +130,16 @@ class Training:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             self._take_step()
+        self._put_back(before)
+        self.graph = graph
+        return graph.replay
+
+    def _put_back(self, before):
+        """Undo steps; in place, since a recorded one knows the tensors by their addresses."""
         self.network.load_state_dict(before)
         for state in self.optimizer.state.values():
             for value in state.values():
                 value.zero_()
-        self.graph = graph
-        return graph.replay
 
     def time_steps(self):
         """Measure the seconds that all steps will take, by some at a rate of 0."""
@@ -147,10 +153,7 @@ class Training:
             self.take_step()
         synchronize(self.device)
         seconds = (time.perf_counter() - start) / n
-        self.network.load_state_dict(before)
-        for state in self.optimizer.state.values():
-            for value in state.values():
-                value.zero_()
+        self._put_back(before)
         return seconds * self.n_steps * self.recipe.epochs
 
     def run(self, watch=None):
@@ -162,7 +165,8 @@ class Training:
             self.network.train()
             for step in range(self.n_steps):
                 self.rows.copy_(order[step * batch : (step + 1) * batch])
-                self.rate.fill_(self.rate_at(epoch, step))
+                for group in self.optimizer.param_groups:
+                    group["lr"].fill_(self.rate_at(epoch, step))
                 self.take_step()
             synchronize(self.device)
             if watch is not None:
@@ -270,7 +274,7 @@ def erased(x, drawn, chance):
     rows = (place >= top[:, None]) & (place < (top + height)[:, None])
     columns = (place >= left[:, None]) & (place < (left + width)[:, None])
     hole = rows[:, :, None] & columns[:, None, :] & (drawn(0.0) < chance)[:, None, None]
-    return torch.where(hole, 127.5, x)
+    return x.masked_fill(hole, 127.5)
 
 
 def autocast(device):
