@@ -4,12 +4,13 @@ Pack where the library and ImageNet weights are, into one file of 60 MB; run whe
 torch, NumPy and Pillow (with WebP) alone. Take the packed file and this folder's
 `whole_fer2013.py`, `_packed.py`, `_torch_network.py` and `_torch_training.py` along:
 
-    python examples/benchmarks/whole_fer2013.py pack fer2013.npz examples/output/fer2013.npz
+    python examples/benchmarks/whole_fer2013.py pack fer2013_train.npz fer2013.npz
     python examples/benchmarks/whole_fer2013.py run fer2013.npz --output found --minutes 9
     python examples/benchmarks/whole_fer2013.py run fer2013.npz --images 500 --epochs-scale 0.02
 
-The last line tries it on a CPU, in two minutes. `fer2013.npz` to pack holds X_train, y_train,
-X_val, y_val (48×48, uint8) and val_in_train, which marks images of X_val that stand in X_train.
+The last line tries it on one core, in two to four minutes. `fer2013_train.npz` holds X_train,
+y_train, X_val, y_val (48×48, uint8) and val_in_train, which marks images of X_val that stand in
+X_train.
 
 Each row is trained on X_train; what counts is the accuracy on X_val without `val_in_train`. Rows
 come in the order of their value. One that would not end in time is skipped, which the table says;
