@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite, check_is_fitted
 
 from sklearn_patt_lite._holdout import cut_validation
+from sklearn_patt_lite._quiet import import_tensorflow
 from sklearn_patt_lite._sources import (
     ImageFiles,
     ahead,
@@ -728,6 +729,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         >>> bool((loaded.predict(faces.images) == classifier.predict(faces.images)).all())
         True
         """
+        import_tensorflow()
         from sklearn_patt_lite import _persistence
 
         names = set(cls().get_params(deep=False))
@@ -1090,9 +1092,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         policy = state.get("_dtype_policy", "float32")
         super().__setstate__({k: v for k, v in state.items() if k != "_dtype_policy"})
         if "model_" in state:
+            keep_to_share_of_cores()
             from sklearn_patt_lite._training import rebuild_network
 
-            keep_to_share_of_cores()
             with _FIT_LOCK:
                 self.model_ = rebuild_network(self._fitted_architecture, state["model_"], policy)
             self._set_predictors()
