@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import math
 import random
+import warnings
 
 import keras
 import numpy as np
@@ -249,10 +250,12 @@ class EpochLoop:
         for epoch in range(len(self._history.epoch), self._stage.epochs):
             if trained.stop_training:
                 break
-            self._events.on_epoch_begin(epoch)
+            with _without_copy_warnings():
+                self._events.on_epoch_begin(epoch)
             logs = dict(train_epoch(epoch))
             self._refuse_divergence(logs["loss"])
-            self._events.on_epoch_end(epoch, logs)
+            with _without_copy_warnings():
+                self._events.on_epoch_end(epoch, logs)
             self._checkpoint.end_epoch(trained, self._callbacks, self._history)
         self._events.on_train_end()
         history = self._history.history
@@ -403,6 +406,14 @@ def unfreeze_last(backbone, n_layers):
     for i, layer in enumerate(backbone.layers):
         is_normalization = isinstance(layer, keras.layers.BatchNormalization)
         layer.trainable = i >= first and not is_normalization
+
+
+@contextlib.contextmanager
+def _without_copy_warnings():
+    """Leave out NumPy's warning of how Keras' own callbacks read the learning rate."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        yield
 
 
 def stage_callbacks(stage, *, has_validation):
