@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from sklearn_patt_lite._files import remove_abandoned, replaced
+from sklearn_patt_lite._network import to_numpy
 from sklearn_patt_lite._versions import versions
 
 #: What Keras' callbacks know of earlier epochs, besides the best weights.
@@ -200,7 +201,7 @@ def checkpoint_path(folder, network, *facts):
 
 def _values(owner):
     """Values of the variables of a model (its weights, and the state of its seeds) or optimizer."""
-    return [keras.ops.convert_to_numpy(variable) for variable in _variables(owner)]
+    return [to_numpy(variable) for variable in _variables(owner)]
 
 
 def _assign(owner, values):

@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite, check_is_fitted
 
 from sklearn_patt_lite._holdout import cut_validation
+from sklearn_patt_lite._quiet import import_tensorflow
 from sklearn_patt_lite._sources import (
     ImageFiles,
     ahead,
@@ -214,7 +215,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         with the candidate it was at; fits may share the folder, and any file in it may be
         deleted. It asks for an int or a RandomState as `random_state`.
     verbose : int, default=0
-        0: silent; 1: a line a stage and an epoch; 2: Keras' progress bars.
+        0: silent; 1: a line a stage and an epoch, and how far it is in epochs of more than ten
+        seconds; 2: Keras' progress bars.
 
     Attributes
     ----------
@@ -456,7 +458,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         -----
         UserWarning
             With `attention="batch"`, and if parameters of stage 2 are set that random weights
-            leave unused.
+            leave unused. Once its first steps are taken, of a fit that may take over an hour.
 
         See Also
         --------
@@ -728,6 +730,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         >>> bool((loaded.predict(faces.images) == classifier.predict(faces.images)).all())
         True
         """
+        import_tensorflow()
         from sklearn_patt_lite import _persistence
 
         names = set(cls().get_params(deep=False))
@@ -1000,6 +1003,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     def _train(self, model, data, memory, seed, checkpoint):
         """Train stage after stage; their histories by name, and where the frozen layers end."""
         from sklearn_patt_lite._feature_training import FeatureTraining
+        from sklearn_patt_lite._progress import Progress
         from sklearn_patt_lite._scikeras import scikeras_fit
         from sklearn_patt_lite._streaming import streaming_fit
         from sklearn_patt_lite._training import keras_fit, on_tensorflow, train_stages
@@ -1013,6 +1017,12 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             fit = features = FeatureTraining(
                 model, stages, data, memory=memory, augment=augment, otherwise=fit
             )
+        progress = Progress(
+            stages,
+            passes=None if features is None else features.passes,
+            shows=self.verbose == 1,
+            ways_out=self._ways_out(),
+        )
         history = train_stages(
             model,
             stages,
@@ -1022,10 +1032,20 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             verbose=_KERAS_VERBOSE[self.verbose],
             fit=fit,
             checkpoint=checkpoint,
+            progress=progress,
         )
         if features is None:
             return {**history, "features": {"computed": 0, "found": 0}}, None
         return {**history, "features": features.counts}, features.cut
+
+    def _ways_out(self):
+        """What to do about a fit that takes hours."""
+        ways = ["Fewer epochs or a smaller input_size take less time"]
+        if self.recipe != "modern":
+            ways.insert(0, "recipe='modern' takes a fraction of it, and is more accurate")
+        if self.verbose == 0:
+            ways.append("verbose=1 shows how far it is")
+        return f"{'; '.join(ways)}."
 
     def _may_use_features(self, model):
         from sklearn_patt_lite._network import BACKBONE
@@ -1090,9 +1110,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         policy = state.get("_dtype_policy", "float32")
         super().__setstate__({k: v for k, v in state.items() if k != "_dtype_policy"})
         if "model_" in state:
+            keep_to_share_of_cores()
             from sklearn_patt_lite._training import rebuild_network
 
-            keep_to_share_of_cores()
             with _FIT_LOCK:
                 self.model_ = rebuild_network(self._fitted_architecture, state["model_"], policy)
             self._set_predictors()

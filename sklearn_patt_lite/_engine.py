@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from sklearn_patt_lite._kept import Kept
 from sklearn_patt_lite._network import BACKBONE, head_of
+from sklearn_patt_lite._quiet import without_chatter
 from sklearn_patt_lite._sources import n_threads
 
 BATCH = 32  # images a forward pass: larger ones only take more memory
@@ -378,8 +379,9 @@ def litert_model(function, shape):
 def _interpreter(model, threads):
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=model, num_threads=threads)
-    interpreter.allocate_tensors()
+    with without_chatter():
+        interpreter = Interpreter(model_content=model, num_threads=threads)
+        interpreter.allocate_tensors()
     return interpreter
 
 

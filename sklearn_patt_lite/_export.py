@@ -28,6 +28,7 @@ from sklearn_patt_lite import _engine
 from sklearn_patt_lite._files import part_of, replaced
 from sklearn_patt_lite._network import BACKBONE, head_of
 from sklearn_patt_lite._persistence import plain
+from sklearn_patt_lite._quiet import without_chatter
 from sklearn_patt_lite._training import on_tensorflow, policy_of, rebuild_network
 
 TOLERANCE = 1e-4  # largest difference of a probability that float32 graphs may show
@@ -354,7 +355,8 @@ def _predict(run, images):
 def _run_litert(path):
     from ai_edge_litert.interpreter import Interpreter
 
-    runner = Interpreter(model_content=path.read_bytes()).get_signature_runner()
+    with without_chatter():
+        runner = Interpreter(model_content=path.read_bytes()).get_signature_runner()
     return lambda images: runner(**{_INPUT: images})[_OUTPUT]
 
 

@@ -26,6 +26,7 @@ from sklearn_patt_lite._features import (
 from sklearn_patt_lite._folding import FoldedConvolution, fold_layers
 from sklearn_patt_lite._kept import Kept
 from sklearn_patt_lite._network import BACKBONE, head_of
+from sklearn_patt_lite._progress import timed
 from sklearn_patt_lite._quick_layers import quick_copy
 from sklearn_patt_lite._sources import ahead
 
@@ -78,6 +79,14 @@ class FeatureTraining:
             "found": sum(bank.n_found for bank in banks),
         }
 
+    @property
+    def passes(self):
+        """In how many epochs of each stage images pass the frozen layers."""
+        # The way to the first cut leads through those of later stages.
+        first = next(iter(self._cuts))
+        on_features = {stage: self._n_views * (stage is first) for stage in self._cuts}
+        return {s: s.epochs if self._cuts[s] is None else on_features[s] for s in self._cuts}
+
     def __call__(self, network, stage, data, **settings):
         """Run a stage; as `_training.keras_fit`."""
         if self._cuts[stage] is None:
@@ -90,10 +99,17 @@ class FeatureTraining:
         trainer.unload(network)
 
     def _run(self, trainer, stage, data, seed, loop):
+        bank = self._banks["train"]
+
         def train_epoch(epoch):
+            n_before = bank.n_computed
+
+            def on_batch_end(step, logs, waited):
+                loop.on_batch_end(step, logs, waited if bank.n_computed > n_before else 0.0)
+
             order = _training.epoch_order(seed, epoch, len(data.y))
             chunks = ahead(self._chunks(stage, epoch, order, data, trainer))
-            logs = trainer.train(chunks, loop.on_batch_end)
+            logs = trainer.train(chunks, on_batch_end)
             if data.y_val is not None:
                 logs |= trainer.evaluate(ahead(self._validation_chunks(stage, data, trainer)))
             return logs
@@ -222,9 +238,12 @@ class _Trainer:
                 yield from zip(layer.variables, theirs[layer.name].variables, strict=False)
 
     def train(self, chunks, on_batch_end):
-        """Train on chunks for an epoch; its loss and accuracy."""
+        """Train on chunks for an epoch; its loss and accuracy.
+
+        `on_batch_end` gets the step, counted from 0, its logs, and the seconds waited for a chunk.
+        """
         totals, n = np.zeros(2), 0
-        for x, y, weights in chunks:
+        for waited, (x, y, weights) in timed(chunks):
             rest = len(y) % self._batch_size
             whole = len(y) - rest
             parts = []
@@ -236,7 +255,7 @@ class _Trainer:
             totals += sum(np.array([float(value) for value in part]) for part in parts)
             n += len(y)
             logs = {"loss": totals[0] / n, "accuracy": totals[1] / n}
-            on_batch_end(math.ceil(n / self._batch_size) - 1, logs)
+            on_batch_end(math.ceil(n / self._batch_size) - 1, logs, waited)
         return logs
 
     def evaluate(self, chunks):

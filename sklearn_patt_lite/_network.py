@@ -156,6 +156,16 @@ def head_of(network, until=None):
     return keras.Model(network.layers[following].input, end)
 
 
+def to_numpy(variable):
+    """Copy a variable's value to an ndarray.
+
+    Keras' `convert_to_numpy` has NumPy ask TensorFlow's variables for a copy in NumPy 2's way,
+    which they do not know: NumPy warns of each.
+    """
+    is_tensorflow = keras.backend.backend() == "tensorflow"
+    return variable.numpy() if is_tensorflow else ops.convert_to_numpy(variable)
+
+
 def _extract_patches(x, architecture):
     """Map the backbone's cells to patches, whose cells are the attention's tokens."""
     extract = {

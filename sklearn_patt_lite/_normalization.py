@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from sklearn_patt_lite._network import BACKBONE
+from sklearn_patt_lite._network import BACKBONE, to_numpy
 
 _N_IMAGES = 256  # of which statistics are taken
 _CHUNK = 8  # images at once, whose maps are all held
@@ -57,7 +57,7 @@ def _moments(maps):
 
 def _refit(layer, mean, variance):
     gamma, beta, old_mean, old_variance = (
-        ops.convert_to_numpy(weight)
+        to_numpy(weight)
         for weight in (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance)
     )
     factor = gamma / np.sqrt(old_variance + layer.epsilon)

@@ -40,12 +40,12 @@ def scikeras_fit(model, stage, data, *, batch_size, seed, loop):
         warm_start=True,
         shuffle=False,  # by TensorFlow's seed, which takes a second to set: see `keras_fit`
         batch_size=batch_size,
-        callbacks=loop.within,
         verbose=0,
     )
 
     def train_epoch(epoch):
         order = epoch_order(seed, epoch, len(data.y))
+        classifier.callbacks = loop.within
         classifier.fit(
             data.X[order],
             data.y[order],

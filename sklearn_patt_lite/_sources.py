@@ -11,6 +11,7 @@ import numpy as np
 import PIL
 
 from sklearn_patt_lite._images import check_images, decode_images, is_paths, resize_images
+from sklearn_patt_lite._quiet import import_tensorflow
 
 _DIGEST_SIZE = 16
 
@@ -23,6 +24,7 @@ def n_threads():
 
 def keep_to_share_of_cores():
     """Tell TensorFlow of the share; later than its first operation it can no longer be told."""
+    import_tensorflow()
     import tensorflow as tf
 
     if not os.environ.get("OMP_NUM_THREADS", "").isdigit():

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import math
 import random
+import warnings
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ from keras import ops
 from sklearn_patt_lite._checkpoint import Checkpoint
 from sklearn_patt_lite._folding import fold_network
 from sklearn_patt_lite._network import BACKBONE, build_network, under_policy
+from sklearn_patt_lite._progress import Progress
 
 MIN_DELTA = 0.003  # gains in validation accuracy below this count as none
 MIN_LEARNING_RATE = 1e-6
@@ -91,7 +93,18 @@ def finetune_stage(*, dropout, **settings):
     )
 
 
-def train_stages(model, stages, data, *, batch_size, seed, verbose=0, fit=None, checkpoint=None):
+def train_stages(
+    model,
+    stages,
+    data,
+    *,
+    batch_size,
+    seed,
+    verbose=0,
+    fit=None,
+    checkpoint=None,
+    progress=None,
+):
     """Train a network stage after stage; parameters and errors as in `train_stage`.
 
     A stage whose every epoch validates worse than what it began with gives its weights back:
@@ -121,6 +134,7 @@ def train_stages(model, stages, data, *, batch_size, seed, verbose=0, fit=None, 
             verbose=verbose,
             fit=fit,
             checkpoint=checkpoint,
+            progress=progress,
         )
         reached = checkpoint.reached
         if "val_accuracy" in history:
@@ -134,7 +148,18 @@ def train_stages(model, stages, data, *, batch_size, seed, verbose=0, fit=None, 
     return checkpoint.histories
 
 
-def train_stage(model, stage, data, *, batch_size, seed, verbose=0, fit=None, checkpoint=None):
+def train_stage(
+    model,
+    stage,
+    data,
+    *,
+    batch_size,
+    seed,
+    verbose=0,
+    fit=None,
+    checkpoint=None,
+    progress=None,
+):
     """Train a network for one stage; it keeps the weights of its best epoch.
 
     Parameters
@@ -155,6 +180,8 @@ def train_stage(model, stage, data, *, batch_size, seed, verbose=0, fit=None, ch
         What runs the stage's `EpochLoop`; `keras_fit` by default.
     checkpoint : Checkpoint, default=None
         Whose current stage this is.
+    progress : Progress, default=None
+        What watches the steps of the fit; by default nothing does.
 
     Returns
     -------
@@ -174,6 +201,7 @@ def train_stage(model, stage, data, *, batch_size, seed, verbose=0, fit=None, ch
         n_steps=math.ceil(len(data.y) / batch_size),
         verbose=verbose,
         checkpoint=Checkpoint() if checkpoint is None else checkpoint,
+        progress=progress,
     )
     (fit or keras_fit)(model, stage, data, batch_size=batch_size, seed=seed, loop=loop)
     compile_for(model, stage)  # what was trained may be another model of its weights
@@ -195,6 +223,8 @@ class EpochLoop:
         Keras' `verbose` of `keras.Model.fit`.
     checkpoint : Checkpoint
         Where the stage may have come to already.
+    progress : Progress, default=None
+        What watches its steps; by default nothing does.
 
     Attributes
     ----------
@@ -202,10 +232,11 @@ class EpochLoop:
         Of the stage, once it has run; see `train_stage`.
     """
 
-    def __init__(self, stage, callbacks, *, n_steps, verbose, checkpoint):
-        self._stage = stage
+    def __init__(self, stage, callbacks, *, n_steps, verbose, checkpoint, progress=None):
+        self._stage, self._n_steps = stage, n_steps
         self._callbacks = callbacks
         self._checkpoint = checkpoint
+        self._progress = Progress() if progress is None else progress
         self._history = keras.callbacks.History()
         self._events = keras.callbacks.CallbackList(
             [*callbacks, self._history],
@@ -214,16 +245,23 @@ class EpochLoop:
             epochs=stage.epochs,
             steps=n_steps,
         )
-        #: What a fit of Keras is to call within an epoch: a progress bar, if there is one.
-        self.within = []
-        if verbose:
-            on_batch_end = self._events.on_train_batch_end
-            self.within = [keras.callbacks.LambdaCallback(on_train_batch_end=on_batch_end)]
+        self._has_bar = verbose != 0
         self.history = {}
 
-    def on_batch_end(self, step, logs):
-        """Tell the callbacks that a gradient step, counted from 0, has been taken."""
+    @property
+    def within(self):
+        """What a fit of Keras is to call within the coming epoch, if somebody watches."""
+        if not (self._has_bar or self._progress.watches):
+            return []
+        return [keras.callbacks.LambdaCallback(on_train_batch_end=self.on_batch_end)]
+
+    def on_batch_end(self, step, logs, once=0.0):
+        """Tell who watches that a gradient step, counted from 0, has been taken.
+
+        See `Progress.step` for `once`.
+        """
         self._events.on_train_batch_end(step, logs)
+        self._progress.step(step + 1, once)
 
     def run(self, trained, train_epoch):
         """Train.
@@ -246,13 +284,19 @@ class EpochLoop:
         self._events.set_model(trained)
         self._events.on_train_begin()
         self._checkpoint.resume(trained, self._callbacks, self._history)
-        for epoch in range(len(self._history.epoch), self._stage.epochs):
+        self._progress.begin_stage(self._stage, self._n_steps)
+        first = len(self._history.epoch)
+        for epoch in range(first, self._stage.epochs):
             if trained.stop_training:
                 break
-            self._events.on_epoch_begin(epoch)
+            with _without_copy_warnings():
+                self._events.on_epoch_begin(epoch)
+            self._progress.begin_epoch(epoch, is_first=epoch == first)
             logs = dict(train_epoch(epoch))
+            self._progress.end_epoch()
             self._refuse_divergence(logs["loss"])
-            self._events.on_epoch_end(epoch, logs)
+            with _without_copy_warnings():
+                self._events.on_epoch_end(epoch, logs)
             self._checkpoint.end_epoch(trained, self._callbacks, self._history)
         self._events.on_train_end()
         history = self._history.history
@@ -403,6 +447,14 @@ def unfreeze_last(backbone, n_layers):
     for i, layer in enumerate(backbone.layers):
         is_normalization = isinstance(layer, keras.layers.BatchNormalization)
         layer.trainable = i >= first and not is_normalization
+
+
+@contextlib.contextmanager
+def _without_copy_warnings():
+    """Leave out NumPy's warning of how Keras' own callbacks read the learning rate."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        yield
 
 
 def stage_callbacks(stage, *, has_validation):

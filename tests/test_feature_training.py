@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn_patt_lite import _feature_training, _training
 from sklearn_patt_lite._feature_training import FeatureTraining
 from sklearn_patt_lite._kept import Kept
-from sklearn_patt_lite._network import BACKBONE, Architecture, build_network
+from sklearn_patt_lite._network import BACKBONE, Architecture, build_network, to_numpy
 from sklearn_patt_lite._weights import load_weights
 
 SIZE = 32
@@ -111,10 +111,10 @@ def test_it_trains_as_keras_does(data, monkeypatch):
 
 def test_what_is_frozen_stays_and_what_trains_moves(data):
     network = build()
-    before = {v.path: np.array(v) for v in network.variables}
+    before = {v.path: to_numpy(v) for v in network.variables}
     # Without validation, which might give back the weights of before.
     train(dataclasses.replace(data, X_val=None, y_val=None), STAGES, network)
-    moved = {v.path for v in network.weights if (np.array(v) != before[v.path]).any()}
+    moved = {v.path for v in network.weights if (to_numpy(v) != before[v.path]).any()}
     backbone = {v.path for v in network.get_layer(BACKBONE).weights}
     trained = {v.path for v in network.trainable_variables}
     assert moved & backbone == trained & backbone

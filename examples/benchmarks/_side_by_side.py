@@ -119,7 +119,7 @@ class Networks:
             for weight in layer.weights:
                 name = f"{layer.name}/{weight.name}"
                 target = statistics if weight.name.startswith("moving") else backbone
-                target[name] = np.asarray(keras.ops.convert_to_numpy(weight))
+                target[name] = _network.to_numpy(weight)
         side, depth = network.get_layer(_network.BACKBONE).output.shape[2:]
         self.side, self.depth = int(side), int(depth)
         heads = [self._draw_head(seed) for seed in seeds]

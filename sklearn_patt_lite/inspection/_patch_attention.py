@@ -333,7 +333,7 @@ def _weigh_patches(classifier, images):
     n_tokens = found.shape[1]
     attention, tokens = found[..., :n_tokens], found[..., n_tokens:]
     received = attention.mean(axis=1)[..., np.newaxis]  # n × t × 1
-    kernel, bias = (ops.convert_to_numpy(w) for w in network.get_layer("probabilities").weights)
+    kernel, bias = network.get_layer("probabilities").get_weights()
     added = received * (tokens @ kernel)  # n × t × n_classes
     return attention, added.sum(axis=1) + bias, added - added.mean(axis=2, keepdims=True)
 

@@ -14,6 +14,7 @@ from sklearn.base import (
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_patt_lite._quiet import import_tensorflow
 from sklearn_patt_lite._sources import as_source, keep_to_share_of_cores, read_images
 from sklearn_patt_lite._store import FeatureMemory, as_feature_memory
 
@@ -299,6 +300,7 @@ class _Extractor:
         }
 
     def __setstate__(self, state):
+        import_tensorflow()
         from sklearn_patt_lite._training import rebuild_network
 
         vars(self).update(state)

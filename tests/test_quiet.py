@@ -1,0 +1,132 @@
+"""What TensorFlow says about itself stays off the terminal."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sklearn_patt_lite import _quiet
+
+QUICK = {
+    "backbone_weights": "drawn",
+    "alpha": 0.25,
+    "input_size": 48,
+    "output_layer": "conv_dw_4_relu",
+    "patch_size": 2,
+    "n_filters": 16,
+    "epochs": 1,
+    "random_state": 0,
+}
+PROGRAM = f"""
+import sys, numpy as np
+from sklearn_patt_lite import PAttLiteClassifier
+
+images = np.load("images.npy")
+X = images if "arrays" in sys.argv else [f"{{i}}.png" for i in range(len(images))]
+stage_2 = dict(finetune_epochs=1) if sys.argv[1] == "paper" else {{}}
+classifier = PAttLiteClassifier(recipe=sys.argv[1], **stage_2, **{QUICK})
+classifier.fit(X, np.arange(len(images)) % 2).predict(X)
+"""
+N = 20
+
+
+@pytest.fixture
+def folder(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (N, 48, 48, 3), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+    return tmp_path
+
+
+def run(folder, program, *arguments, **environment):
+    """Run a program whose user has not set what TensorFlow logs; what it printed."""
+    inherited = {name: value for name, value in os.environ.items() if name != _quiet.LEVEL}
+    strictly = ("-W", "error:__array__ implementation:DeprecationWarning")
+    command = [sys.executable, *strictly, "-c", program, *arguments]
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**inherited, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    ).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["paper", "modern"])
+@pytest.mark.parametrize("kind", ["arrays", "paths"])
+def test_a_fit_and_a_prediction_print_nothing(folder, recipe, kind):
+    assert run(folder, PROGRAM, recipe, kind) == ""
+
+
+@pytest.mark.slow
+def test_workers_of_joblib_print_nothing(folder):
+    program = f"""
+import numpy as np
+from sklearn.model_selection import cross_val_score
+from sklearn_patt_lite import PAttLiteClassifier
+
+if __name__ == "__main__":
+    classifier = PAttLiteClassifier(**{QUICK | {"unfreeze_layers": 0}})
+    images = np.load("images.npy")
+    cross_val_score(classifier, images, np.arange(len(images)) % 2, cv=2, n_jobs=2)
+"""
+    assert run(folder, program) == ""
+
+
+@pytest.mark.slow
+def test_the_users_own_setting_wins(folder):
+    program = """
+import os
+from sklearn_patt_lite._quiet import import_tensorflow
+
+import_tensorflow()
+print(os.environ["TF_CPP_MIN_LOG_LEVEL"])
+"""
+    assert run(folder, program) == "3\n"
+    assert run(folder, program, TF_CPP_MIN_LOG_LEVEL="1") == "1\n"
+    said = run(folder, program, TF_CPP_MIN_LOG_LEVEL="0")
+    assert said.endswith("0\n")
+    assert "I0000" in said
+
+
+def test_a_tensorflow_that_is_there_is_left_alone(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    monkeypatch.delenv(_quiet.LEVEL, raising=False)
+    _quiet.import_tensorflow()
+    assert _quiet.LEVEL not in os.environ
+
+
+LINES = {
+    "I0000 00:00:1 7 port.cc:153] oneDNN": 1,
+    "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.": 1,
+    "WARNING: All log messages before absl::InitializeLog() is called are written": 1,
+    "W0000 00:00:1 7 tf.cc:364] Ignored output_format.": 2,
+    "E0000 00:00:1 7 cuda_platform.cc:52] failed call to cuInit": 3,
+    "somebody else's line": 4,
+}
+
+
+@pytest.mark.parametrize("level", [0, 1, 2, 3])
+def test_lines_are_left_out_as_tensorflow_would_and_others_handed_on(monkeypatch, capfd, level):
+    monkeypatch.setenv(_quiet.LEVEL, str(level))
+    with _quiet.without_chatter():
+        os.write(2, "".join(f"{line}\n" for line in LINES).encode())
+    said = capfd.readouterr().err.splitlines()
+    assert said == [line for line, from_level in LINES.items() if level < from_level]
+
+
+def test_what_is_said_before_an_error_is_handed_on(capfd):
+    def fail():
+        os.write(2, b"cannot load\n")
+        raise ImportError
+
+    with pytest.raises(ImportError), _quiet.without_chatter():
+        fail()
+    assert capfd.readouterr().err == "cannot load\n"
