@@ -215,7 +215,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         with the candidate it was at; fits may share the folder, and any file in it may be
         deleted. It asks for an int or a RandomState as `random_state`.
     verbose : int, default=0
-        0: silent; 1: a line a stage and an epoch, and how far it is in epochs of more than ten
+        0: silent; 1: a line a stage and an epoch, and how far it is, in epochs of more than ten
         seconds; 2: Keras' progress bars.
 
     Attributes

@@ -14,6 +14,7 @@ Every dropout layer stands in the network at a rate that means nothing: a traini
 import contextlib
 import dataclasses
 import math
+import warnings
 
 import keras
 import numpy as np
@@ -164,6 +165,14 @@ def to_numpy(variable):
     """
     is_tensorflow = keras.backend.backend() == "tensorflow"
     return variable.numpy() if is_tensorflow else ops.convert_to_numpy(variable)
+
+
+@contextlib.contextmanager
+def without_copy_warnings():
+    """Leave out this warning where it is Keras itself that reads variables so."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        yield
 
 
 def _extract_patches(x, architecture):

@@ -37,6 +37,7 @@ from sklearn_patt_lite._network import (
     check_architecture,
     count_parameters,
     output_layers,
+    without_copy_warnings,
 )
 from sklearn_patt_lite._training import policy_of, rebuild_network, seeded
 from sklearn_patt_lite._versions import versions
@@ -425,7 +426,8 @@ def _keras_bytes(architecture, model, policy):
     network = rebuild_network(architecture, model.get_weights(), policy)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, NETWORK)
-        network.save(path)
+        with without_copy_warnings():
+            network.save(path)
         return path.read_bytes()
 
 

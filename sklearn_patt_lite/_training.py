@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import math
 import random
-import warnings
 
 import keras
 import numpy as np
@@ -17,7 +16,12 @@ from keras import ops
 
 from sklearn_patt_lite._checkpoint import Checkpoint
 from sklearn_patt_lite._folding import fold_network
-from sklearn_patt_lite._network import BACKBONE, build_network, under_policy
+from sklearn_patt_lite._network import (
+    BACKBONE,
+    build_network,
+    under_policy,
+    without_copy_warnings,
+)
 from sklearn_patt_lite._progress import Progress
 
 MIN_DELTA = 0.003  # gains in validation accuracy below this count as none
@@ -289,13 +293,13 @@ class EpochLoop:
         for epoch in range(first, self._stage.epochs):
             if trained.stop_training:
                 break
-            with _without_copy_warnings():
+            with without_copy_warnings():
                 self._events.on_epoch_begin(epoch)
             self._progress.begin_epoch(epoch, is_first=epoch == first)
             logs = dict(train_epoch(epoch))
             self._progress.end_epoch()
             self._refuse_divergence(logs["loss"])
-            with _without_copy_warnings():
+            with without_copy_warnings():
                 self._events.on_epoch_end(epoch, logs)
             self._checkpoint.end_epoch(trained, self._callbacks, self._history)
         self._events.on_train_end()
@@ -447,14 +451,6 @@ def unfreeze_last(backbone, n_layers):
     for i, layer in enumerate(backbone.layers):
         is_normalization = isinstance(layer, keras.layers.BatchNormalization)
         layer.trainable = i >= first and not is_normalization
-
-
-@contextlib.contextmanager
-def _without_copy_warnings():
-    """Leave out NumPy's warning of how Keras' own callbacks read the learning rate."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-        yield
 
 
 def stage_callbacks(stage, *, has_validation):

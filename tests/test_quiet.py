@@ -29,6 +29,7 @@ X = images if "arrays" in sys.argv else [f"{{i}}.png" for i in range(len(images)
 stage_2 = dict(finetune_epochs=1) if sys.argv[1] == "paper" else {{}}
 classifier = PAttLiteClassifier(recipe=sys.argv[1], **stage_2, **{QUICK})
 classifier.fit(X, np.arange(len(images)) % 2).predict(X)
+classifier.save_model("classifier.zip")
 """
 N = 20
 
@@ -61,7 +62,7 @@ def run(folder, program, *arguments, **environment):
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["paper", "modern"])
 @pytest.mark.parametrize("kind", ["arrays", "paths"])
-def test_a_fit_and_a_prediction_print_nothing(folder, recipe, kind):
+def test_a_fit_a_prediction_and_a_file_print_nothing(folder, recipe, kind):
     assert run(folder, PROGRAM, recipe, kind) == ""
 
 
