@@ -1,9 +1,11 @@
 """What is installed is whole."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -61,3 +63,27 @@ def test_an_installed_wheel_fits(wheel, tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert int(result.stdout) > 10_000
+
+
+def requirements():
+    """The lower bound of each dependency, those of the tests included."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    names = ("displays", "examples", "export", "faces", "litert", "test")
+    lines = [line for name in names for line in extras[name]] + project["dependencies"]
+    return dict(line.split(">=") for line in lines if ">=" in line)
+
+
+def test_the_oldest_dependencies_are_the_lower_bounds():
+    lines = (ROOT / ".ci" / "oldest.txt").read_text("utf-8").splitlines()
+    oldest = dict(line.split("==") for line in lines if "==" in line)
+    bounds = requirements()
+    assert set(oldest) == set(bounds)
+    for name, version in oldest.items():
+        assert f"{version}.".startswith(f"{bounds[name]}."), name
+
+
+def test_style_is_checked_by_the_same_ruff_everywhere():
+    (version,) = re.findall(r'"ruff==(\S+)"', (ROOT / "pyproject.toml").read_text("utf-8"))
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    assert re.search(rf"ruff-pre-commit\n +rev: v{re.escape(version)}\b", hooks)
