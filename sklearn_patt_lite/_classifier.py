@@ -1040,12 +1040,12 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
     def _ways_out(self):
         """What to do about a fit that takes hours."""
-        ways = ["Fewer epochs or a smaller input_size take less time"]
+        ways = ["Fewer epochs or a smaller input_size take less time."]
         if self.recipe != "modern":
-            ways.insert(0, "recipe='modern' takes a fraction of it, and is more accurate")
+            ways.insert(0, "recipe='modern' takes a fraction of it, and knows photographs better.")
         if self.verbose == 0:
-            ways.append("verbose=1 shows how far it is")
-        return f"{'; '.join(ways)}."
+            ways.append("verbose=1 shows how far it is.")
+        return " ".join(ways)
 
     def _may_use_features(self, model):
         from sklearn_patt_lite._network import BACKBONE
