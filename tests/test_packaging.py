@@ -38,9 +38,9 @@ def wheel(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_wheel_holds_the_package_and_its_backbone(wheel):
+def test_a_wheel_holds_the_package_its_backbone_and_the_mark_of_types(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert "sklearn_patt_lite/weights/drawn.npz" in names
+    assert {"sklearn_patt_lite/py.typed", "sklearn_patt_lite/weights/drawn.npz"} <= {*names}
     modules = {str(path.relative_to(ROOT)) for path in ROOT.glob("sklearn_patt_lite/**/*.py")}
     assert modules <= set(names)
     assert not [name for name in names if name.startswith(("tests", "examples", "docs"))]
