@@ -37,6 +37,7 @@ html_theme_options = {
 }
 
 myst_heading_anchors = 3  # links to sections, as in README.md
+autodoc_typehints = "none"  # docstrings say it better, and signatures stay short
 numpydoc_show_class_members = False  # the template of classes shows them
 # scikit-learn makes these, with links into its own documentation.
 _REQUESTS = ("fit", "partial_fit", "predict", "predict_proba", "score", "split", "transform")

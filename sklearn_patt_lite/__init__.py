@@ -1,6 +1,7 @@
 """Facial expression recognition for scikit-learn: PAtt-Lite, done right."""
 
 import importlib
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
@@ -10,11 +11,15 @@ _PUBLIC = {"FeatureMemory": "_store", "PAttLiteClassifier": "_classifier"}
 
 __all__ = ["FeatureMemory", "PAttLiteClassifier", "__version__"]
 
+if TYPE_CHECKING:  # which needs the names themselves, and takes __getattr__ to know any
+    from sklearn_patt_lite._classifier import PAttLiteClassifier
+    from sklearn_patt_lite._store import FeatureMemory
+else:
 
-def __getattr__(name):
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name):
+        if name in _PUBLIC:
+            return getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__():

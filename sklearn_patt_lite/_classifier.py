@@ -7,9 +7,11 @@ import os
 import threading
 import warnings
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
@@ -27,7 +29,19 @@ from sklearn_patt_lite._sources import (
     read_images,
 )
 from sklearn_patt_lite._store import FeatureMemory, as_feature_memory
+from sklearn_patt_lite._typing import (
+    Cache,
+    Images,
+    PathLike,
+    Seed,
+    validate_parameters_first,
+)
 from sklearn_patt_lite.datasets import make_expression_faces
+
+if TYPE_CHECKING:
+    import keras
+
+    from sklearn_patt_lite._export import ExportReport
 
 _KERAS_VERBOSE = (0, 2, 1)  # silent, a line an epoch, a bar: Keras counts them otherwise
 _CHUNK = 256  # images that a prediction reads at once
@@ -346,45 +360,51 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         "verbose": [Interval(Integral, 0, 2, closed="both")],
     }
 
+    classes_: NDArray[Any]
+    model_: "keras.Model"
+    history_: dict[str, Any]
+    image_shape_: tuple[int, int, int]
+    n_parameters_: int
+
     # Searches and cross-validation hand their groups down to the validation cut unasked.
     __metadata_request__fit = {"groups": True}
 
     def __init__(
         self,
         *,
-        recipe="paper",
-        backbone_weights="imagenet",
-        alpha=1.0,
-        input_size="auto",
-        output_layer="conv_dw_9_relu",
-        patch_extraction="separable",
-        patch_size=4,
-        n_filters=256,
-        attention="patches",
-        hidden_units=32,
-        dropout=0.1,
-        end_to_end="auto",
-        epochs="auto",
-        learning_rate=1e-3,
-        patience="auto",
-        schedule="auto",
-        label_smoothing="auto",
-        unfreeze_layers=40,
-        finetune_epochs=500,
-        finetune_learning_rate=1e-5,
-        finetune_patience=20,
-        finetune_dropout=0.2,
-        batch_size="auto",
-        clipnorm=3.0,
-        augment="auto",
-        class_weight="balanced",
-        validation_fraction="auto",
-        flip_averaging="auto",
-        random_state=None,
-        memory=None,
-        checkpoint_dir=None,
-        verbose=0,
-    ):
+        recipe: Literal["paper", "modern"] = "paper",
+        backbone_weights: Literal["imagenet", "drawn"] | PathLike | None = "imagenet",
+        alpha: float = 1.0,
+        input_size: int | Literal["auto"] = "auto",
+        output_layer: str | None = "conv_dw_9_relu",
+        patch_extraction: Literal["separable", "conv", "attention"] | None = "separable",
+        patch_size: int = 4,
+        n_filters: int = 256,
+        attention: Literal["patches", "batch"] | None = "patches",
+        hidden_units: int | None = 32,
+        dropout: float = 0.1,
+        end_to_end: bool | Literal["auto"] = "auto",
+        epochs: int | Literal["auto"] = "auto",
+        learning_rate: float = 1e-3,
+        patience: int | Literal["auto"] | None = "auto",
+        schedule: Literal["plateau", "cosine", "auto"] = "auto",
+        label_smoothing: float | Literal["auto"] = "auto",
+        unfreeze_layers: int = 40,
+        finetune_epochs: int = 500,
+        finetune_learning_rate: float = 1e-5,
+        finetune_patience: int | None = 20,
+        finetune_dropout: float = 0.2,
+        batch_size: int | Literal["auto"] = "auto",
+        clipnorm: float | None = 3.0,
+        augment: bool | Literal["exact", "affine", "auto"] = "auto",
+        class_weight: Literal["balanced"] | dict[Any, Any] | None = "balanced",
+        validation_fraction: float | Literal["auto"] | None = "auto",
+        flip_averaging: bool | Literal["auto"] = "auto",
+        random_state: Seed = None,
+        memory: PathLike | FeatureMemory | Cache | None = None,
+        checkpoint_dir: PathLike | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.recipe = recipe
         self.backbone_weights = backbone_weights
         self.alpha = alpha
@@ -418,8 +438,17 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         self.checkpoint_dir = checkpoint_dir
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, *, sample_weight=None, groups=None, X_val=None, y_val=None):
+    @validate_parameters_first
+    def fit(
+        self,
+        X: Images,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        X_val: Images | None = None,
+        y_val: ArrayLike | None = None,
+    ) -> Self:
         """
         Train on images and labels.
 
@@ -513,7 +542,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         self._set_predictors()
         return self
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Images) -> NDArray[np.float32]:
         """
         Predict the probability of each class.
 
@@ -582,7 +611,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             return predict(images)
         return (predict(images) + predict(np.ascontiguousarray(images[:, :, ::-1]))) / 2
 
-    def predict(self, X):
+    def predict(self, X: Images) -> NDArray[Any]:
         """
         Predict the most probable class.
 
@@ -628,7 +657,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
 
-    def save_model(self, path, *, description=None):
+    def save_model(self, path: PathLike, *, description: str | None = None) -> None:
         """
         Write the fitted classifier to a file that others can load without trusting you.
 
@@ -685,7 +714,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         _persistence.save(vars(self), self.get_params(deep=False), path, description)
 
     @classmethod
-    def load_model(cls, path):
+    def load_model(cls, path: PathLike) -> Self:
         """
         Read a classifier that `save_model` wrote.
 
@@ -746,7 +775,14 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         classifier.__setstate__({**vars(classifier), **state})
         return classifier
 
-    def export_model(self, path, *, format="litert", X=None, calibration=None):
+    def export_model(
+        self,
+        path: PathLike,
+        *,
+        format: Literal["litert", "onnx", "saved_model"] = "litert",
+        X: Images | None = None,
+        calibration: Images | None = None,
+    ) -> "ExportReport":
         """
         Write the fitted network for another runtime: a phone, a browser, a server.
 

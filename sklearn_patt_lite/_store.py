@@ -19,6 +19,8 @@ import zlib
 
 import numpy as np
 
+from sklearn_patt_lite._typing import PathLike
+
 _FOLDER = "sklearn_patt_lite_features"
 _ROW_FOLDER = re.compile(r"\d+(x\d+)*")  # one for each shape of rows
 _SHARD = re.compile(r"[0-9a-f]{32}\.features")
@@ -71,7 +73,7 @@ class FeatureMemory:
     False 0
     """
 
-    def __init__(self, location, *, max_bytes=32 * 2**30):
+    def __init__(self, location: PathLike, *, max_bytes: float = 32 * 2**30) -> None:
         self.location = location
         self.max_bytes = max_bytes
 
@@ -79,7 +81,7 @@ class FeatureMemory:
         return f"FeatureMemory({self.location!r}, max_bytes={self.max_bytes!r})"
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """
         Bytes on disk of all features that are kept.
 
@@ -104,7 +106,7 @@ class FeatureMemory:
         """
         return sum(size for _, size, _ in _least_recently_used(self._root()))
 
-    def clear(self):
+    def clear(self) -> None:
         """
         Delete all features that are kept.
 
@@ -136,7 +138,7 @@ class FeatureMemory:
             with contextlib.suppress(OSError):  # it holds other files
                 os.rmdir(folder)
 
-    def rows(self, shape):
+    def rows(self, shape: tuple[int, ...]) -> "FeatureRows":
         """
         Open the rows of one shape.
 

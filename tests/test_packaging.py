@@ -40,9 +40,9 @@ def wheel(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_wheel_holds_the_package_and_its_backbone(wheel):
+def test_a_wheel_holds_the_package_its_backbone_and_the_mark_of_types(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert "sklearn_patt_lite/weights/drawn.npz" in names
+    assert {"sklearn_patt_lite/py.typed", "sklearn_patt_lite/weights/drawn.npz"} <= {*names}
     modules = {str(path.relative_to(ROOT)) for path in ROOT.glob("sklearn_patt_lite/**/*.py")}
     assert modules <= set(names)
     assert not [name for name in names if name.startswith(("tests", "examples", "docs"))]
@@ -83,7 +83,10 @@ def test_the_oldest_dependencies_are_the_lower_bounds():
         assert f"{version}.".startswith(f"{bounds[name]}."), name
 
 
-def test_style_is_checked_by_the_same_ruff_everywhere():
-    (version,) = re.findall(r'"ruff==(\S+)"', (ROOT / "pyproject.toml").read_text("utf-8"))
+@pytest.mark.parametrize(
+    ("tool", "mirror"), [("ruff", "ruff-pre-commit"), ("mypy", "mirrors-mypy")]
+)
+def test_a_tool_has_one_version_everywhere(tool, mirror):
+    (version,) = re.findall(rf'"{tool}==(\S+)"', (ROOT / "pyproject.toml").read_text("utf-8"))
     hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
-    assert re.search(rf"ruff-pre-commit\n +rev: v{re.escape(version)}\b", hooks)
+    assert re.search(rf"{mirror}\n +rev: v{re.escape(version)}\b", hooks)

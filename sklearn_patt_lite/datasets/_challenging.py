@@ -2,11 +2,13 @@
 
 import re
 import warnings
+from typing import Literal
 
 import numpy as np
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import StrOptions, validate_params
+from sklearn.utils._param_validation import StrOptions
 
+from sklearn_patt_lite._typing import PathLike, validate_params
 from sklearn_patt_lite.datasets._bunch import (
     COMMON,
     check_counts,
@@ -35,10 +37,11 @@ _N_SHOWN = 5
         "data": [Bunch],
         "lists_root": COMMON["root"],
         "name": [StrOptions({"occlusion", "pose30", "pose45"})],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
-def load_challenging_subset(data, lists_root, name):
+def load_challenging_subset(
+    data: Bunch, lists_root: PathLike, name: Literal["occlusion", "pose30", "pose45"]
+) -> Bunch:
     """
     Take from RAF-DB or FERPlus the faces that are covered, or turned away.
 

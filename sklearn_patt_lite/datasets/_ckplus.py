@@ -4,10 +4,12 @@ import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from sklearn.utils._param_validation import StrOptions, validate_params
+from sklearn.utils._param_validation import StrOptions
 
+from sklearn_patt_lite._typing import BunchOrXy, PathLike, validate_params
 from sklearn_patt_lite.datasets._bunch import (
     COMMON,
     check_counts,
@@ -66,19 +68,18 @@ class _Sequence:
         **COMMON,
         "frames": [StrOptions(set(_N_FRAMES))],
         "include_neutral": ["boolean"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def load_ckplus(
-    root,
+    root: PathLike,
     *,
-    frames="peak3",
-    include_neutral=False,
-    image_size=224,
-    as_paths=False,
-    n_jobs=None,
-    return_X_y=False,
-):
+    frames: Literal["peak3", "peak1"] = "peak3",
+    include_neutral: bool = False,
+    image_size: int = 224,
+    as_paths: bool = False,
+    n_jobs: int | None = None,
+    return_X_y: bool = False,
+) -> BunchOrXy:
     """
     Load CK+ from disk: the peak frames of its labelled sequences, with their subjects.
 

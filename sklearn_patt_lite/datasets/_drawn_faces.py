@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageFilter
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils._param_validation import Interval, Options, validate_params
+from sklearn.utils._param_validation import Interval, Options
 
+from sklearn_patt_lite._typing import BunchOrXy, Seed, validate_params
 from sklearn_patt_lite.datasets import _face_geometry as geometry
 from sklearn_patt_lite.datasets._expressions import EXPRESSIONS
 from sklearn_patt_lite.datasets._face_subjects import (
@@ -219,21 +221,20 @@ def _describe(subjects, groups, views):
         "label_noise": [Interval(Real, 0, 1, closed="both")],
         "random_state": ["random_state"],
         "return_X_y": ["boolean"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def make_expression_faces(
     *,
-    n_subjects=30,
-    n_per_expression=2,
-    n_expressions=7,
-    image_size=96,
-    occlusion=0.2,
-    max_yaw=30.0,
-    label_noise=0.0,
-    random_state=None,
-    return_X_y=False,
-):
+    n_subjects: int = 30,
+    n_per_expression: int = 2,
+    n_expressions: Literal[7, 8] = 7,
+    image_size: int = 96,
+    occlusion: float = 0.2,
+    max_yaw: float = 30.0,
+    label_noise: float = 0.0,
+    random_state: Seed = None,
+    return_X_y: bool = False,
+) -> BunchOrXy:
     """
     Draw faces that show the basic expressions, for tests, examples and teaching.
 

@@ -1,8 +1,12 @@
 """One order and one spelling of the expressions, whatever a database calls them."""
 
+from typing import Literal
+
 import numpy as np
 from sklearn.utils import Bunch, _safe_indexing
-from sklearn.utils._param_validation import StrOptions, validate_params
+from sklearn.utils._param_validation import StrOptions
+
+from sklearn_patt_lite._typing import Names, validate_params
 
 #: In FER2013's order and spelling, with contempt behind: the order of all `target_names`.
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
@@ -45,10 +49,15 @@ def in_order(expressions):
         "target_names": ["array-like"],
         "merge": [dict, None],
         "others": [StrOptions({"drop", "raise"})],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
-def map_expressions(data, target_names, *, merge=None, others="drop"):
+def map_expressions(
+    data: Bunch,
+    target_names: Names,
+    *,
+    merge: dict[str, str] | None = None,
+    others: Literal["drop", "raise"] = "drop",
+) -> Bunch:
     """
     Bring a database to another's expressions, for tests across databases.
 

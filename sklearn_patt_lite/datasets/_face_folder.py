@@ -3,10 +3,11 @@
 import os
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from sklearn.utils._param_validation import validate_params
-
+from sklearn_patt_lite._typing import BunchOrXy, PathLike, validate_params
 from sklearn_patt_lite.datasets._bunch import (
     COMMON,
     check_root,
@@ -28,19 +29,16 @@ _NAMINGS = {
 }
 
 
-@validate_params(
-    {**COMMON, "groups_from": [str, re.Pattern, callable, None]},
-    prefer_skip_nested_validation=True,
-)
+@validate_params({**COMMON, "groups_from": [str, re.Pattern, callable, None]})
 def load_face_folder(
-    root,
+    root: PathLike,
     *,
-    groups_from=None,
-    image_size=224,
-    as_paths=False,
-    n_jobs=None,
-    return_X_y=False,
-):
+    groups_from: str | re.Pattern[str] | Callable[[Path], Any] | None = None,
+    image_size: int = 224,
+    as_paths: bool = False,
+    n_jobs: int | None = None,
+    return_X_y: bool = False,
+) -> BunchOrXy:
     r"""
     Load faces from a tree with a folder per class.
 

@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from sklearn.utils._param_validation import StrOptions, validate_params
+from sklearn.utils._param_validation import StrOptions
 
 from sklearn_patt_lite._images import decode_images, resize_images
+from sklearn_patt_lite._typing import BunchOrXy, PathLike, validate_params
 from sklearn_patt_lite.datasets._bunch import (
     COMMON,
     check_counts,
@@ -56,10 +58,16 @@ _FILE = re.compile(f"({'|'.join(SPLITS)})_")
         **{name: COMMON[name] for name in ("as_paths", "n_jobs", "return_X_y")},
         "path": COMMON["root"],
         "split": [StrOptions({*_IMAGES, "all"})],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
-def load_fer2013(path, *, split="train", as_paths=False, n_jobs=None, return_X_y=False):
+def load_fer2013(
+    path: PathLike,
+    *,
+    split: Literal["train", "validation", "test", "all"] = "train",
+    as_paths: bool = False,
+    n_jobs: int | None = None,
+    return_X_y: bool = False,
+) -> BunchOrXy:
     """
     Load FER2013 from disk, by its official split.
 

@@ -1,8 +1,11 @@
 """FERPlus: FER2013's images, labelled anew by ten people each."""
 
-import numpy as np
-from sklearn.utils._param_validation import StrOptions, validate_params
+from typing import Literal
 
+import numpy as np
+from sklearn.utils._param_validation import StrOptions
+
+from sklearn_patt_lite._typing import BunchOrXy, PathLike, validate_params
 from sklearn_patt_lite.datasets._bunch import (
     COMMON,
     check_counts,
@@ -51,18 +54,17 @@ _SPLITS = ("train", "validation", "test")
         "labels_as": [StrOptions({"majority", "argmax", "weighted"})],
         "as_paths": ["boolean"],
         "return_X_y": ["boolean"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def load_ferplus(
-    fer2013,
-    labels,
+    fer2013: PathLike,
+    labels: PathLike,
     *,
-    split="train",
-    labels_as="majority",
-    as_paths=False,
-    return_X_y=False,
-):
+    split: Literal["train", "validation", "test", "all"] = "train",
+    labels_as: Literal["majority", "argmax", "weighted"] = "majority",
+    as_paths: bool = False,
+    return_X_y: bool = False,
+) -> BunchOrXy:
     """
     Load FER2013's images with FERPlus' labels from disk.
 

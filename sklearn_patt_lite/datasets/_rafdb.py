@@ -2,9 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
-from sklearn.utils._param_validation import StrOptions, validate_params
+from sklearn.utils._param_validation import StrOptions
 
+from sklearn_patt_lite._typing import BunchOrXy, PathLike, validate_params
 from sklearn_patt_lite.datasets._bunch import (
     COMMON,
     check_counts,
@@ -44,19 +46,18 @@ _IMAGES = {
         **COMMON,
         "split": [StrOptions({"train", "test", "all"})],
         "kind": [StrOptions({"aligned", "original"})],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def load_rafdb(
-    root,
+    root: PathLike,
     *,
-    split="train",
-    kind="aligned",
-    image_size=100,
-    as_paths=False,
-    n_jobs=None,
-    return_X_y=False,
-):
+    split: Literal["train", "test", "all"] = "train",
+    kind: Literal["aligned", "original"] = "aligned",
+    image_size: int = 100,
+    as_paths: bool = False,
+    n_jobs: int | None = None,
+    return_X_y: bool = False,
+) -> BunchOrXy:
     """
     Load RAF-DB's basic expressions from disk, by its official split.
 

@@ -3,11 +3,15 @@
 import warnings
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _num_samples, column_or_1d
+
+from sklearn_patt_lite._typing import Photographs, Seed, validate_params
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class BatchInvariance:
     companies: tuple[Company, ...]
 
     @property
-    def largest_change(self):
+    def largest_change(self) -> float:
         """
         Largest change of a probability by an image's company; 0 to 1.
 
@@ -106,7 +110,7 @@ class BatchInvariance:
         return max(company.largest_change for company in self.companies)
 
     @property
-    def changed_labels(self):
+    def changed_labels(self) -> float:
         """
         Largest share of labels that a company changed; 0 to 1.
 
@@ -131,7 +135,7 @@ class BatchInvariance:
         return max(company.changed_labels for company in self.companies)
 
     @property
-    def is_invariant(self):
+    def is_invariant(self) -> bool:
         """
         Whether predictions are the image's own: the same in any company, and the same again.
 
@@ -155,7 +159,7 @@ class BatchInvariance:
         """
         return max(self.noise, self.largest_change) <= self.atol
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """
         Give it as plain data.
 
@@ -236,10 +240,17 @@ class BatchInvariance:
         "batch_sizes": ["array-like"],
         "atol": [Interval(Real, 0, 1, closed="both")],
         "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
-def batch_invariance(estimator, X, y=None, *, batch_sizes=(1, 8, 32), atol=1e-4, random_state=None):
+def batch_invariance(
+    estimator: Any,
+    X: Photographs,
+    y: ArrayLike | None = None,
+    *,
+    batch_sizes: ArrayLike = (1, 8, 32),
+    atol: float = 1e-4,
+    random_state: Seed = None,
+) -> BatchInvariance:
     """
     Check that predictions do not depend on the images that are predicted with them.
 

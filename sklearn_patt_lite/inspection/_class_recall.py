@@ -1,12 +1,23 @@
 """How many of each class several models get right, side by side."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom, bootstrap
 from sklearn.metrics import recall_score
 from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils.multiclass import unique_labels
 
+from sklearn_patt_lite._typing import Names, Photographs, Seed
 from sklearn_patt_lite.inspection._figures import check_matplotlib, names_of, panels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _CONFIDENCE = 0.95
 _RESAMPLES = 2000
@@ -60,7 +71,17 @@ class ClassRecallDisplay:
     ['sad\n10', 'happy\n20']
     """
 
-    def __init__(self, *, recall, support, target_names, intervals=None):
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(
+        self,
+        *,
+        recall: dict[str, NDArray[np.float64]],
+        support: NDArray[Any],
+        target_names: Sequence[str],
+        intervals: dict[str, NDArray[np.float64]] | None = None,
+    ) -> None:
         self.recall = recall
         self.support = support
         self.target_names = target_names
@@ -69,16 +90,16 @@ class ClassRecallDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimators,
-        X,
-        y,
+        estimators: dict[str, Any] | Any,
+        X: Photographs,
+        y: ArrayLike,
         *,
-        groups=None,
-        target_names=None,
-        random_state=None,
-        ax=None,
-        **kwargs,
-    ):
+        groups: ArrayLike | None = None,
+        target_names: Names | None = None,
+        random_state: Seed = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """
         Predict images with fitted classifiers, and draw their recalls.
 
@@ -149,15 +170,15 @@ class ClassRecallDisplay:
     @classmethod
     def from_predictions(
         cls,
-        y_true,
-        y_pred,
+        y_true: ArrayLike,
+        y_pred: dict[str, ArrayLike] | ArrayLike,
         *,
-        groups=None,
-        target_names=None,
-        random_state=None,
-        ax=None,
-        **kwargs,
-    ):
+        groups: ArrayLike | None = None,
+        target_names: Names | None = None,
+        random_state: Seed = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """
         Draw the recalls of predictions.
 
@@ -234,7 +255,7 @@ class ClassRecallDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """
         Draw a group of bars for each class, a bar for each model.
 

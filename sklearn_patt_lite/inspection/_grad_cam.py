@@ -1,9 +1,17 @@
 """Where the evidence lies, by the gradient at a map of the network."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import map_coordinates
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length
 
+from sklearn_patt_lite._typing import Names, Photographs
 from sklearn_patt_lite.inspection._figures import (
     check_matplotlib,
     image_panels,
@@ -17,6 +25,11 @@ from sklearn_patt_lite.inspection._fitted import (
     in_words,
     refuse_batch_attention,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
 
 
 class GradCAMDisplay:
@@ -85,7 +98,19 @@ class GradCAMDisplay:
     'happy 80 %'
     """
 
-    def __init__(self, *, images, heat_maps, predicted, probability, true=None, shown=None):
+    axes_: NDArray[Any]
+    figure_: Figure
+
+    def __init__(
+        self,
+        *,
+        images: NDArray[Any],
+        heat_maps: NDArray[np.float32],
+        predicted: Sequence[str],
+        probability: NDArray[Any],
+        true: Sequence[str] | None = None,
+        shown: Sequence[str] | None = None,
+    ) -> None:
         self.images = images
         self.heat_maps = heat_maps
         self.predicted = predicted
@@ -95,8 +120,17 @@ class GradCAMDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y=None, *, layer=None, target=None, target_names=None, ax=None, **kwargs
-    ):
+        cls,
+        estimator: BaseEstimator,
+        X: Photographs,
+        y: ArrayLike | None = None,
+        *,
+        layer: str | None = None,
+        target: Any = None,
+        target_names: Names | None = None,
+        ax: Axes | Iterable[Axes] | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """
         Compute the maps of a fitted classifier, and draw them.
 
@@ -169,7 +203,14 @@ class GradCAMDisplay:
         display = cls(images=images, heat_maps=heat_maps, **words)
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, *, cmap="turbo", alpha=0.6, n_columns=4):
+    def plot(
+        self,
+        ax: Axes | Iterable[Axes] | None = None,
+        *,
+        cmap: str | Colormap = "turbo",
+        alpha: float = 0.6,
+        n_columns: int = 4,
+    ) -> Self:
         """
         Draw the maps over the faces.
 

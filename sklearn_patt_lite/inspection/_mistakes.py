@@ -1,11 +1,17 @@
 """The mistakes that a classifier is most sure of."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, check_scalar
 
 from sklearn_patt_lite._sources import as_source, read_images
+from sklearn_patt_lite._typing import Names, Photographs
 from sklearn_patt_lite.inspection._figures import (
     check_matplotlib,
     image_panels,
@@ -15,6 +21,10 @@ from sklearn_patt_lite.inspection._figures import (
 )
 from sklearn_patt_lite.inspection._fitted import codes_of
 from sklearn_patt_lite.preprocessing import FaceResizer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _SIZE = 160  # side, in pixels, at which faces are shown
 
@@ -67,7 +77,20 @@ class MistakesDisplay:
     is sad
     """
 
-    def __init__(self, *, images, predicted, probability, true, indices, n_mistakes, n_total):
+    axes_: NDArray[Any]
+    figure_: Figure
+
+    def __init__(
+        self,
+        *,
+        images: NDArray[Any],
+        predicted: Sequence[str],
+        probability: NDArray[Any],
+        true: Sequence[str],
+        indices: NDArray[np.intp],
+        n_mistakes: int,
+        n_total: int,
+    ) -> None:
         self.images = images
         self.predicted = predicted
         self.probability = probability
@@ -77,7 +100,17 @@ class MistakesDisplay:
         self.n_total = n_total
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, n_images=12, target_names=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Photographs,
+        y: ArrayLike,
+        *,
+        n_images: int = 12,
+        target_names: Names | None = None,
+        ax: Axes | Iterable[Axes] | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """
         Predict images with a fitted classifier, and draw the mistakes.
 
@@ -145,16 +178,16 @@ class MistakesDisplay:
     @classmethod
     def from_predictions(
         cls,
-        X,
-        y_true,
-        y_proba,
+        X: Photographs,
+        y_true: ArrayLike,
+        y_proba: ArrayLike,
         *,
-        classes=None,
-        n_images=12,
-        target_names=None,
-        ax=None,
-        **kwargs,
-    ):
+        classes: ArrayLike | None = None,
+        n_images: int = 12,
+        target_names: Names | None = None,
+        ax: Axes | Iterable[Axes] | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """
         Draw the mistakes among predictions.
 
@@ -230,7 +263,7 @@ class MistakesDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, *, n_columns=4):
+    def plot(self, ax: Axes | Iterable[Axes] | None = None, *, n_columns: int = 4) -> Self:
         """
         Draw the mistaken faces.
 

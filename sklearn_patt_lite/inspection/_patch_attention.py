@@ -1,10 +1,17 @@
 """What passes between the patches of a face, and what each of them adds to the decision."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length
 
+from sklearn_patt_lite._typing import Names, Photographs
 from sklearn_patt_lite.inspection._figures import (
     check_matplotlib,
     image_panels,
@@ -18,6 +25,11 @@ from sklearn_patt_lite.inspection._fitted import (
     in_words,
     refuse_batch_attention,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
 
 _FEW = 16  # patches that have room for numbers and arrows
 _ARROW = {
@@ -100,18 +112,21 @@ class PatchAttentionDisplay:
     ['+0.1', '-0.2', '+0.9', '+1.2']
     """
 
+    axes_: NDArray[Any]
+    figure_: Figure
+
     def __init__(
         self,
         *,
-        images,
-        attention,
-        contributions,
-        edges,
-        predicted,
-        probability,
-        true=None,
-        shown=None,
-    ):
+        images: NDArray[Any],
+        attention: NDArray[np.float32],
+        contributions: NDArray[np.float32],
+        edges: tuple[NDArray[Any], NDArray[Any]],
+        predicted: Sequence[str],
+        probability: NDArray[Any],
+        true: Sequence[str] | None = None,
+        shown: Sequence[str] | None = None,
+    ) -> None:
         self.images = images
         self.attention = attention
         self.contributions = contributions
@@ -123,8 +138,16 @@ class PatchAttentionDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y=None, *, target=None, target_names=None, ax=None, **kwargs
-    ):
+        cls,
+        estimator: BaseEstimator,
+        X: Photographs,
+        y: ArrayLike | None = None,
+        *,
+        target: Any = None,
+        target_names: Names | None = None,
+        ax: Axes | Iterable[Axes] | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """
         Compute attention and contributions in a fitted classifier, and draw them.
 
@@ -197,7 +220,13 @@ class PatchAttentionDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, *, cmap="PuOr_r", n_columns=4):
+    def plot(
+        self,
+        ax: Axes | Iterable[Axes] | None = None,
+        *,
+        cmap: str | Colormap = "PuOr_r",
+        n_columns: int = 4,
+    ) -> Self:
         """
         Draw patches over the faces.
 

@@ -1,7 +1,19 @@
 """How a fit went, both stages in one."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Self
+
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
 from sklearn_patt_lite.inspection._figures import check_matplotlib, panels
 from sklearn_patt_lite.inspection._fitted import last_step
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _STAGES = {
     "head": "Stage 1: head",
@@ -49,11 +61,16 @@ class TrainingHistoryDisplay:
     ['Accuracy', 'Loss']
     """
 
-    def __init__(self, history):
+    axes_: NDArray[Any]
+    figure_: Figure
+
+    def __init__(self, history: dict[str, Any]) -> None:
         self.history = history
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, **kwargs):
+    def from_estimator(
+        cls, estimator: BaseEstimator, *, ax: Axes | Iterable[Axes] | None = None, **kwargs: Any
+    ) -> Self:
         """
         Draw the history of a fitted classifier.
 
@@ -103,7 +120,7 @@ class TrainingHistoryDisplay:
         check_matplotlib(cls.__name__)
         return cls(last_step(estimator).history_).plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | Iterable[Axes] | None = None) -> Self:
         """
         Draw accuracy and loss by epochs.
 

@@ -3,12 +3,19 @@
 import warnings
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array, check_consistent_length, check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import column_or_1d
+
+from sklearn_patt_lite._typing import Names, Seed, validate_params
+
+if TYPE_CHECKING:
+    import pandas
 
 _SCORES = "accuracy", "balanced_accuracy", "macro_f1"
 _N_BINS = 15  # of confidence, in Guo et al. (2017)
@@ -74,20 +81,20 @@ class ExpressionReport:
     accuracy: float
     balanced_accuracy: float
     macro_f1: float
-    intervals: dict
+    intervals: dict[str, tuple[float, float]]
     confidence: float
     resampled: str
-    target_names: tuple
-    recall: np.ndarray
-    precision: np.ndarray
-    f1: np.ndarray
-    support: np.ndarray
-    confusion: np.ndarray
-    subject_accuracy: dict | None
+    target_names: tuple[str, ...]
+    recall: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    f1: NDArray[np.float64]
+    support: NDArray[np.int64]
+    confusion: NDArray[np.int64]
+    subject_accuracy: dict[Any, float] | None
     calibration_error: float | None = None
 
     @property
-    def confusion_shares(self):
+    def confusion_shares(self) -> NDArray[np.float64]:
         """
         Confusion matrix whose rows sum to 1; a class without images has a row of NaN.
 
@@ -111,7 +118,7 @@ class ExpressionReport:
             return self.confusion / self.support[:, np.newaxis]
 
     @property
-    def worst_subject(self):
+    def worst_subject(self) -> Any:
         """
         The subject with the lowest accuracy, and that accuracy; None without groups.
 
@@ -134,7 +141,7 @@ class ExpressionReport:
         """
         return None if self.subject_accuracy is None else next(iter(self.subject_accuracy.items()))
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """
         Give it as plain data, for JSON.
 
@@ -162,7 +169,7 @@ class ExpressionReport:
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: _plain(value) for name, value in found.items()}
 
-    def to_frame(self):
+    def to_frame(self) -> "pandas.DataFrame":
         """
         Give the classes as a table of pandas.
 
@@ -246,20 +253,19 @@ def _plain(value):
         "confidence": [Interval(Real, 0, 1, closed="neither")],
         "n_resamples": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def expression_report(
-    y_true,
-    y_pred,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
     *,
-    y_proba=None,
-    groups=None,
-    target_names=None,
-    confidence=0.95,
-    n_resamples=2000,
-    random_state=None,
-):
+    y_proba: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    target_names: Names | None = None,
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    random_state: Seed = None,
+) -> ExpressionReport:
     """
     Score predicted expressions, with intervals that know that a subject is one person.
 

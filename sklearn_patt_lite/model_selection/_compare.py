@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import column_or_1d
+
+from sklearn_patt_lite._typing import Seed, validate_params
 
 
 @dataclass(frozen=True)
@@ -65,18 +69,17 @@ class Comparison:
         "test_share": [Interval(Real, 0, 1, closed="neither"), None],
         "n_permutations": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def compare_classifiers(
-    scores,
-    other_scores,
+    scores: ArrayLike | Mapping[Any, float],
+    other_scores: ArrayLike | Mapping[Any, float],
     *,
-    method="sign_flip",
-    test_share=None,
-    n_permutations=9999,
-    random_state=None,
-):
+    method: Literal["sign_flip", "corrected_t"] = "sign_flip",
+    test_share: float | None = None,
+    n_permutations: int = 9999,
+    random_state: Seed = None,
+) -> Comparison:
     """
     Test whether two classifiers differ, on scores that belong together in pairs.
 

@@ -4,12 +4,13 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_consistent_length, gen_batches
-from sklearn.utils._param_validation import validate_params
 from sklearn.utils.validation import column_or_1d
 
 from sklearn_patt_lite._images import LUMA, decode_images
+from sklearn_patt_lite._typing import CrossValidation, Photographs, validate_params
 from sklearn_patt_lite.model_selection._manifest import digests, list_splits
 
 _SIDE = 36  # pixels of the thumbnails: few enough that JPEG leaves hardly a trace
@@ -59,14 +60,14 @@ class Leaks:
     ([[0, 14]], [True], {})
     """
 
-    pairs: np.ndarray
-    similarity: np.ndarray
-    is_exact: np.ndarray
-    subjects: dict
+    pairs: NDArray[np.int64]
+    similarity: NDArray[np.float64]
+    is_exact: NDArray[np.bool_]
+    subjects: dict[int, list[str]]
     n_images: int
 
     @property
-    def found(self):
+    def found(self) -> bool:
         """
         Whether there is any leak.
 
@@ -108,8 +109,15 @@ class Leaks:
         return "\n".join(lines)
 
 
-@validate_params({"n_jobs": [int, None]}, prefer_skip_nested_validation=True)
-def find_leaks(X, groups, cv, *, y=None, n_jobs=None):
+@validate_params({"n_jobs": [int, None]})
+def find_leaks(
+    X: Photographs,
+    groups: ArrayLike | None,
+    cv: CrossValidation,
+    *,
+    y: ArrayLike | None = None,
+    n_jobs: int | None = None,
+) -> Leaks:
     """
     Find images and subjects that the folds of a cross-validation have on both sides.
 

@@ -3,18 +3,23 @@
 import collections
 import hashlib
 import warnings
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import column_or_1d
 
 from sklearn_patt_lite._images import is_paths
+from sklearn_patt_lite._typing import CrossValidation, Photographs
 
 _VERSION = 1
 
 
-def split_manifest(cv, X, y=None, groups=None):
+def split_manifest(
+    cv: CrossValidation, X: Photographs, y: ArrayLike | None = None, groups: ArrayLike | None = None
+) -> dict[str, Any]:
     """
     Write down which subjects and images each fold trains and tests on.
 
@@ -93,7 +98,9 @@ def split_manifest(cv, X, y=None, groups=None):
     }
 
 
-def manifest_splits(manifest, X):
+def manifest_splits(
+    manifest: dict[str, Any], X: Photographs
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """
     Give a manifest's folds for images that may be in another order.
 
@@ -147,7 +154,9 @@ def manifest_splits(manifest, X):
     return [(places[fold["train"]], places[fold["test"]]) for fold in manifest["folds"]]
 
 
-def verify_manifest(manifest, X, groups=None):
+def verify_manifest(
+    manifest: dict[str, Any], X: Photographs, groups: ArrayLike | None = None
+) -> list[str]:
     """
     Tell what differs between a manifest and the data at hand.
 

@@ -1,8 +1,11 @@
 """Folds of whole subjects."""
 
+from collections.abc import Iterator
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_array, indexable
 
@@ -49,10 +52,10 @@ class SubjectKFold(BaseCrossValidator):
     # As in scikit-learn's own splitters by group.
     __metadata_request__split = {"groups": True}
 
-    def __init__(self, n_splits=10):
+    def __init__(self, n_splits: int = 10) -> None:
         self.n_splits = n_splits
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
         """
         Tell the number of folds.
 
@@ -80,7 +83,9 @@ class SubjectKFold(BaseCrossValidator):
         """
         return self.n_splits
 
-    def split(self, X, y=None, groups=None):
+    def split(
+        self, X: Any, y: object = None, groups: ArrayLike | None = None
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """
         Generate indices of training and test images.
 

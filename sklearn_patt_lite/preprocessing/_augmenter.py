@@ -1,14 +1,17 @@
 """Random variations of training images, for pipelines with any classifier."""
 
 from numbers import Real
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import affine_transform
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
 from sklearn_patt_lite._images import check_pixels
+from sklearn_patt_lite._typing import Seed, validate_parameters_first
 
 
 class FaceAugmenter(TransformerMixin, BaseEstimator):
@@ -82,13 +85,13 @@ class FaceAugmenter(TransformerMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        horizontal_flip=True,
-        contrast=0.3,
-        rotation=10.0,
-        translation=0.05,
-        zoom=0.1,
-        random_state=None,
-    ):
+        horizontal_flip: bool = True,
+        contrast: float = 0.3,
+        rotation: float = 10.0,
+        translation: float = 0.05,
+        zoom: float = 0.1,
+        random_state: Seed = None,
+    ) -> None:
         self.horizontal_flip = horizontal_flip
         self.contrast = contrast
         self.rotation = rotation
@@ -96,8 +99,8 @@ class FaceAugmenter(TransformerMixin, BaseEstimator):
         self.zoom = zoom
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    @validate_parameters_first
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
         """
         Check parameters and images; nothing is learned.
 
@@ -135,7 +138,7 @@ class FaceAugmenter(TransformerMixin, BaseEstimator):
         check_pixels(X)
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> NDArray[Any]:
         """
         Check images and return them as they came.
 
@@ -172,7 +175,7 @@ class FaceAugmenter(TransformerMixin, BaseEstimator):
         self._validate_params()  # stateless: it may not have been fitted
         return check_pixels(X)
 
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X: ArrayLike, y: object = None) -> NDArray[Any]:
         """
         Return a random variation of every image.
 

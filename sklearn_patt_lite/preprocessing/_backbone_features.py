@@ -3,13 +3,14 @@
 import os
 import threading
 from numbers import Integral, Real
+from typing import Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
-    _fit_context,
 )
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
@@ -17,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_patt_lite._quiet import import_tensorflow
 from sklearn_patt_lite._sources import as_source, keep_to_share_of_cores, read_images
 from sklearn_patt_lite._store import FeatureMemory, as_feature_memory
+from sklearn_patt_lite._typing import Cache, Images, PathLike, validate_parameters_first
 
 _CHUNK = 256  # images whose features are held before they are pooled
 
@@ -90,16 +92,18 @@ class BackboneFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         "memory": [str, os.PathLike, FeatureMemory, HasMethods(["cache"]), None],
     }
 
+    image_shape_: tuple[int, int, int]
+
     def __init__(
         self,
         *,
-        backbone_weights="imagenet",
-        alpha=1.0,
-        input_size=224,
-        output_layer="conv_dw_9_relu",
-        grid=2,
-        memory=None,
-    ):
+        backbone_weights: Literal["imagenet", "drawn"] | PathLike = "imagenet",
+        alpha: float = 1.0,
+        input_size: int = 224,
+        output_layer: str | None = "conv_dw_9_relu",
+        grid: int = 2,
+        memory: PathLike | FeatureMemory | Cache | None = None,
+    ) -> None:
         self.backbone_weights = backbone_weights
         self.alpha = alpha
         self.input_size = input_size
@@ -107,8 +111,8 @@ class BackboneFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self.grid = grid
         self.memory = memory
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    @validate_parameters_first
+    def fit(self, X: Images, y: object = None) -> Self:
         """
         Load the backbone, for images of this shape.
 
@@ -169,7 +173,7 @@ class BackboneFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self._extractor = extractor
         return self
 
-    def transform(self, X):
+    def transform(self, X: Images) -> NDArray[np.float32]:
         """
         Compute the features of images.
 

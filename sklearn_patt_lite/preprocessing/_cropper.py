@@ -1,16 +1,20 @@
 """From photographs with faces somewhere in them to one square face a row."""
 
 import os
+from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any, Literal, Self
 
 import numpy as np
 from joblib import Parallel, delayed
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_patt_lite._images import BACKGROUND, check_sources, load_image
+from sklearn_patt_lite._typing import Photographs, validate_parameters_first
 from sklearn_patt_lite.preprocessing._detection import DETECTION, find_faces
 
 
@@ -96,15 +100,15 @@ class FaceCropper(TransformerMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        size=224,
-        margin=0.2,
-        align=True,
-        detector="mtcnn",
-        min_score=0.9,
-        on_no_face="raise",
-        on_many="largest",
-        n_jobs=None,
-    ):
+        size: int = 224,
+        margin: float = 0.2,
+        align: bool = True,
+        detector: Literal["mtcnn"] | Callable[[NDArray[np.uint8]], Any] = "mtcnn",
+        min_score: float = 0.9,
+        on_no_face: Literal["raise", "whole", "blank"] = "raise",
+        on_many: Literal["largest", "centre", "best", "raise"] = "largest",
+        n_jobs: int | None = None,
+    ) -> None:
         self.size = size
         self.margin = margin
         self.align = align
@@ -114,8 +118,8 @@ class FaceCropper(TransformerMixin, BaseEstimator):
         self.on_many = on_many
         self.n_jobs = n_jobs
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    @validate_parameters_first
+    def fit(self, X: Photographs, y: object = None) -> Self:
         """
         Check the parameters; no photograph is read.
 
@@ -153,7 +157,7 @@ class FaceCropper(TransformerMixin, BaseEstimator):
         check_sources(X)
         return self
 
-    def transform(self, X):
+    def transform(self, X: Photographs) -> NDArray[np.uint8]:
         """
         Crop each photograph to one face.
 
@@ -200,7 +204,7 @@ class FaceCropper(TransformerMixin, BaseEstimator):
         """
         return self.crop(X).images
 
-    def crop(self, X):
+    def crop(self, X: Photographs) -> Bunch:
         """
         Crop each photograph to one face, and tell what was done.
 
@@ -255,7 +259,7 @@ class FaceCropper(TransformerMixin, BaseEstimator):
         rows = self._each(X, self._crop_one)
         return _stack(rows)
 
-    def crop_all(self, X):
+    def crop_all(self, X: Photographs) -> Bunch:
         """
         Crop all faces of each photograph.
 

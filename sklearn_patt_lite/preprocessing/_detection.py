@@ -2,15 +2,19 @@
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Real
+from typing import Any, Literal
 
 import numpy as np
+import PIL.Image
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_patt_lite._images import load_image
+from sklearn_patt_lite._typing import PathLike, validate_params
 
 # Photographs are reduced to this longest side, in pixels, before faces are looked for: it bounds
 # the time, and faces of a fiftieth of the side are still 20 pixels large, the least MTCNN knows.
@@ -24,8 +28,13 @@ DETECTION = {
 }
 
 
-@validate_params({"image": "no_validation", **DETECTION}, prefer_skip_nested_validation=True)
-def detect_faces(image, *, detector="mtcnn", min_score=0.9):
+@validate_params({"image": "no_validation", **DETECTION})
+def detect_faces(
+    image: PathLike | PIL.Image.Image | ArrayLike,
+    *,
+    detector: Literal["mtcnn"] | Callable[[NDArray[np.uint8]], Any] = "mtcnn",
+    min_score: float = 0.9,
+) -> Bunch:
     """
     Find all faces in a photograph.
 

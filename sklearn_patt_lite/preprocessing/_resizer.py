@@ -1,11 +1,15 @@
 """From photographs of faces, files among them, to one array of images."""
 
 from numbers import Integral
+from typing import Self
 
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval
 
 from sklearn_patt_lite._images import check_sources, decode_images
+from sklearn_patt_lite._typing import Photographs, validate_parameters_first
 
 
 class FaceResizer(TransformerMixin, BaseEstimator):
@@ -55,12 +59,12 @@ class FaceResizer(TransformerMixin, BaseEstimator):
         "n_jobs": [Integral, None],
     }
 
-    def __init__(self, *, size=224, n_jobs=None):
+    def __init__(self, *, size: int = 224, n_jobs: int | None = None) -> None:
         self.size = size
         self.n_jobs = n_jobs
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    @validate_parameters_first
+    def fit(self, X: Photographs, y: object = None) -> Self:
         """
         Check the parameters; no image is read.
 
@@ -97,7 +101,7 @@ class FaceResizer(TransformerMixin, BaseEstimator):
         check_sources(X)
         return self
 
-    def transform(self, X):
+    def transform(self, X: Photographs) -> NDArray[np.uint8]:
         """
         Read, convert and resize images.
 

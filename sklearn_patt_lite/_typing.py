@@ -1,0 +1,50 @@
+"""Types that public signatures share, and scikit-learn's decorators, which hide no signature here.
+
+scikit-learn comes without types: what its decorators return would be unknown to a type checker.
+"""
+
+import os
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+import PIL.Image
+import sklearn.base
+from numpy.typing import ArrayLike
+from sklearn.utils import Bunch, _param_validation
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+PathLike: TypeAlias = str | os.PathLike[str]
+Seed: TypeAlias = int | np.random.RandomState | None
+# An array is a collection to a type checker, too; what is ArrayLike may be a single number.
+Names: TypeAlias = Collection[str]
+Images: TypeAlias = Collection[PathLike | ArrayLike]
+Photographs: TypeAlias = Collection[PathLike | PIL.Image.Image | ArrayLike]
+# With return_X_y it is a tuple: nobody has to tell a checker which of the two came.
+BunchOrXy: TypeAlias = Bunch | Any
+
+
+class Cache(Protocol):
+    """joblib.Memory, or what has its interface."""
+
+    def cache(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+class Splitter(Protocol):
+    """scikit-learn's cross-validation generators, and others."""
+
+    def split(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+CrossValidation: TypeAlias = int | Splitter | Iterable[Any]
+
+
+def validate_params(constraints: dict[str, Any]) -> Callable[[_Function], _Function]:
+    """Check a function's arguments, as scikit-learn's functions do."""
+    return _param_validation.validate_params(constraints, prefer_skip_nested_validation=True)
+
+
+def validate_parameters_first(method: _Function) -> _Function:
+    """Check an estimator's parameters before it is fitted, as scikit-learn's estimators do."""
+    return sklearn.base._fit_context(prefer_skip_nested_validation=True)(method)
