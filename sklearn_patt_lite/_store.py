@@ -19,8 +19,6 @@ import zlib
 
 import numpy as np
 
-from sklearn_patt_lite._typing import PathLike
-
 _FOLDER = "sklearn_patt_lite_features"
 _ROW_FOLDER = re.compile(r"\d+(x\d+)*")  # one for each shape of rows
 _SHARD = re.compile(r"[0-9a-f]{32}\.features")
@@ -73,7 +71,7 @@ class FeatureMemory:
     False 0
     """
 
-    def __init__(self, location: PathLike, *, max_bytes: float = 32 * 2**30) -> None:
+    def __init__(self, location: str | os.PathLike[str], *, max_bytes: float = 32 * 2**30) -> None:
         self.location = location
         self.max_bytes = max_bytes
 

@@ -13,6 +13,8 @@ from quick import HEAD_ONLY, SIZE, quick
 
 from sklearn_patt_lite.datasets import make_expression_faces
 
+collect_ignore = ["typed_usage.py"]  # is for type checkers; its files are nowhere
+
 
 @pytest.fixture(scope="session")
 def faces():

@@ -120,15 +120,15 @@ def test_8_bits(fitted_on_names, faces, tmp_path, capfd):
     assert "8 bits" in json.loads((tmp_path / "small.json").read_text())["weights"]
 
 
-def test_calibration_brings_8_bits_nearer(fitted_on_names, faces, tmp_path, monkeypatch):
+def test_calibration_brings_8_bits_nearer(fitted, faces, tmp_path, monkeypatch):
     """Without it the means of channels are off, and all that follows."""
 
     def difference():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            fitted_on_names.export_model(tmp_path / "network", calibration=faces.images)
+            fitted.export_model(tmp_path / "network", calibration=faces.images)
         found = run(tmp_path / "network", "litert", faces.images)
-        return np.abs(found - fitted_on_names.predict_proba(faces.images)).mean()
+        return np.abs(found - fitted.predict_proba(faces.images)).mean()
 
     corrected = difference()
     monkeypatch.setattr(_export, "_correct_biases", lambda steps, *_: steps)
