@@ -26,13 +26,13 @@ BunchOrXy: TypeAlias = Bunch | Any
 
 
 class Cache(Protocol):
-    """joblib.Memory, or what has its interface."""
+    """Memory of joblib, or what has its interface."""
 
     def cache(self, *args: Any, **kwargs: Any) -> Any: ...
 
 
 class Splitter(Protocol):
-    """scikit-learn's cross-validation generators, and others."""
+    """Cross-validation generators: those of scikit-learn, and others."""
 
     def split(self, *args: Any, **kwargs: Any) -> Any: ...
 
