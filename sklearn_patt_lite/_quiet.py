@@ -42,7 +42,7 @@ def without_chatter():
 
 
 def _chatter():
-    """What lines begin with that are not to be seen; None if all are."""
+    """Compile a pattern of the lines to leave out; None if none is left out."""
     level = os.environ.get(LEVEL, str(_SILENT))
     level = int(level) if level.isdigit() else 0
     return re.compile(b"|".join(_MESSAGES[:level])) if level else None

@@ -97,18 +97,7 @@ def finetune_stage(*, dropout, **settings):
     )
 
 
-def train_stages(
-    model,
-    stages,
-    data,
-    *,
-    batch_size,
-    seed,
-    verbose=0,
-    fit=None,
-    checkpoint=None,
-    progress=None,
-):
+def train_stages(model, stages, data, *, verbose=0, checkpoint=None, **settings):
     """Train a network stage after stage; parameters and errors as in `train_stage`.
 
     A stage whose every epoch validates worse than what it began with gives its weights back:
@@ -130,15 +119,7 @@ def train_stages(
         if verbose:
             print(f"[PAttLiteClassifier] {stage.describe(data, checkpoint.n_epochs)}")
         history = train_stage(
-            model,
-            stage,
-            data,
-            batch_size=batch_size,
-            seed=seed,
-            verbose=verbose,
-            fit=fit,
-            checkpoint=checkpoint,
-            progress=progress,
+            model, stage, data, verbose=verbose, checkpoint=checkpoint, **settings
         )
         reached = checkpoint.reached
         if "val_accuracy" in history:

@@ -11,9 +11,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import pytest
 from quick import HEAD_ONLY, SIZE, quick
 
+from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.datasets import make_expression_faces
 
-collect_ignore = ["typed_usage.py"]  # is for type checkers; its files are nowhere
+collect_ignore = ["typed_usage.py"]  # for type checkers: the databases that it loads are nowhere
 
 
 @pytest.fixture(scope="session")
@@ -31,4 +32,4 @@ def fitted(faces):
 @pytest.fixture(scope="session")
 def fitted_on_names(faces):
     """A classifier of these faces whose head alone was trained, for an epoch, on names."""
-    return quick(**HEAD_ONLY).fit(faces.images, faces.target_names[faces.target])
+    return PAttLiteClassifier(**HEAD_ONLY).fit(faces.images, faces.target_names[faces.target])

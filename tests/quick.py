@@ -3,7 +3,7 @@
 from sklearn_patt_lite import PAttLiteClassifier
 
 SIZE = 32
-QUICK = {
+NETWORK = {
     "backbone_weights": "drawn",
     "alpha": 0.25,
     "input_size": SIZE,
@@ -11,13 +11,17 @@ QUICK = {
     "patch_size": 2,
     "n_filters": 8,
     "hidden_units": 8,
+    "random_state": 0,
+}
+#: Both stages, of two epochs each.
+QUICK = {
+    **NETWORK,
     "epochs": 2,
     "learning_rate": 1e-2,
     "unfreeze_layers": 4,
     "finetune_epochs": 2,
     "finetune_learning_rate": 1e-3,
     "batch_size": 16,
-    "random_state": 0,
 }
 #: An epoch of the head alone.
 HEAD_ONLY = {**QUICK, "epochs": 1, "unfreeze_layers": 0}

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from quick import NETWORK
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -14,16 +15,10 @@ from sklearn_patt_lite.datasets import make_expression_faces
 from sklearn_patt_lite.inspection import batch_invariance
 
 QUICK = {
-    "backbone_weights": "drawn",
-    "alpha": 0.25,
-    "input_size": 48,
-    "output_layer": "conv_dw_4_relu",
-    "patch_size": 2,
-    "n_filters": 16,
+    **NETWORK,
     "epochs": 2,
     "unfreeze_layers": 0,
     "batch_size": 16,
-    "random_state": 0,
 }
 
 

@@ -16,8 +16,13 @@ from sklearn.model_selection import GridSearchCV
 from sklearn_patt_lite import PAttLiteClassifier, _training
 from sklearn_patt_lite._checkpoint import Checkpoint
 
-EPOCHS = {"epochs": 3, "patience": None, "finetune_epochs": 3, "finetune_patience": None}
-QUICK = {**SHORT, **EPOCHS}
+QUICK = {
+    **SHORT,
+    "epochs": 3,
+    "patience": None,
+    "finetune_epochs": 3,
+    "finetune_patience": None,
+}
 
 
 class Interrupted(Exception):

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from databases import ckplus_sequences, make_ckplus
-from quick import HEAD_ONLY, SIZE, quick
+from quick import HEAD_ONLY, SIZE
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.datasets import load_ckplus, make_expression_faces
 from sklearn_patt_lite.datasets._expressions import EXPRESSIONS
 
@@ -65,7 +66,8 @@ def folds_of(printed):
 @pytest.mark.slow
 def test_ten_folds_of_subjects_end_to_end(root, example, capsys, tmp_path):
     settings = {"patience": None, "augment": False, "memory": tmp_path}
-    example.main(root, quick(**HEAD_ONLY).set_params(**settings), image_size=SIZE)
+    classifier = PAttLiteClassifier(**HEAD_ONLY).set_params(**settings)
+    example.main(root, classifier, image_size=SIZE)
     printed = capsys.readouterr().out
     assert "981 images" in printed
     found = folds_of(printed)

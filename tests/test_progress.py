@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from quick import NETWORK
 
 from sklearn_patt_lite import PAttLiteClassifier, _progress, _training
 from sklearn_patt_lite._progress import Progress, duration, timed
@@ -208,18 +209,7 @@ def slow(monkeypatch):
 
 
 def classifier(**settings):
-    quick = {
-        "backbone_weights": "drawn",
-        "alpha": 0.25,
-        "input_size": 48,
-        "output_layer": "conv_dw_4_relu",
-        "patch_size": 2,
-        "n_filters": 16,
-        "unfreeze_layers": 0,
-        "batch_size": 8,
-        "random_state": 0,
-    }
-    return PAttLiteClassifier(**quick | settings)
+    return PAttLiteClassifier(**NETWORK | {"unfreeze_layers": 0, "batch_size": 8} | settings)
 
 
 @pytest.fixture(scope="module")

@@ -7,19 +7,11 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from quick import NETWORK
 
 from sklearn_patt_lite import _quiet
 
-QUICK = {
-    "backbone_weights": "drawn",
-    "alpha": 0.25,
-    "input_size": 48,
-    "output_layer": "conv_dw_4_relu",
-    "patch_size": 2,
-    "n_filters": 16,
-    "epochs": 1,
-    "random_state": 0,
-}
+QUICK = {**NETWORK, "epochs": 1}
 PROGRAM = f"""
 import sys, numpy as np
 from sklearn_patt_lite import PAttLiteClassifier

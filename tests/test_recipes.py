@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from quick import NETWORK
 from test_checkpoint import Interrupted, assert_same_fit, interrupt
 
 from sklearn_patt_lite import PAttLiteClassifier, _classifier, _normalization, _training
@@ -19,15 +20,9 @@ from sklearn_patt_lite.datasets import make_expression_faces
 # The modern recipe on a narrow network, in a few seconds
 MODERN = {
     "recipe": "modern",
-    "backbone_weights": "drawn",
-    "alpha": 0.25,
-    "input_size": 32,
-    "output_layer": "conv_dw_4_relu",
-    "patch_size": 2,
-    "n_filters": 16,
+    **NETWORK,
     "epochs": 2,
     "batch_size": 16,
-    "random_state": 0,
 }
 ARCHITECTURE = Architecture(
     n_classes=7,

@@ -171,14 +171,16 @@ class Comparison:
             print(self.notes.get(name) or line_of(self.results[name]), flush=True)
             self._write_table()
 
-    def _describe(self):
+    def _device_name(self):
         import torch
 
+        return torch.cuda.get_device_name() if self.device.type == "cuda" else "CPU"
+
+    def _describe(self):
         n = len(self.images), len(self.val_images), int(self.unseen.sum())
-        device = torch.cuda.get_device_name() if self.device.type == "cuda" else "CPU"
         return (
-            f"{device}: {n[0]} images to train on, {n[1]} to choose on, {n[2]} of them unseen; "
-            f"unpacked after {self._elapsed():.0f} s"
+            f"{self._device_name()}: {n[0]} images to train on, {n[1]} to choose on, {n[2]} of "
+            f"them unseen; unpacked after {self._elapsed():.0f} s"
         )
 
     def _elapsed(self):
@@ -267,7 +269,7 @@ class Comparison:
             "recipe": dataclasses.asdict(recipe),
             "form": dataclasses.asdict(form),
             "key": self._key(name),
-            "device": self._describe().split(":")[0],
+            "device": self._device_name(),
         }
         self._keep(result, y_proba, training.network)
 
