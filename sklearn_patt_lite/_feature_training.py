@@ -1,8 +1,8 @@
 """Training on features: what is behind the frozen layers, without Keras' overhead a step.
 
 A step of the head alone takes a few milliseconds, most of which `keras.Model.fit` spends around
-it. Here TensorFlow loops over the steps itself, and XLA compiles them. That takes seconds, so that
-compiled trainers are kept in the process, for the other fits of a search.
+it. Here TensorFlow loops over the steps itself, and where there are many, XLA compiles the loop.
+Both take seconds once, so that trainers are kept in the process, for the other fits of a search.
 """
 
 import json
@@ -32,6 +32,8 @@ from sklearn_patt_lite._sources import ahead
 
 _CHUNK = 128  # rows that TensorFlow is given at once, if they are more than a batch
 _TRAINERS = Kept(16)
+# From so many steps on XLA compiles them: seconds once, for milliseconds a step (short_fits.py).
+_MANY_STEPS = 200
 
 
 class FeatureTraining:
@@ -93,7 +95,9 @@ class FeatureTraining:
             self._otherwise(network, stage, data, **settings)
             return
         _training.set_stage(network, stage)
-        trainer = _trainer(network, self._cuts[stage], stage, settings["batch_size"])
+        batch_size = settings["batch_size"]
+        n_steps = stage.epochs * math.ceil(len(data.y) / batch_size)
+        trainer = _trainer(network, self._cuts[stage], stage, batch_size, n_steps)
         trainer.load(network, stage)
         self._run(trainer, stage, data, settings["seed"], settings["loop"])
         trainer.unload(network)
@@ -148,20 +152,21 @@ def _cut(network, stage):
     return frozen_cut(network)
 
 
-def _trainer(network, cut, stage, batch_size):
+def _trainer(network, cut, stage, batch_size, n_steps):
     """Get a trainer of what is behind the cut; the same architecture gets the same one again."""
     backbone = network.get_layer(BACKBONE)
     tail = backbone.layers[backbone.layers.index(backbone.get_layer(cut)) + 1 :]
     head = network.layers[network.layers.index(backbone) + 1 :]
     configs = [layer.get_config() for layer in [*tail, *head]]
     shape = backbone.get_layer(cut).output.shape[1:]
-    settings = [batch_size, stage.clipnorm, stage.label_smoothing]
+    compiled = not tail and n_steps >= _MANY_STEPS  # XLA has no good kernels for large convolutions
+    settings = [batch_size, stage.clipnorm, stage.label_smoothing, compiled]
     key = json.dumps([shape, settings, configs])
 
     def make():
         with _training.seeded(0):  # of weights that are replaced
             model = _copy(network, tail, shape)
-        return _Trainer(model, stage, batch_size, compiled=not tail)
+        return _Trainer(model, stage, batch_size, compiled=compiled)
 
     return _TRAINERS.get(key, make)
 
@@ -178,34 +183,33 @@ def _copy(network, tail, shape):
 
 
 class _Trainer:
-    """A network from features to probabilities, with its compiled steps.
+    """A network from features to probabilities, with its steps.
 
     Parameters
     ----------
     model : keras.Model
         What is trained; its weights come from a network, and go back.
     stage : Stage
-        Whose settings the steps are compiled with.
+        Whose settings the steps are traced with.
     batch_size : int
         Images a gradient step.
     compiled : bool
-        Whether XLA compiles the steps: quicker for all but large convolutions, which it has no
-        good kernels for.
+        Whether XLA compiles the steps of whole batches.
     """
 
     def __init__(self, model, stage, batch_size, *, compiled):
         self.model = model
         self.chunk_size = batch_size * max(1, _CHUNK // batch_size)
-        self._batch_size = batch_size
+        self._batch_size, self._compiled = batch_size, compiled
         self._cross_entropy = _training.cross_entropy(stage)
         self._optimizer = _training.optimizer(stage)
         self._optimizer.build(model.trainable_variables)
         model.compile(self._optimizer)
         shape = model.input.shape[1:]
-        steps = [*self._signature(self.chunk_size, shape), tf.TensorSpec((), tf.int32)]
-        self._steps = tf.function(self._run_steps, input_signature=steps, jit_compile=compiled)
-        # A last batch with fewer images than the others; compiled, it would take its own seconds.
-        self._step = tf.function(self._run_step, input_signature=self._signature(None, shape))
+        self._steps = tf.function(self._run_steps, input_signature=self._signature(None, shape))
+        # Of whole batches, in a whole chunk: XLA would take its seconds for each other number.
+        chunk = [*self._signature(self.chunk_size, shape), tf.TensorSpec((), tf.int32)]
+        self._compiled_steps = tf.function(self._run_steps, input_signature=chunk, jit_compile=True)
         rows = self._signature(None, shape)[:2]
         self._score = tf.function(self._run_score, input_signature=rows)
 
@@ -244,19 +248,22 @@ class _Trainer:
         """
         totals, n = np.zeros(2), 0
         for waited, (x, y, weights) in timed(chunks):
-            rest = len(y) % self._batch_size
-            whole = len(y) - rest
-            parts = []
-            if whole:
-                arrays = (_filled(a[:whole], self.chunk_size) for a in (x, y, weights))
-                parts.append(self._steps(*_cast(*arrays), whole // self._batch_size))
-            if rest:
-                parts.append(self._step(*_cast(x[whole:], y[whole:], weights[whole:])))
-            totals += sum(np.array([float(value) for value in part]) for part in parts)
+            for part in self._run(x, y, weights):
+                totals += [float(value) for value in part]
             n += len(y)
             logs = {"loss": totals[0] / n, "accuracy": totals[1] / n}
             on_batch_end(math.ceil(n / self._batch_size) - 1, logs, waited)
         return logs
+
+    def _run(self, x, y, weights):
+        """Take a chunk's steps; the sum of losses and the number of right answers, in parts."""
+        n_whole = len(y) // self._batch_size if self._compiled else 0
+        first = n_whole * self._batch_size
+        if n_whole:
+            whole = (_filled(array[:first], self.chunk_size) for array in (x, y, weights))
+            yield self._compiled_steps(*_cast(*whole), n_whole)
+        if first < len(y):
+            yield self._steps(*_cast(x[first:], y[first:], weights[first:]))
 
     def evaluate(self, chunks):
         """Loss and accuracy on validation data, under the names of Keras."""
@@ -267,14 +274,19 @@ class _Trainer:
             n += len(y)
         return {"val_loss": totals[0] / n, "val_accuracy": totals[1] / n}
 
-    def _run_steps(self, x, y, weights, n_steps):
-        loss, correct = 0.0, 0.0
+    def _run_steps(self, x, y, weights, n_steps=None):
+        """All steps of some rows, or the first of a chunk's; as `_run`."""
+        loss, correct, size = 0.0, 0.0, self._batch_size
+        if n_steps is None:
+            n_steps = -(-tf.shape(x)[0] // self._batch_size)
         for i in tf.range(n_steps):
-            start, size = i * self._batch_size, self._batch_size
-            shape = x.shape[1:]
-            batch = tf.slice(x, [start, 0, 0, 0], [size, *shape])
+            start = i * self._batch_size
+            if x.shape[0] is None:  # the last batch may have fewer; XLA knows but one size
+                size = tf.minimum(self._batch_size, tf.shape(x)[0] - start)
             batch_loss, batch_correct = self._run_step(
-                batch, tf.slice(y, [start], [size]), tf.slice(weights, [start], [size])
+                tf.slice(x, [start, 0, 0, 0], [size, *x.shape[1:]]),
+                tf.slice(y, [start], [size]),
+                tf.slice(weights, [start], [size]),
             )
             loss += batch_loss
             correct += batch_correct

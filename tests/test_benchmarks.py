@@ -36,6 +36,7 @@ OPTIONAL = {
     ],
     "roofline.py": [],
     "scaling.py": ["--images", "70", "--folds", "2", "--candidates", "1", "--epochs", "1"],
+    "short_fits.py": ["--epochs", "1", "--rounds", "1"],
     "soak.py": ["--fits", "6"],
     "views.py": [
         "faces.npz",

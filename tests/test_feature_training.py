@@ -83,8 +83,10 @@ def plain_optimizer(stage):
     return keras.optimizers.SGD(stage.learning_rate)
 
 
-def test_it_trains_as_keras_does(data, monkeypatch):
+@pytest.mark.parametrize("many", [0, 10**9], ids=["compiled", "plain"])
+def test_it_trains_as_keras_does(many, data, monkeypatch):
     """Chunks of two batches, a chunk that is not full, a last batch that is not full."""
+    monkeypatch.setattr(_feature_training, "_MANY_STEPS", many)
     monkeypatch.setattr(_feature_training, "_CHUNK", 2 * BATCH)
     monkeypatch.setattr(_training, "stage_callbacks", lambda *args, **kwargs: [])
     # Plain steps: Adam makes full ones of gradients that are nothing but rounding.
@@ -155,6 +157,25 @@ def test_networks_of_one_architecture_share_a_trainer(data):
     n_trainers = len(_feature_training._TRAINERS)
     train(data)
     assert len(_feature_training._TRAINERS) == n_trainers
+
+
+def test_many_steps_are_compiled(data, monkeypatch):
+    """Few are not: to compile them would take longer than all of them."""
+    n_steps = HEAD["epochs"] * 4  # 29 images in batches of 8
+
+    compiled = []
+
+    class Noted(_feature_training._Trainer):
+        def __init__(self, *args, **settings):
+            compiled.append(settings["compiled"])
+            super().__init__(*args, **settings)
+
+    monkeypatch.setattr(_feature_training, "_Trainer", Noted)
+    monkeypatch.setattr(_feature_training, "_TRAINERS", Kept(1))
+    for many in (n_steps, n_steps + 1):
+        monkeypatch.setattr(_feature_training, "_MANY_STEPS", many)
+        train(data, STAGES[:1])
+    assert compiled == [True, False]
 
 
 def test_the_best_epochs_weights_are_kept(data):

@@ -1,0 +1,79 @@
+"""Compare a fit whose steps XLA compiles with one whose steps TensorFlow runs as they are.
+
+    python examples/benchmarks/short_fits.py
+    KERAS_HOME=... python examples/benchmarks/short_fits.py --alpha 1 --weights imagenet
+
+The head alone is trained, on features that were kept before, for a growing number of steps of 8
+images at 224 pixels. Each fit makes its steps anew, as the first of a process or of an architecture
+does. Both ways take turns, round after round. The library compiles from `_MANY_STEPS` steps on.
+"""
+
+import argparse
+import tempfile
+import time
+
+import numpy as np
+
+from sklearn_patt_lite import PAttLiteClassifier, _feature_training
+from sklearn_patt_lite._kept import Kept
+
+WAYS = {"as they are": float("inf"), "compiled": 0}
+N_IMAGES = 160  # 20 steps an epoch
+
+
+def main():
+    arguments = parse_arguments()
+    images = np.random.default_rng(0).integers(0, 256, (N_IMAGES, 48, 48), dtype=np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        classifier = PAttLiteClassifier(
+            backbone_weights=arguments.weights,
+            alpha=arguments.alpha,
+            memory=folder,
+            unfreeze_layers=0,
+            validation_fraction=None,
+            patience=None,
+            finetune_patience=None,
+            random_state=0,
+        )
+        seconds_of_fit(classifier.set_params(epochs=6), images, "as they are")  # keeps all views
+        for epochs in arguments.epochs:
+            compare(classifier.set_params(epochs=epochs), images, arguments.rounds)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--alpha", type=float, default=0.25)
+    parser.add_argument("--weights", default="drawn")
+    parser.add_argument("--epochs", type=int, nargs="+", default=[1, 10, 50, 250])
+    parser.add_argument("--rounds", type=int, default=3)
+    return parser.parse_args()
+
+
+def compare(classifier, images, n_rounds):
+    """Print the median seconds of both ways, and their ratio."""
+    ways = list(WAYS)
+    seconds = {way: [] for way in ways}
+    for i in range(n_rounds):
+        for way in ways if i % 2 else ways[::-1]:
+            seconds[way].append(seconds_of_fit(classifier, images, way))
+    plain, compiled = (np.median(seconds[way]) for way in ways)
+    ratios = np.divide(seconds["compiled"], seconds["as they are"])
+    print(
+        f"{20 * classifier.epochs:5} steps: as they are {plain:.1f} s, compiled {compiled:.1f} s, "
+        f"{np.median(ratios):.2f} times as long ({min(ratios):.2f} to {max(ratios):.2f})",
+        flush=True,
+    )
+
+
+def seconds_of_fit(classifier, images, way):
+    _feature_training._MANY_STEPS = WAYS[way]
+    _feature_training._TRAINERS = Kept(1)
+    start = time.perf_counter()
+    classifier.fit(images, np.arange(N_IMAGES) % 7)
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
