@@ -307,11 +307,19 @@ def test_random_weights_train_in_one_stage(faces):
     assert history["features"] == {"computed": 0, "found": 0}
 
 
+@pytest.fixture
+def without_training(monkeypatch):
+    """Fits do all but train."""
+    monkeypatch.setattr(_training, "train_stages", lambda *args, **settings: {})
+
+
+@pytest.mark.usefixtures("without_training")
 def test_random_weights_warn_of_parameters_that_are_not_used(faces):
     with pytest.warns(UserWarning, match="unfreeze_layers, finetune_epochs.* not used"):
         quick(backbone_weights=None).fit(faces.images, faces.target)
 
 
+@pytest.mark.usefixtures("without_training")
 def test_settings_that_ask_for_no_stage_2_are_no_reason_to_warn(faces):
     classifier = quick(
         backbone_weights=None,

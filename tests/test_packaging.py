@@ -78,9 +78,9 @@ def test_the_oldest_dependencies_are_the_lower_bounds():
     lines = (ROOT / ".ci" / "oldest.txt").read_text("utf-8").splitlines()
     oldest = dict(line.split("==") for line in lines if "==" in line)
     bounds = requirements()
-    assert set(oldest) == set(bounds)
-    for name, version in oldest.items():
-        assert f"{version}.".startswith(f"{bounds[name]}."), name
+    assert set(bounds) <= set(oldest)
+    for name, bound in bounds.items():
+        assert f"{oldest[name]}.".startswith(f"{bound}."), name
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -27,12 +28,19 @@ from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.preprocessing import FaceResizer
 
 
+@pytest.fixture(scope="module")
+def saved_once(fitted_on_names, tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "classifier.zip"
+    fitted_on_names.save_model(path)
+    return path
+
+
 @pytest.fixture
-def saved(fitted_on_names, tmp_path):
+def saved(saved_once, tmp_path):
     """A good file, in a folder of its own."""
     path = tmp_path / "saved" / "classifier.zip"
     path.parent.mkdir()
-    fitted_on_names.save_model(path)
+    shutil.copy(saved_once, path)
     return path
 
 

@@ -13,15 +13,16 @@ from sklearn_patt_lite import _quiet
 
 QUICK = {**NETWORK, "epochs": 1}
 PROGRAM = f"""
-import sys, numpy as np
+import os, sys, numpy as np
 from sklearn_patt_lite import PAttLiteClassifier
 
 images = np.load("images.npy")
 X = images if "arrays" in sys.argv else [f"{{i}}.png" for i in range(len(images))]
-stage_2 = dict(finetune_epochs=1) if sys.argv[1] == "paper" else {{}}
-classifier = PAttLiteClassifier(recipe=sys.argv[1], **stage_2, **{QUICK})
-classifier.fit(X, np.arange(len(images)) % 2).predict(X)
+for recipe, stage_2 in (("paper", dict(finetune_epochs=1)), ("modern", {{}})):
+    classifier = PAttLiteClassifier(recipe=recipe, **stage_2, **{QUICK})
+    classifier.fit(X, np.arange(len(images)) % 2).predict(X)
 classifier.save_model("classifier.zip")
+assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
 """
 N = 20
 
@@ -52,10 +53,9 @@ def run(folder, program, *arguments, **environment):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["paper", "modern"])
 @pytest.mark.parametrize("kind", ["arrays", "paths"])
-def test_a_fit_a_prediction_and_a_file_print_nothing(folder, recipe, kind):
-    assert run(folder, PROGRAM, recipe, kind) == ""
+def test_fits_predictions_and_a_file_print_nothing(folder, kind):
+    assert run(folder, PROGRAM, kind) == ""
 
 
 @pytest.mark.slow
@@ -82,8 +82,6 @@ from sklearn_patt_lite._quiet import import_tensorflow
 import_tensorflow()
 print(os.environ["TF_CPP_MIN_LOG_LEVEL"])
 """
-    assert run(folder, program) == "3\n"
-    assert run(folder, program, TF_CPP_MIN_LOG_LEVEL="1") == "1\n"
     said = run(folder, program, TF_CPP_MIN_LOG_LEVEL="0")
     assert said.endswith("0\n")
     assert "I0000" in said
