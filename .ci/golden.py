@@ -1,0 +1,70 @@
+"""Tell whether a change of the code changes a result: digests of six fits, exact on one machine.
+
+    python .ci/golden.py > before.json
+    python .ci/golden.py > after.json && diff before.json after.json
+
+Both recipes and random weights, on arrays and on files, with both stages, validation by subjects,
+dropout and augmentation. Another CPU, or another version of TensorFlow, has other digests.
+"""
+
+import hashlib
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in (".", "tests")]
+
+from quick import QUICK, SIZE
+
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.datasets import make_expression_faces
+
+FITS = {
+    "paper": {**QUICK, "epochs": 50},  # so many that XLA compiles stage 1
+    "modern": {
+        name: value
+        for name, value in QUICK.items()
+        if name != "unfreeze_layers" and not name.startswith("finetune")
+    }
+    | {"recipe": "modern"},
+    "random weights": {
+        **{name: value for name, value in QUICK.items() if not name.startswith("finetune")},
+        "backbone_weights": None,
+        "unfreeze_layers": 40,
+    },
+}
+
+
+def main():
+    faces = make_expression_faces(n_subjects=6, image_size=SIZE, random_state=0)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder, f"{i}.png") for i in range(len(faces.images))]
+        for path, image in zip(paths, faces.images, strict=True):
+            Image.fromarray(image).save(path)
+        found = {
+            f"{name}, {kind}": digests(PAttLiteClassifier(**settings), X, faces)
+            for name, settings in FITS.items()
+            for kind, X in (("arrays", faces.images), ("files", paths))
+        }
+    print(json.dumps(found, indent=1))
+
+
+def digests(classifier, X, faces):
+    """Fit, predict; 16 digits of the digests of what came out."""
+    classifier.fit(X, faces.target, groups=faces.groups)
+    history = json.dumps(classifier.history_, default=np.ndarray.tolist, sort_keys=True)
+    weights = b"".join(array.tobytes() for array in classifier.model_.get_weights())
+    parts = {
+        "probabilities": classifier.predict_proba(X).tobytes(),
+        "weights": weights,
+        "history": history.encode(),
+    }
+    return {name: hashlib.sha256(part).hexdigest()[:16] for name, part in parts.items()}
+
+
+if __name__ == "__main__":
+    main()
