@@ -1,7 +1,7 @@
 """Tell whether a change of the code changes a result: digests of six fits, exact on one machine.
 
-    python .ci/golden.py > before.json
-    python .ci/golden.py > after.json && diff before.json after.json
+    python tests/golden.py > before.json
+    python tests/golden.py > after.json && diff before.json after.json
 
 Both recipes and random weights, on arrays and on files, with both stages, validation by subjects,
 dropout and augmentation. Another CPU, or another version of TensorFlow, has other digests.
@@ -9,15 +9,11 @@ dropout and augmentation. Another CPU, or another version of TensorFlow, has oth
 
 import hashlib
 import json
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
-sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in (".", "tests")]
-
 from quick import QUICK, SIZE
 
 from sklearn_patt_lite import PAttLiteClassifier
