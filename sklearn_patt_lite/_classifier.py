@@ -1,11 +1,9 @@
 """The estimator: PAtt-Lite behind scikit-learn's interface."""
 
 import contextlib
-import inspect
 import logging
 import os
 import threading
-import warnings
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -20,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, assert_all_finite, ch
 
 from sklearn_patt_lite._holdout import cut_validation
 from sklearn_patt_lite._quiet import import_tensorflow
+from sklearn_patt_lite._settings import RECIPES, Settings, check_settings
 from sklearn_patt_lite._sources import (
     ImageFiles,
     ahead,
@@ -46,41 +45,7 @@ if TYPE_CHECKING:
 _KERAS_VERBOSE = (0, 2, 1)  # silent, a line an epoch, a bar: Keras counts them otherwise
 _CHUNK = 256  # images that a prediction reads at once
 _FIT_LOCK = threading.RLock()  # a fit seeds the process: two threads would mix their seeds
-_RECIPES = {
-    "paper": {
-        "input_size": 224,
-        "end_to_end": False,
-        "epochs": 100,
-        "patience": 5,
-        "schedule": "plateau",
-        "label_smoothing": 0.0,
-        "batch_size": 8,
-        "augment": True,
-        "validation_fraction": 0.1,
-        "flip_averaging": False,
-    },
-    "modern": {
-        "input_size": 112,
-        "end_to_end": True,
-        "epochs": 10,
-        "patience": None,
-        "schedule": "cosine",
-        "label_smoothing": 0.1,
-        "batch_size": 32,
-        "augment": "affine",
-        "validation_fraction": None,
-        "flip_averaging": True,
-    },
-}
 _AUTO = StrOptions({"auto"})
-_NO_STAGE_2 = {"unfreeze_layers": 0, "finetune_patience": None}  # says so, and gets so
-_FINETUNE_PARAMETERS = (
-    "unfreeze_layers",
-    "finetune_epochs",
-    "finetune_learning_rate",
-    "finetune_patience",
-    "finetune_dropout",
-)
 
 
 class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
@@ -326,7 +291,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     """
 
     _parameter_constraints = {
-        "recipe": [StrOptions(set(_RECIPES))],
+        "recipe": [StrOptions(set(RECIPES))],
         "backbone_weights": [str, os.PathLike, None],
         "alpha": [Interval(Real, 0, None, closed="neither")],
         "input_size": [Interval(Integral, 1, None, closed="left"), _AUTO],
@@ -510,25 +475,28 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         >>> cut["cut"], cut["n_train"], cut["n_validation"]  # one person, and another
         ('groups', 14, 14)
         """
-        self._check_settings(has_validation=X_val is not None)
+        settings = Settings.of(self)
+        check_settings(settings, self, has_validation=X_val is not None)
         keep_to_share_of_cores()
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         memory = as_feature_memory(self.memory)
-        images = as_source(X, self._setting("input_size"))
+        images = as_source(X, settings.input_size)
         classes, codes = _encode_labels(y, images)
         weights = _check_sample_weight(sample_weight, images, ensure_non_negative=True)
         if groups is not None:
             groups = _check_groups(groups, images)
-        architecture = self._architecture_for(images.shape[1:], len(classes))
+        architecture = settings.architecture(images.shape[1:], len(classes))
         digests = data_digests(images, codes)
-        data, validation = self._split(images, codes, weights, classes, groups, X_val, y_val, seed)
+        data, validation = _split(
+            images, codes, weights, classes, groups, X_val, y_val, settings, seed
+        )
         with _FIT_LOCK, _without_retracing_warnings():
             model = self._build(architecture, seed)
             facts = (architecture, digests, seed)
-            checkpoint = self._checkpoint(model, data, validation, facts)
+            checkpoint = self._checkpoint(model, data, validation, facts, settings)
             if checkpoint is None or not checkpoint.has_begun:
-                self._prepare_backbone(model, data, seed)
-            history, cut = self._train(model, data, memory, seed, checkpoint)
+                _prepare_backbone(model, data, settings, seed)
+            history, cut = self._train(model, data, memory, settings, seed, checkpoint)
         # Only now: a fit that does not come to its end changes nothing.
         self.classes_ = classes
         self.image_shape_ = architecture.image_shape
@@ -536,8 +504,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         self.history_ = {"data": digests, "validation": validation, **history}
         self.model_ = model
         self._fitted_architecture = architecture
-        self._fitted_batch_size = self._setting("batch_size")
-        self._fitted_flip_averaging = bool(self._setting("flip_averaging"))
+        self._fitted_batch_size = settings.batch_size
+        self._fitted_flip_averaging = bool(settings.flip_averaging)
         self._cut = cut
         self._set_predictors()
         return self
@@ -883,127 +851,6 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         size = self._fitted_architecture.input_size
         return read_images(as_source(X, size, self.image_shape_))
 
-    def _check_settings(self, *, has_validation):
-        """Check what scikit-learn's constraints cannot: parameters that depend on each other."""
-        patient = {"patience": self._setting("patience")}
-        if self._has_stage_2():
-            patient["finetune_patience"] = self.finetune_patience
-        if self._setting("validation_fraction") is None and not has_validation:
-            watching = [f"{name}={value}" for name, value in patient.items() if value is not None]
-            if watching:
-                raise ValueError(
-                    f"{' and '.join(watching)} watch validation data, but validation_fraction=None "
-                    "leaves none: set them to None as well, or validation_fraction to a share of "
-                    "the training data, or pass X_val and y_val."
-                )
-        if self.checkpoint_dir is not None and self.random_state is None:
-            raise ValueError(
-                "checkpoint_dir finds a fit by its seed, but random_state=None draws another one "
-                "each time: set it to an int."
-            )
-        if self.attention == "batch":
-            warnings.warn(
-                'attention="batch" makes each prediction depend on the other images of its batch '
-                "and on their order: its scores cannot be trusted.",
-                UserWarning,
-                stacklevel=4,
-            )
-        if self._is_end_to_end():
-            self._warn_of_unused_parameters()
-
-    def _warn_of_unused_parameters(self):
-        signature = inspect.signature(PAttLiteClassifier).parameters
-        unused = [
-            name
-            for name in _FINETUNE_PARAMETERS
-            if getattr(self, name) not in (signature[name].default, _NO_STAGE_2.get(name))
-        ]
-        if unused:
-            reason = "end_to_end" if self.backbone_weights is not None else "backbone_weights=None"
-            warnings.warn(
-                f"{', '.join(unused)} not used: with {reason} everything trains in one stage.",
-                UserWarning,
-                stacklevel=5,
-            )
-
-    def _setting(self, name):
-        """A parameter's value: its own, or, where that is "auto", the recipe's."""
-        value = getattr(self, name)
-        is_auto = isinstance(value, str) and value == "auto"
-        return _RECIPES[self.recipe][name] if is_auto else value
-
-    def _is_end_to_end(self):
-        return self.backbone_weights is None or self._setting("end_to_end")
-
-    def _has_stage_2(self):
-        return not self._is_end_to_end() and self.unfreeze_layers > 0
-
-    def _architecture_for(self, image_shape, n_classes):
-        from sklearn_patt_lite._network import Architecture, check_architecture
-
-        architecture = Architecture(
-            n_classes=n_classes,
-            image_shape=tuple(int(side) for side in image_shape),
-            alpha=self.alpha,
-            input_size=self._setting("input_size"),
-            output_layer=self.output_layer,
-            patch_extraction=self.patch_extraction,
-            patch_size=self.patch_size,
-            n_filters=self.n_filters,
-            attention=self.attention,
-            hidden_units=self.hidden_units,
-            augment=bool(self._setting("augment")),
-            affine=self._setting("augment") == "affine",
-        )
-        check_architecture(architecture)
-        return architecture
-
-    def _split(self, images, codes, weights, classes, groups, X_val, y_val, seed):
-        """Set validation data apart, and tell how."""
-        from sklearn_patt_lite._training import TrainingData
-
-        # Everything, unless some is cut off; a slice, since an index would copy all images.
-        train, validation = slice(None), None
-        cut = None
-        if X_val is not None or y_val is not None:
-            cut = "given"
-            images_val, codes_val = self._read_validation(X_val, y_val, images, classes)
-        elif self._setting("validation_fraction") is not None:
-            cut = "stratified" if groups is None else "groups"
-            fraction = self._setting("validation_fraction")
-            train, validation = cut_validation(
-                codes, groups, fraction=fraction, classes=classes, seed=seed
-            )
-            images_val, codes_val = images[validation], codes[validation]
-        else:
-            images_val, codes_val = None, None
-        balance = compute_sample_weight(self.class_weight, classes[codes[train]])
-        if balance.min() < 0:
-            raise ValueError(f"class_weight={self.class_weight} holds negative weights.")
-        data = TrainingData(
-            images[train], codes[train], weights[train] * balance, images_val, codes_val
-        )
-        return data, {
-            "cut": cut,
-            "n_train": len(data.X),
-            "n_validation": 0 if codes_val is None else len(codes_val),
-            "indices": None if validation is None else validation.tolist(),
-        }
-
-    def _read_validation(self, X_val, y_val, images, classes):
-        if X_val is None or y_val is None:
-            missing = "X_val" if X_val is None else "y_val"
-            raise ValueError(f"X_val and y_val belong together, but {missing} is None.")
-        images_val = as_source(X_val, self._setting("input_size"), images.shape[1:])
-        if not isinstance(images, ImageFiles):
-            images_val = read_images(images_val)
-        y_val = column_or_1d(y_val)
-        check_consistent_length(images_val, y_val)
-        unknown = np.setdiff1d(y_val, classes)
-        if len(unknown):
-            raise ValueError(f"y_val holds labels that y does not: {unknown.tolist()}.")
-        return images_val, np.searchsorted(classes, y_val)
-
     def _build(self, architecture, seed):
         from sklearn_patt_lite._network import build_network, draw_weights
         from sklearn_patt_lite._training import seeded
@@ -1015,7 +862,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             load_weights(model, self.backbone_weights, architecture)
         return model
 
-    def _checkpoint(self, model, data, validation, facts):
+    def _checkpoint(self, model, data, validation, facts, settings):
         """Where the fit is kept, and may have come to already; `facts` tell it from others."""
         from sklearn_patt_lite._checkpoint import Checkpoint, checkpoint_path
         from sklearn_patt_lite._engine import engine_class
@@ -1024,19 +871,12 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         if self.checkpoint_dir is None:
             return None
         given = data_digests(data.X_val, data.y_val) if validation["cut"] == "given" else None
-        settings = (self._stages(), self._setting("batch_size"), self._setting("augment"))
+        trained_by = (settings.stages(), settings.batch_size, settings.augment)
         computed_by = (policy_of(model), engine_class().__name__)
-        facts = (*facts, validation, given, data.sample_weight, settings, computed_by)
+        facts = (*facts, validation, given, data.sample_weight, trained_by, computed_by)
         return Checkpoint(checkpoint_path(self.checkpoint_dir, model, *facts))
 
-    def _prepare_backbone(self, model, data, seed):
-        """Let a pretrained backbone's BatchNormalization adapt from where it is."""
-        from sklearn_patt_lite._normalization import refit_normalization
-
-        if self._is_end_to_end() and self.backbone_weights is not None:
-            refit_normalization(model, lambda rows: read_images(data.X, rows), len(data.X), seed)
-
-    def _train(self, model, data, memory, seed, checkpoint):
+    def _train(self, model, data, memory, settings, seed, checkpoint):
         """Train stage after stage; their histories by name, and where the frozen layers end."""
         from sklearn_patt_lite._feature_training import FeatureTraining
         from sklearn_patt_lite._progress import Progress
@@ -1044,28 +884,28 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         from sklearn_patt_lite._streaming import streaming_fit
         from sklearn_patt_lite._training import keras_fit, on_tensorflow, train_stages
 
-        stages, augment = self._stages(), self._setting("augment")
+        stages = settings.stages()
         fit = scikeras_fit if on_tensorflow() else keras_fit
         if isinstance(data.X, ImageFiles):
             fit = streaming_fit
         features = None
-        if self._may_use_features(model):
+        if self._may_use_features(model, settings):
             fit = features = FeatureTraining(
-                model, stages, data, memory=memory, augment=augment, otherwise=fit
+                model, stages, data, memory=memory, augment=settings.augment, otherwise=fit
             )
         progress = Progress(
             stages,
             passes=None if features is None else features.passes,
-            shows=self.verbose == 1,
-            ways_out=self._ways_out(),
+            shows=settings.verbose == 1,
+            ways_out=settings.faster_fits(),
         )
         history = train_stages(
             model,
             stages,
             data,
-            batch_size=self._setting("batch_size"),
+            batch_size=settings.batch_size,
             seed=seed,
-            verbose=_KERAS_VERBOSE[self.verbose],
+            verbose=_KERAS_VERBOSE[settings.verbose],
             fit=fit,
             checkpoint=checkpoint,
             progress=progress,
@@ -1074,54 +914,14 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             return {**history, "features": {"computed": 0, "found": 0}}, None
         return {**history, "features": features.counts}, features.cut
 
-    def _ways_out(self):
-        """What to do about a fit that takes hours."""
-        ways = ["Fewer epochs or a smaller input_size take less time."]
-        if self.recipe != "modern":
-            ways.insert(0, "recipe='modern' takes a fraction of it, and knows photographs better.")
-        if self.verbose == 0:
-            ways.append("verbose=1 shows how far it is.")
-        return " ".join(ways)
-
-    def _may_use_features(self, model):
+    def _may_use_features(self, model, settings):
         from sklearn_patt_lite._network import BACKBONE
         from sklearn_patt_lite._training import on_tensorflow
 
         # Mixed precision would need Keras' scaling of the loss.
         is_plain = model.get_layer(BACKBONE).compute_dtype == "float32" and on_tensorflow()
-        has_views = self._setting("augment") in (True, False)  # a bank of them stands for all
-        return is_plain and has_views and self.attention != "batch"
-
-    def _stages(self):
-        from sklearn_patt_lite import _training
-
-        both = {
-            "clipnorm": self.clipnorm,
-            "schedule": self._setting("schedule"),
-            "label_smoothing": self._setting("label_smoothing"),
-        }
-        first = {
-            "epochs": self._setting("epochs"),
-            "learning_rate": self.learning_rate,
-            "patience": self._setting("patience"),
-            "dropout": self.dropout,
-            **both,
-        }
-        if self._is_end_to_end():
-            return [_training.end_to_end_stage(**first)]
-        stages = [_training.head_stage(**first)]
-        if self._has_stage_2():
-            stages.append(
-                _training.finetune_stage(
-                    epochs=self.finetune_epochs,
-                    learning_rate=self.finetune_learning_rate,
-                    patience=self.finetune_patience,
-                    dropout=self.finetune_dropout,
-                    unfreeze_layers=self.unfreeze_layers,
-                    **both,
-                )
-            )
-        return stages
+        has_views = settings.augment in (True, False)  # a bank of them stands for all
+        return is_plain and has_views and settings.attention != "batch"
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -1164,6 +964,61 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         batch_size = self._fitted_batch_size if across else BATCH
         self._predictor = kind(self.model_, batch_size=batch_size)
         self._feature_predictor = FeaturePredictor(self.model_, self._cut)
+
+
+def _split(images, codes, weights, classes, groups, X_val, y_val, settings, seed):
+    """Set validation data apart, and tell how."""
+    from sklearn_patt_lite._training import TrainingData
+
+    # Everything, unless some is cut off; a slice, since an index would copy all images.
+    train, validation = slice(None), None
+    cut = None
+    if X_val is not None or y_val is not None:
+        cut = "given"
+        images_val, codes_val = _read_validation(X_val, y_val, images, classes, settings)
+    elif settings.validation_fraction is not None:
+        cut = "stratified" if groups is None else "groups"
+        train, validation = cut_validation(
+            codes, groups, fraction=settings.validation_fraction, classes=classes, seed=seed
+        )
+        images_val, codes_val = images[validation], codes[validation]
+    else:
+        images_val, codes_val = None, None
+    balance = compute_sample_weight(settings.class_weight, classes[codes[train]])
+    if balance.min() < 0:
+        raise ValueError(f"class_weight={settings.class_weight} holds negative weights.")
+    data = TrainingData(
+        images[train], codes[train], weights[train] * balance, images_val, codes_val
+    )
+    return data, {
+        "cut": cut,
+        "n_train": len(data.X),
+        "n_validation": 0 if codes_val is None else len(codes_val),
+        "indices": None if validation is None else validation.tolist(),
+    }
+
+
+def _read_validation(X_val, y_val, images, classes, settings):
+    if X_val is None or y_val is None:
+        missing = "X_val" if X_val is None else "y_val"
+        raise ValueError(f"X_val and y_val belong together, but {missing} is None.")
+    images_val = as_source(X_val, settings.input_size, images.shape[1:])
+    if not isinstance(images, ImageFiles):
+        images_val = read_images(images_val)
+    y_val = column_or_1d(y_val)
+    check_consistent_length(images_val, y_val)
+    unknown = np.setdiff1d(y_val, classes)
+    if len(unknown):
+        raise ValueError(f"y_val holds labels that y does not: {unknown.tolist()}.")
+    return images_val, np.searchsorted(classes, y_val)
+
+
+def _prepare_backbone(model, data, settings, seed):
+    """Let a pretrained backbone's BatchNormalization adapt from where it is."""
+    from sklearn_patt_lite._normalization import refit_normalization
+
+    if settings.end_to_end and settings.backbone_weights is not None:
+        refit_normalization(model, lambda rows: read_images(data.X, rows), len(data.X), seed)
 
 
 def _check_groups(groups, images):

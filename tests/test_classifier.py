@@ -25,7 +25,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.class_weight import compute_sample_weight
 
-from sklearn_patt_lite import PAttLiteClassifier, _classifier, _training
+from sklearn_patt_lite import PAttLiteClassifier, _classifier, _settings, _training
 from sklearn_patt_lite._images import resize_images
 from sklearn_patt_lite.preprocessing import FaceResizer
 
@@ -56,7 +56,7 @@ def test_it_is_a_classifier_of_scikit_learn():
 
 def test_defaults_are_the_papers():
     defaults = PAttLiteClassifier().get_params()
-    recipe = _classifier._RECIPES[defaults["recipe"]]
+    recipe = _settings.RECIPES[defaults["recipe"]]
     assert defaults["input_size"] == defaults["batch_size"] == "auto"
     assert (recipe["input_size"], recipe["batch_size"], recipe["epochs"]) == (224, 8, 100)
     assert defaults["output_layer"] == "conv_dw_9_relu"

@@ -10,6 +10,7 @@ from quick import NETWORK
 
 from sklearn_patt_lite import PAttLiteClassifier, _progress, _training
 from sklearn_patt_lite._progress import Progress, duration, timed
+from sklearn_patt_lite._settings import Settings
 
 SETTINGS = {"learning_rate": 1e-3, "clipnorm": 3.0, "dropout": 0.1}
 HEAD = _training.head_stage(epochs=10, patience=5, **SETTINGS)
@@ -245,5 +246,5 @@ def test_watching_changes_no_result(images):
 
 
 def test_the_modern_recipe_is_not_recommended_to_itself():
-    assert "recipe" not in PAttLiteClassifier(recipe="modern")._ways_out()
-    assert "verbose" not in PAttLiteClassifier(verbose=1)._ways_out()
+    assert "recipe" not in Settings.of(PAttLiteClassifier(recipe="modern")).faster_fits()
+    assert "verbose" not in Settings.of(PAttLiteClassifier(verbose=1)).faster_fits()

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from quick import NETWORK
 from test_checkpoint import Interrupted, assert_same_fit, interrupt
 
-from sklearn_patt_lite import PAttLiteClassifier, _classifier, _normalization, _training
+from sklearn_patt_lite import PAttLiteClassifier, _normalization, _settings, _training
 from sklearn_patt_lite._network import BACKBONE, Architecture, build_network
 from sklearn_patt_lite._normalization import refit_normalization
 from sklearn_patt_lite._weights import load_weights
@@ -62,7 +62,7 @@ def test_the_table_says_what_recipes_set():
     assert head.split() == ["parameter", 'recipe="paper"', 'recipe="modern"']
     rows = [row.split() for row in rows.splitlines()]
     found = {name: tuple(map(ast.literal_eval, values)) for name, *values in rows}
-    recipes = _classifier._RECIPES
+    recipes = _settings.RECIPES
     assert list(recipes) == ["paper", "modern"]
     names = [name for name, value in PAttLiteClassifier().get_params().items() if value == "auto"]
     assert sorted(found) == names
@@ -70,12 +70,12 @@ def test_the_table_says_what_recipes_set():
 
 
 def test_what_recipes_set_is_what_the_parameters_take():
-    for recipe in _classifier._RECIPES.values():
+    for recipe in _settings.RECIPES.values():
         PAttLiteClassifier(**recipe)._validate_params()
 
 
 def test_a_recipe_is_its_parameters(faces, fitted):
-    explicit = {**_classifier._RECIPES["modern"], **MODERN, "recipe": "paper"}
+    explicit = {**_settings.RECIPES["modern"], **MODERN, "recipe": "paper"}
     assert_same_fit(PAttLiteClassifier(**explicit).fit(faces.images, faces.target), fitted)
 
 

@@ -1,0 +1,220 @@
+"""What a fit goes by: the classifier's parameters, with "auto" replaced by the recipe's values."""
+
+import dataclasses
+import inspect
+import os
+import warnings
+from typing import Any, Self
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "paper": {
+        "input_size": 224,
+        "end_to_end": False,
+        "epochs": 100,
+        "patience": 5,
+        "schedule": "plateau",
+        "label_smoothing": 0.0,
+        "batch_size": 8,
+        "augment": True,
+        "validation_fraction": 0.1,
+        "flip_averaging": False,
+    },
+    "modern": {
+        "input_size": 112,
+        "end_to_end": True,
+        "epochs": 10,
+        "patience": None,
+        "schedule": "cosine",
+        "label_smoothing": 0.1,
+        "batch_size": 32,
+        "augment": "affine",
+        "validation_fraction": None,
+        "flip_averaging": True,
+    },
+}
+_FINETUNE_PARAMETERS = (
+    "unfreeze_layers",
+    "finetune_epochs",
+    "finetune_learning_rate",
+    "finetune_patience",
+    "finetune_dropout",
+)
+_NO_STAGE_2 = {"unfreeze_layers": 0, "finetune_patience": None}  # says so, and gets so
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The parameters of a `PAttLiteClassifier` that say how a fit goes; see there."""
+
+    recipe: str
+    backbone_weights: str | os.PathLike | None
+    alpha: float
+    input_size: int
+    output_layer: str | None
+    patch_extraction: str | None
+    patch_size: int
+    n_filters: int
+    attention: str | None
+    hidden_units: int | None
+    dropout: float
+    end_to_end: bool  # always with random weights
+    epochs: int
+    learning_rate: float
+    patience: int | None
+    schedule: str
+    label_smoothing: float
+    unfreeze_layers: int
+    finetune_epochs: int
+    finetune_learning_rate: float
+    finetune_patience: int | None
+    finetune_dropout: float
+    batch_size: int
+    clipnorm: float | None
+    augment: bool | str
+    class_weight: str | dict[Any, Any] | None
+    validation_fraction: float | None
+    flip_averaging: bool
+    verbose: int
+
+    @classmethod
+    def of(cls, classifier) -> Self:
+        """Take a classifier's parameters, whose constraints have been checked."""
+        recipe = RECIPES[classifier.recipe]
+        values = {field.name: getattr(classifier, field.name) for field in dataclasses.fields(cls)}
+        for name, value in values.items():
+            if isinstance(value, str) and value == "auto":
+                values[name] = recipe[name]
+        values["end_to_end"] |= classifier.backbone_weights is None
+        return cls(**values)
+
+    @property
+    def has_stage_2(self):
+        """Whether a second stage trains some of the backbone's layers."""
+        return not self.end_to_end and self.unfreeze_layers > 0
+
+    def architecture(self, image_shape, n_classes):
+        """Describe the network for training images of a shape, and so many classes.
+
+        Raises
+        ------
+        ValueError
+            If there is no such network; see `check_architecture`.
+        """
+        from sklearn_patt_lite._network import Architecture, check_architecture
+
+        architecture = Architecture(
+            n_classes=n_classes,
+            image_shape=tuple(int(side) for side in image_shape),
+            alpha=self.alpha,
+            input_size=self.input_size,
+            output_layer=self.output_layer,
+            patch_extraction=self.patch_extraction,
+            patch_size=self.patch_size,
+            n_filters=self.n_filters,
+            attention=self.attention,
+            hidden_units=self.hidden_units,
+            augment=bool(self.augment),
+            affine=self.augment == "affine",
+        )
+        check_architecture(architecture)
+        return architecture
+
+    def stages(self):
+        """List the stages of the fit, in order."""
+        from sklearn_patt_lite import _training
+
+        both = {
+            "clipnorm": self.clipnorm,
+            "schedule": self.schedule,
+            "label_smoothing": self.label_smoothing,
+        }
+        first = {
+            "epochs": self.epochs,
+            "learning_rate": self.learning_rate,
+            "patience": self.patience,
+            "dropout": self.dropout,
+            **both,
+        }
+        if self.end_to_end:
+            return [_training.end_to_end_stage(**first)]
+        if not self.has_stage_2:
+            return [_training.head_stage(**first)]
+        second = _training.finetune_stage(
+            epochs=self.finetune_epochs,
+            learning_rate=self.finetune_learning_rate,
+            patience=self.finetune_patience,
+            dropout=self.finetune_dropout,
+            unfreeze_layers=self.unfreeze_layers,
+            **both,
+        )
+        return [_training.head_stage(**first), second]
+
+    def faster_fits(self):
+        """Say what to do about a fit that takes hours."""
+        ways = ["Fewer epochs or a smaller input_size take less time."]
+        if self.recipe != "modern":
+            ways.insert(0, "recipe='modern' takes a fraction of it, and knows photographs better.")
+        if self.verbose == 0:
+            ways.append("verbose=1 shows how far it is.")
+        return " ".join(ways)
+
+
+def check_settings(settings, classifier, *, has_validation):
+    """Check what scikit-learn's constraints cannot: parameters that depend on each other.
+
+    Raises
+    ------
+    ValueError
+        If they contradict each other.
+
+    Warns
+    -----
+    UserWarning
+        If predictions will depend on the batch, or parameters are set that are not used.
+    """
+    _check_patience(settings, has_validation)
+    if classifier.checkpoint_dir is not None and classifier.random_state is None:
+        raise ValueError(
+            "checkpoint_dir finds a fit by its seed, but random_state=None draws another one "
+            "each time: set it to an int."
+        )
+    if settings.attention == "batch":
+        warnings.warn(
+            'attention="batch" makes each prediction depend on the other images of its batch '
+            "and on their order: its scores cannot be trusted.",
+            UserWarning,
+            stacklevel=4,
+        )
+    unused = _unused_parameters(classifier) if settings.end_to_end else []
+    if unused:
+        reason = "end_to_end" if settings.backbone_weights is not None else "backbone_weights=None"
+        warnings.warn(
+            f"{', '.join(unused)} not used: with {reason} everything trains in one stage.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _check_patience(settings, has_validation):
+    if settings.validation_fraction is not None or has_validation:
+        return
+    watching = {"patience": settings.patience}
+    if settings.has_stage_2:
+        watching["finetune_patience"] = settings.finetune_patience
+    watching = [f"{name}={value}" for name, value in watching.items() if value is not None]
+    if watching:
+        raise ValueError(
+            f"{' and '.join(watching)} watch validation data, but validation_fraction=None "
+            "leaves none: set them to None as well, or validation_fraction to a share of "
+            "the training data, or pass X_val and y_val."
+        )
+
+
+def _unused_parameters(classifier):
+    """Name the parameters of stage 2 that were set."""
+    signature = inspect.signature(type(classifier)).parameters
+    return [
+        name
+        for name in _FINETUNE_PARAMETERS
+        if getattr(classifier, name) not in (signature[name].default, _NO_STAGE_2.get(name))
+    ]
