@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, assert_all_finite, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from sklearn_patt_lite._holdout import cut_validation
 from sklearn_patt_lite._quiet import import_tensorflow
 from sklearn_patt_lite._settings import RECIPES, Settings, check_settings
 from sklearn_patt_lite._sources import (
@@ -28,6 +25,7 @@ from sklearn_patt_lite._sources import (
     read_images,
 )
 from sklearn_patt_lite._store import FeatureMemory, as_feature_memory
+from sklearn_patt_lite._training_data import TrainingData
 from sklearn_patt_lite._typing import (
     Cache,
     Images,
@@ -480,28 +478,21 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         keep_to_share_of_cores()
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         memory = as_feature_memory(self.memory)
-        images = as_source(X, settings.input_size)
-        classes, codes = _encode_labels(y, images)
-        weights = _check_sample_weight(sample_weight, images, ensure_non_negative=True)
-        if groups is not None:
-            groups = _check_groups(groups, images)
-        architecture = settings.architecture(images.shape[1:], len(classes))
-        digests = data_digests(images, codes)
-        data, validation = _split(
-            images, codes, weights, classes, groups, X_val, y_val, settings, seed
-        )
+        data = TrainingData.read(X, y, sample_weight, groups, (X_val, y_val), settings, seed)
+        architecture = settings.architecture(data.image_shape, len(data.classes))
+        digests = data.digests()
         with _FIT_LOCK, _without_retracing_warnings():
             model = self._build(architecture, seed)
             facts = (architecture, digests, seed)
-            checkpoint = self._checkpoint(model, data, validation, facts, settings)
+            checkpoint = self._checkpoint(model, data, facts, settings)
             if checkpoint is None or not checkpoint.has_begun:
                 _prepare_backbone(model, data, settings, seed)
             history, cut = self._train(model, data, memory, settings, seed, checkpoint)
         # Only now: a fit that does not come to its end changes nothing.
-        self.classes_ = classes
+        self.classes_ = data.classes
         self.image_shape_ = architecture.image_shape
         self.n_parameters_ = model.count_params()
-        self.history_ = {"data": digests, "validation": validation, **history}
+        self.history_ = {"data": digests, "validation": data.split, **history}
         self.model_ = model
         self._fitted_architecture = architecture
         self._fitted_batch_size = settings.batch_size
@@ -862,7 +853,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             load_weights(model, self.backbone_weights, architecture)
         return model
 
-    def _checkpoint(self, model, data, validation, facts, settings):
+    def _checkpoint(self, model, data, facts, settings):
         """Where the fit is kept, and may have come to already; `facts` tell it from others."""
         from sklearn_patt_lite._checkpoint import Checkpoint, checkpoint_path
         from sklearn_patt_lite._engine import engine_class
@@ -870,10 +861,10 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
         if self.checkpoint_dir is None:
             return None
-        given = data_digests(data.X_val, data.y_val) if validation["cut"] == "given" else None
+        given = data_digests(*data.validation) if data.split["cut"] == "given" else None
         trained_by = (settings.stages(), settings.batch_size, settings.augment)
         computed_by = (policy_of(model), engine_class().__name__)
-        facts = (*facts, validation, given, data.sample_weight, trained_by, computed_by)
+        facts = (*facts, data.split, given, data.sample_weight, trained_by, computed_by)
         return Checkpoint(checkpoint_path(self.checkpoint_dir, model, *facts))
 
     def _train(self, model, data, memory, settings, seed, checkpoint):
@@ -966,67 +957,12 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         self._feature_predictor = FeaturePredictor(self.model_, self._cut)
 
 
-def _split(images, codes, weights, classes, groups, X_val, y_val, settings, seed):
-    """Set validation data apart, and tell how."""
-    from sklearn_patt_lite._training import TrainingData
-
-    # Everything, unless some is cut off; a slice, since an index would copy all images.
-    train, validation = slice(None), None
-    cut = None
-    if X_val is not None or y_val is not None:
-        cut = "given"
-        images_val, codes_val = _read_validation(X_val, y_val, images, classes, settings)
-    elif settings.validation_fraction is not None:
-        cut = "stratified" if groups is None else "groups"
-        train, validation = cut_validation(
-            codes, groups, fraction=settings.validation_fraction, classes=classes, seed=seed
-        )
-        images_val, codes_val = images[validation], codes[validation]
-    else:
-        images_val, codes_val = None, None
-    balance = compute_sample_weight(settings.class_weight, classes[codes[train]])
-    if balance.min() < 0:
-        raise ValueError(f"class_weight={settings.class_weight} holds negative weights.")
-    data = TrainingData(
-        images[train], codes[train], weights[train] * balance, images_val, codes_val
-    )
-    return data, {
-        "cut": cut,
-        "n_train": len(data.X),
-        "n_validation": 0 if codes_val is None else len(codes_val),
-        "indices": None if validation is None else validation.tolist(),
-    }
-
-
-def _read_validation(X_val, y_val, images, classes, settings):
-    if X_val is None or y_val is None:
-        missing = "X_val" if X_val is None else "y_val"
-        raise ValueError(f"X_val and y_val belong together, but {missing} is None.")
-    images_val = as_source(X_val, settings.input_size, images.shape[1:])
-    if not isinstance(images, ImageFiles):
-        images_val = read_images(images_val)
-    y_val = column_or_1d(y_val)
-    check_consistent_length(images_val, y_val)
-    unknown = np.setdiff1d(y_val, classes)
-    if len(unknown):
-        raise ValueError(f"y_val holds labels that y does not: {unknown.tolist()}.")
-    return images_val, np.searchsorted(classes, y_val)
-
-
 def _prepare_backbone(model, data, settings, seed):
     """Let a pretrained backbone's BatchNormalization adapt from where it is."""
     from sklearn_patt_lite._normalization import refit_normalization
 
     if settings.end_to_end and settings.backbone_weights is not None:
         refit_normalization(model, lambda rows: read_images(data.X, rows), len(data.X), seed)
-
-
-def _check_groups(groups, images):
-    groups = np.asarray(groups)
-    if groups.ndim != 1:
-        raise ValueError(f"groups should be a 1-D array, got shape {groups.shape}.")
-    check_consistent_length(images, groups)
-    return groups
 
 
 @contextlib.contextmanager
@@ -1042,19 +978,3 @@ def _without_retracing_warnings():
         yield
     finally:
         logger.removeFilter(is_news)
-
-
-def _encode_labels(y, images):
-    """Check labels; the classes and, for each image, its class's place among them."""
-    if y is None:
-        raise ValueError("PAttLiteClassifier requires y to be passed, but the target y is None.")
-    y = column_or_1d(y, warn=True)
-    assert_all_finite(y, input_name="y")
-    check_consistent_length(images, y)
-    check_classification_targets(y)
-    classes, codes = np.unique(y, return_inverse=True)
-    if len(classes) < 2:
-        raise ValueError(
-            f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs at least two."
-        )
-    return classes, codes

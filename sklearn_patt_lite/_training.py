@@ -59,22 +59,6 @@ class Stage:
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainingData:
-    """Images, encoded labels and weights to train on, and what the training is validated on."""
-
-    X: np.ndarray  # (n, height, width, channels), 0 to 255
-    y: np.ndarray  # (n,), integers from 0
-    sample_weight: np.ndarray  # (n,)
-    X_val: np.ndarray | None = None
-    y_val: np.ndarray | None = None
-
-    @property
-    def validation(self):
-        """What Keras takes as `validation_data`."""
-        return None if self.X_val is None else (self.X_val, self.y_val)
-
-
 def head_stage(*, dropout, **settings):
     """Stage 1: the backbone is frozen."""
     return Stage(name="head", unfreeze_layers=0, token_dropout=dropout, **settings)

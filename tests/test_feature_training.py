@@ -11,6 +11,7 @@ from sklearn_patt_lite import _feature_training, _training
 from sklearn_patt_lite._feature_training import FeatureTraining
 from sklearn_patt_lite._kept import Kept
 from sklearn_patt_lite._network import BACKBONE, Architecture, build_network, to_numpy
+from sklearn_patt_lite._training_data import TrainingData
 from sklearn_patt_lite._weights import load_weights
 
 SIZE = 32
@@ -40,7 +41,7 @@ def data():
     X[y == 0, :16] += 100
     X[y == 1, 16:] += 100
     X = X.astype("float32")
-    return _training.TrainingData(X[:29], y[:29], np.linspace(0.5, 1.5, 29), X[29:], y[29:])
+    return TrainingData(X[:29], y[:29], np.linspace(0.5, 1.5, 29), X[29:], y[29:])
 
 
 def build(architecture=ARCHITECTURE):

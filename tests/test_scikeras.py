@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn_patt_lite import _training
 from sklearn_patt_lite._network import BACKBONE, Architecture, build_network
 from sklearn_patt_lite._scikeras import scikeras_fit
+from sklearn_patt_lite._training_data import TrainingData
 from sklearn_patt_lite._weights import load_weights
 
 ARCHITECTURE = Architecture(
@@ -39,7 +40,7 @@ def data():
     rng = np.random.default_rng(0)
     y = np.arange(32) % 2
     X = (rng.uniform(0, 128, (32, 32, 32, 1)) + 100 * y[:, None, None, None]).astype("float32")
-    return _training.TrainingData(X, y, np.linspace(0.5, 1.5, 32), X[:8], y[:8])
+    return TrainingData(X, y, np.linspace(0.5, 1.5, 32), X[:8], y[:8])
 
 
 def train(data, fit, batch_size, seed=0, stages=STAGES):

@@ -9,6 +9,7 @@ from sklearn_patt_lite import _training
 from sklearn_patt_lite._network import Architecture, build_network
 from sklearn_patt_lite._sources import as_source
 from sklearn_patt_lite._streaming import batches, streaming_fit
+from sklearn_patt_lite._training_data import TrainingData
 
 SIZE = 32
 N = 10
@@ -70,7 +71,7 @@ def test_each_epoch_has_an_order_of_its_own_which_the_seed_fixes(source):
 def train(files, y):
     with _training.seeded(0):
         network = build_network(ARCHITECTURE)
-    data = _training.TrainingData(files, y, np.ones(N), files[: N // 2], y[: N // 2])
+    data = TrainingData(files, y, np.ones(N), files[: N // 2], y[: N // 2])
     history = _training.train_stage(network, STAGE, data, batch_size=4, seed=0, fit=streaming_fit)
     return network, history
 

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_patt_lite import _training
 from sklearn_patt_lite._network import BACKBONE, Architecture, build_backbone, build_network
+from sklearn_patt_lite._training_data import TrainingData
 
 ARCHITECTURE = Architecture(
     n_classes=2,
@@ -39,7 +40,7 @@ def data():
     X[y == 0, :16] += 100
     X[y == 1, 16:] += 100
     X = X.astype("float32")
-    return _training.TrainingData(X[:36], y[:36], np.ones(36), X[36:], y[36:])
+    return TrainingData(X[:36], y[:36], np.ones(36), X[36:], y[36:])
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from sklearn_patt_lite import _training
 from sklearn_patt_lite._feature_training import FeatureTraining
 from sklearn_patt_lite._network import Architecture, build_network
 from sklearn_patt_lite._scikeras import scikeras_fit
+from sklearn_patt_lite._training_data import TrainingData
 from sklearn_patt_lite._weights import load_weights
 
 PLAIN_EPOCHS = 3
@@ -80,7 +81,7 @@ def draw(n, side):
     coarse = np.random.default_rng(0).integers(0, 256, (n, 14, 14, 3), dtype=np.uint8)
     X, y = coarse.repeat(side // 14, axis=1).repeat(side // 14, axis=2), np.arange(n) % 7
     n_val = n // 10
-    return _training.TrainingData(X[n_val:], y[n_val:], np.ones(n - n_val), X[:n_val], y[:n_val])
+    return TrainingData(X[n_val:], y[n_val:], np.ones(n - n_val), X[:n_val], y[:n_val])
 
 
 def make_stage(n_layers, epochs):

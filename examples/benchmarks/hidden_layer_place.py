@@ -18,6 +18,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from sklearn_patt_lite import _network, _training, _weights
 from sklearn_patt_lite._scikeras import scikeras_fit
+from sklearn_patt_lite._training_data import TrainingData
 
 ARCHITECTURE = _network.Architecture(n_classes=7, image_shape=(48, 48, 1), augment=False)
 
@@ -69,7 +70,7 @@ def features_of(images):
 def score(place, views, y, train, test, seed, arguments):
     """Accuracy on `test` of a head that is trained on `train`, in both views of each image."""
     fit, validate = train_test_split(train, test_size=0.1, stratify=y[train], random_state=seed)
-    data = _training.TrainingData(
+    data = TrainingData(
         X=np.concatenate(views[:, fit]),
         y=np.tile(y[fit], 2),
         sample_weight=compute_sample_weight("balanced", np.tile(y[fit], 2)),
