@@ -14,9 +14,9 @@ from PIL import Image
 from sklearn.exceptions import NotFittedError
 
 from sklearn_patt_lite import PAttLiteClassifier
-from sklearn_patt_lite._classifier import _encode_labels
 from sklearn_patt_lite._holdout import cut_validation
 from sklearn_patt_lite._images import check_images, decode_image, resize_images
+from sklearn_patt_lite._training_data import _encode_labels
 from sklearn_patt_lite.model_selection import SubjectKFold
 from sklearn_patt_lite.preprocessing import FaceAugmenter, FaceResizer
 
