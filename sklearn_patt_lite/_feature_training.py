@@ -206,12 +206,14 @@ class _Trainer:
         self._optimizer.build(model.trainable_variables)
         model.compile(self._optimizer)
         shape = model.input.shape[1:]
-        self._steps = tf.function(self._run_steps, input_signature=self._signature(None, shape))
+        by_rows = self._signature(None, shape)
+        self._steps = tf.function(self._run_steps, input_signature=by_rows, autograph=False)
         # Of whole batches, in a whole chunk: XLA would take its seconds for each other number.
         chunk = [*self._signature(self.chunk_size, shape), tf.TensorSpec((), tf.int32)]
-        self._compiled_steps = tf.function(self._run_steps, input_signature=chunk, jit_compile=True)
-        rows = self._signature(None, shape)[:2]
-        self._score = tf.function(self._run_score, input_signature=rows)
+        self._compiled_steps = tf.function(
+            self._run_steps, input_signature=chunk, autograph=False, jit_compile=True
+        )
+        self._score = tf.function(self._run_score, input_signature=by_rows[:2], autograph=False)
 
     @staticmethod
     def _signature(n, shape):
@@ -276,21 +278,25 @@ class _Trainer:
 
     def _run_steps(self, x, y, weights, n_steps=None):
         """All steps of some rows, or the first of a chunk's; as `_run`."""
-        loss, correct, size = 0.0, 0.0, self._batch_size
+        n_rows = tf.shape(x)[0]
         if n_steps is None:
-            n_steps = -(-tf.shape(x)[0] // self._batch_size)
-        for i in tf.range(n_steps):
-            start = i * self._batch_size
+            n_steps = -(-n_rows // self._batch_size)
+
+        def step(i, loss, correct):
+            start, size = i * self._batch_size, self._batch_size
             if x.shape[0] is None:  # the last batch may have fewer; XLA knows but one size
-                size = tf.minimum(self._batch_size, tf.shape(x)[0] - start)
+                size = tf.minimum(size, n_rows - start)
             batch_loss, batch_correct = self._run_step(
                 tf.slice(x, [start, 0, 0, 0], [size, *x.shape[1:]]),
                 tf.slice(y, [start], [size]),
                 tf.slice(weights, [start], [size]),
             )
-            loss += batch_loss
-            correct += batch_correct
-        return loss, correct
+            return i + 1, loss + batch_loss, correct + batch_correct
+
+        # By hand: AutoGraph, which would make this of a `for`, uses what Python 3.13 deprecates,
+        # and gives up where warnings are errors.
+        start = tf.constant(0), tf.constant(0.0), tf.constant(0.0)
+        return tf.while_loop(lambda i, *_: i < n_steps, step, start, parallel_iterations=1)[1:]
 
     def _run_step(self, x, y, weights):
         """One gradient step; the batch's sum of losses and number of right answers."""

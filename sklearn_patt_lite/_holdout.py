@@ -73,14 +73,12 @@ def _cut_groups(y, groups, fraction, classes, seed):
             f"All {len(y)} images belong to the group {groups.tolist()[0]!r}: there are no others "
             f"to cut validation data from. {_WAYS_OUT}"
         )
-    cuts = [
-        validation
-        for validation in _merged_folds(y, groups, fraction, seed)
-        if len(np.unique(y[_rest(y, validation)])) == len(classes)
-    ]
-    if not cuts:
-        raise ValueError(_class_in_one_group(y, groups, fraction, classes))
-    return min(cuts, key=lambda cut: _distance(y, cut, fraction))
+    single = (np.flatnonzero(groups == group) for group in np.unique(groups))
+    for candidates in (_merged_folds(y, groups, fraction, seed), single):
+        cuts = [cut for cut in candidates if len(np.unique(y[_rest(y, cut)])) == len(classes)]
+        if cuts:
+            return min(cuts, key=lambda cut: _distance(y, cut, fraction))
+    raise ValueError(_class_in_one_group(y, groups, fraction, classes))
 
 
 def _merged_folds(y, groups, fraction, seed):

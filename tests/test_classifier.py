@@ -104,8 +104,8 @@ def test_mixed_precision(faces, policy):
     assert classifier.history_["head"]["loss"][-1] < classifier.history_["head"]["loss"][0]
     assert found.dtype == np.float32
     assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
-    assert found.std(axis=0).max() > 1e-3
-    assert_allclose(found, expected, atol=1e-3)  # bfloat16 has two digits
+    # Images differ by more than what two digits of bfloat16 leave between two ways to predict.
+    assert np.abs(found - expected).max() < found.std(axis=0).max() / 2
 
 
 def test_string_labels(faces):

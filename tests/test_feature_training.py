@@ -1,10 +1,12 @@
 """Training on features does what Keras does on images."""
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_patt_lite import _feature_training, _training
@@ -177,6 +179,14 @@ def test_many_steps_are_compiled(data, monkeypatch):
         monkeypatch.setattr(_feature_training, "_MANY_STEPS", many)
         train(data, STAGES[:1])
     assert compiled == [True, False]
+
+
+def test_steps_are_traced_without_autograph(data, monkeypatch):
+    """It gives up on Python 3.13 where warnings are errors."""
+    monkeypatch.setattr(_feature_training, "_TRAINERS", Kept(1))
+    monkeypatch.setattr(tf, "function", functools.partial(tf.function, autograph=False))
+    _, history, _ = train(data, STAGES[:1])
+    assert len(history["head"]["loss"]) == HEAD["epochs"]
 
 
 def test_the_best_epochs_weights_are_kept(data):

@@ -84,3 +84,11 @@ def test_groups_of_one_size_are_cut_to_the_fraction(fraction):
 def test_an_image_a_class_and_a_group_is_too_little():
     with pytest.raises(ValueError, match=r"Class 'angry' has images of 1 group"):
         cut(np.array([0, 1, 2]), np.array([0, 1, 2]))
+
+
+def test_a_single_subject_is_cut_off_where_larger_cuts_would_take_a_class():
+    y, groups = np.array([0, 1, 2, 1, 1, 2]), np.array([0, 3, 1, 0, 2, 4])
+    train, validation = cut_validation(y, groups, fraction=0.5, classes=np.arange(3), seed=0)
+    assert set(y[train]) == {0, 1, 2}
+    assert len(set(groups[validation])) == 1
+    assert not set(groups[train]) & set(groups[validation])
