@@ -2,7 +2,7 @@
 
 A step of the head alone takes a few milliseconds, most of which `keras.Model.fit` spends around
 it. Here TensorFlow loops over the steps itself, and where there are many, XLA compiles the loop.
-Both take seconds once, so that trainers are kept in the process, for the other fits of a search.
+Tracing takes seconds, and so does compiling: trainers are kept for the other fits of a search.
 """
 
 import json
@@ -32,7 +32,8 @@ from sklearn_patt_lite._sources import ahead
 
 _CHUNK = 128  # rows that TensorFlow is given at once, if they are more than a batch
 _TRAINERS = Kept(16)
-# From so many steps on XLA compiles them: seconds once, for milliseconds a step (short_fits.py).
+# With at least so many steps XLA compiles them. That costs seconds once, and saves milliseconds a
+# step (examples/benchmarks/short_fits.py).
 _MANY_STEPS = 200
 
 
@@ -208,7 +209,7 @@ class _Trainer:
         shape = model.input.shape[1:]
         by_rows = self._signature(None, shape)
         self._steps = tf.function(self._run_steps, input_signature=by_rows, autograph=False)
-        # Of whole batches, in a whole chunk: XLA would take its seconds for each other number.
+        # XLA compiles each shape anew, for seconds: it gets chunks of one size.
         chunk = [*self._signature(self.chunk_size, shape), tf.TensorSpec((), tf.int32)]
         self._compiled_steps = tf.function(
             self._run_steps, input_signature=chunk, autograph=False, jit_compile=True
@@ -250,15 +251,15 @@ class _Trainer:
         """
         totals, n = np.zeros(2), 0
         for waited, (x, y, weights) in timed(chunks):
-            for part in self._run(x, y, weights):
+            for part in self._take_steps(x, y, weights):
                 totals += [float(value) for value in part]
             n += len(y)
             logs = {"loss": totals[0] / n, "accuracy": totals[1] / n}
             on_batch_end(math.ceil(n / self._batch_size) - 1, logs, waited)
         return logs
 
-    def _run(self, x, y, weights):
-        """Take a chunk's steps; the sum of losses and the number of right answers, in parts."""
+    def _take_steps(self, x, y, weights):
+        """Take a chunk's steps; yield sums of losses and numbers of right answers."""
         n_whole = len(y) // self._batch_size if self._compiled else 0
         first = n_whole * self._batch_size
         if n_whole:
@@ -277,14 +278,14 @@ class _Trainer:
         return {"val_loss": totals[0] / n, "val_accuracy": totals[1] / n}
 
     def _run_steps(self, x, y, weights, n_steps=None):
-        """All steps of some rows, or the first of a chunk's; as `_run`."""
+        """Take all steps of these rows, or the first; return summed losses and right answers."""
         n_rows = tf.shape(x)[0]
         if n_steps is None:
             n_steps = -(-n_rows // self._batch_size)
 
         def step(i, loss, correct):
             start, size = i * self._batch_size, self._batch_size
-            if x.shape[0] is None:  # the last batch may have fewer; XLA knows but one size
+            if x.shape[0] is None:  # the last batch may be smaller; XLA needs a fixed size
                 size = tf.minimum(size, n_rows - start)
             batch_loss, batch_correct = self._run_step(
                 tf.slice(x, [start, 0, 0, 0], [size, *x.shape[1:]]),
@@ -293,8 +294,8 @@ class _Trainer:
             )
             return i + 1, loss + batch_loss, correct + batch_correct
 
-        # By hand: AutoGraph, which would make this of a `for`, uses what Python 3.13 deprecates,
-        # and gives up where warnings are errors.
+        # Not a `for`: AutoGraph, which would convert it, uses what Python 3.13 deprecates, and
+        # fails where warnings are errors.
         start = tf.constant(0), tf.constant(0.0), tf.constant(0.0)
         return tf.while_loop(lambda i, *_: i < n_steps, step, start, parallel_iterations=1)[1:]
 

@@ -21,7 +21,8 @@ def cut_validation(y, groups, *, fraction, classes, seed):
     groups : ndarray of shape (n,) or None
         Subjects; None cuts by image.
     fraction : float
-        Share of the images to cut off; with groups, as near to it as whole groups allow.
+        Share of the images to cut off; with groups, about this share, and a single group where
+        larger cuts would take a class from training.
     classes : ndarray of shape (n_classes,)
         The labels behind `y`, to name them in errors.
     seed : int
@@ -73,7 +74,8 @@ def _cut_groups(y, groups, fraction, classes, seed):
             f"All {len(y)} images belong to the group {groups.tolist()[0]!r}: there are no others "
             f"to cut validation data from. {_WAYS_OUT}"
         )
-    single = (np.flatnonzero(groups == group) for group in np.unique(groups))
+    values, codes = np.unique(groups, return_inverse=True)
+    single = (np.flatnonzero(codes == code) for code in range(len(values)))
     for candidates in (_merged_folds(y, groups, fraction, seed), single):
         cuts = [cut for cut in candidates if len(np.unique(y[_rest(y, cut)])) == len(classes)]
         if cuts:

@@ -1,7 +1,6 @@
-"""What a fit goes by: the classifier's parameters, with "auto" replaced by the recipe's values."""
+"""The settings of a fit: the classifier's parameters, "auto" replaced by the recipe's values."""
 
 import dataclasses
-import inspect
 import os
 import warnings
 from typing import Any, Self
@@ -32,14 +31,15 @@ RECIPES: dict[str, dict[str, Any]] = {
         "flip_averaging": True,
     },
 }
-_FINETUNE_PARAMETERS = (
-    "unfreeze_layers",
-    "finetune_epochs",
-    "finetune_learning_rate",
-    "finetune_patience",
-    "finetune_dropout",
-)
-_NO_STAGE_2 = {"unfreeze_layers": 0, "finetune_patience": None}  # says so, and gets so
+#: The parameters of stage 2.
+FINETUNE_DEFAULTS = {
+    "unfreeze_layers": 40,
+    "finetune_epochs": 500,
+    "finetune_learning_rate": 1e-5,
+    "finetune_patience": 20,
+    "finetune_dropout": 0.2,
+}
+_NO_STAGE_2 = {"unfreeze_layers": 0, "finetune_patience": None}  # ask for none: no need to warn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Settings:
     attention: str | None
     hidden_units: int | None
     dropout: float
-    end_to_end: bool  # always with random weights
+    end_to_end: bool  # True as well where the weights are random
     epochs: int
     learning_rate: float
     patience: int | None
@@ -79,11 +79,10 @@ class Settings:
     @classmethod
     def of(cls, classifier) -> Self:
         """Take a classifier's parameters, whose constraints have been checked."""
-        recipe = RECIPES[classifier.recipe]
         values = {field.name: getattr(classifier, field.name) for field in dataclasses.fields(cls)}
-        for name, value in values.items():
-            if isinstance(value, str) and value == "auto":
-                values[name] = recipe[name]
+        for name, of_recipe in RECIPES[classifier.recipe].items():
+            if isinstance(values[name], str) and values[name] == "auto":
+                values[name] = of_recipe
         values["end_to_end"] |= classifier.backbone_weights is None
         return cls(**values)
 
@@ -211,10 +210,9 @@ def _check_patience(settings, has_validation):
 
 
 def _unused_parameters(classifier):
-    """Name the parameters of stage 2 that were set."""
-    signature = inspect.signature(type(classifier)).parameters
+    """Name the parameters of stage 2 that differ from their defaults."""
     return [
         name
-        for name in _FINETUNE_PARAMETERS
-        if getattr(classifier, name) not in (signature[name].default, _NO_STAGE_2.get(name))
+        for name, default in FINETUNE_DEFAULTS.items()
+        if getattr(classifier, name) not in (default, _NO_STAGE_2.get(name))
     ]

@@ -23,7 +23,7 @@ class TrainingData:
     X_val: Any = None
     y_val: np.ndarray | None = None
     classes: np.ndarray | None = None  # the labels behind y
-    split: dict[str, Any] | None = None  # how X_val was set apart: `history_["validation"]`
+    split: dict[str, Any] | None = None  # where X_val came from: `history_["validation"]`
     source: tuple[Any, np.ndarray] | None = None  # images and encoded labels before the split
 
     @classmethod
@@ -37,14 +37,14 @@ class TrainingData:
         validation : tuple of array-like or None
             Its `X_val` and `y_val`.
         settings : Settings
-            Of the fit.
+            Settings of the fit.
         seed : int
-            Of the split.
+            Seed of the split.
 
         Returns
         -------
         TrainingData
-            Images in files are not read yet.
+            Files are not read yet, except those of `X_val` if `X` is an array.
 
         Raises
         ------
@@ -53,6 +53,7 @@ class TrainingData:
         """
         images = as_source(X, settings.input_size)
         classes, codes = _encode_labels(y, images)
+        settings.architecture(images.shape[1:], len(classes))  # before images are copied
         weights = _check_sample_weight(sample_weight, images, ensure_non_negative=True)
         groups = None if groups is None else _check_groups(groups, images)
         train, X_val, y_val, split = _split(
@@ -83,7 +84,7 @@ class TrainingData:
         return None if self.X_val is None else (self.X_val, self.y_val)
 
     def digests(self):
-        """Compute the SHA-256 of all images and labels that were given: `history_["data"]`."""
+        """Compute the SHA-256 of all images and encoded labels: `history_["data"]`."""
         return data_digests(*self.source)
 
 

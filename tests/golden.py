@@ -3,8 +3,9 @@
     python tests/golden.py > before.json
     python tests/golden.py > after.json && diff before.json after.json
 
-Both recipes and random weights, on arrays and on files, with both stages, validation by subjects,
-dropout and augmentation. Another CPU, or another version of TensorFlow, has other digests.
+Both recipes and random weights, on arrays and on files, with dropout and augmentation; both stages
+and validation by subjects in the paper's recipe. Another CPU, or another version of TensorFlow, has
+other digests.
 """
 
 import hashlib
@@ -50,7 +51,7 @@ def main():
 
 
 def digests(classifier, X, faces):
-    """Fit, predict; 16 digits of the digests of what came out."""
+    """Fit and predict; return the first 16 hex digits of each result's SHA-256."""
     classifier.fit(X, faces.target, groups=faces.groups)
     history = json.dumps(classifier.history_, default=np.ndarray.tolist, sort_keys=True)
     weights = b"".join(array.tobytes() for array in classifier.model_.get_weights())

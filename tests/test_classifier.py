@@ -105,7 +105,7 @@ def test_mixed_precision(faces, policy):
     assert found.dtype == np.float32
     assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
     # Images differ by more than what two digits of bfloat16 leave between two ways to predict.
-    assert np.abs(found - expected).max() < found.std(axis=0).max() / 2
+    assert_allclose(found, expected, atol=min(1e-3, found.std(axis=0).max() / 2))
 
 
 def test_string_labels(faces):
@@ -315,8 +315,33 @@ def without_training(monkeypatch):
 
 @pytest.mark.usefixtures("without_training")
 def test_random_weights_warn_of_parameters_that_are_not_used(faces):
-    with pytest.warns(UserWarning, match="unfreeze_layers, finetune_epochs.* not used"):
+    with pytest.warns(UserWarning, match="unfreeze_layers, finetune_epochs.* not used") as caught:
         quick(backbone_weights=None).fit(faces.images, faces.target)
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="depend on the other images of its batch") as caught:
+        quick(attention="batch").fit(faces.images, faces.target)
+    assert caught[0].filename == __file__
+
+
+class TwoParameters(PAttLiteClassifier):
+    """Sets all others itself, as a user's subclass may."""
+
+    def __init__(self, epochs=1, backbone_weights=None):
+        super().__init__(**QUICK | {"epochs": epochs, "backbone_weights": backbone_weights})
+
+
+@pytest.mark.usefixtures("without_training")
+def test_subclasses_may_have_fewer_parameters(faces):
+    with pytest.warns(UserWarning, match="not used"):
+        TwoParameters().fit(faces.images, faces.target)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "error"), [("output_layer", ValueError), ("backbone_weights", FileNotFoundError)]
+)
+def test_auto_is_for_what_recipes_set(faces, parameter, error):
+    with pytest.raises(error, match=f"{parameter}='auto'|'auto'"):
+        quick(**{parameter: "auto"}).fit(faces.images, faces.target)
 
 
 @pytest.mark.usefixtures("without_training")

@@ -27,7 +27,7 @@ class PAttLiteOnRows(PAttLiteClassifier):
         return tags
 
 
-# The head alone trains, on features of the shallowest map: its compiled training is shared by all
+# The head alone trains, on features of the shallowest map: its traced steps are shared by all
 # fits, which train a classifier of blobs in half a second. Their smallest data sets hold a single
 # image of a class: there is nothing to validate on.
 ON_ROWS = PAttLiteOnRows(

@@ -1,7 +1,6 @@
 """Training on features does what Keras does on images."""
 
 import dataclasses
-import functools
 
 import keras
 import numpy as np
@@ -166,27 +165,35 @@ def test_many_steps_are_compiled(data, monkeypatch):
     """Few are not: to compile them would take longer than all of them."""
     n_steps = HEAD["epochs"] * 4  # 29 images in batches of 8
 
-    compiled = []
+    trainers = []
 
     class Noted(_feature_training._Trainer):
         def __init__(self, *args, **settings):
-            compiled.append(settings["compiled"])
             super().__init__(*args, **settings)
+            trainers.append(self)
 
     monkeypatch.setattr(_feature_training, "_Trainer", Noted)
     monkeypatch.setattr(_feature_training, "_TRAINERS", Kept(1))
     for many in (n_steps, n_steps + 1):
         monkeypatch.setattr(_feature_training, "_MANY_STEPS", many)
         train(data, STAGES[:1])
-    assert compiled == [True, False]
+    traced = [trainer._compiled_steps.experimental_get_tracing_count() for trainer in trainers]
+    assert traced == [1, 0]
 
 
 def test_steps_are_traced_without_autograph(data, monkeypatch):
-    """It gives up on Python 3.13 where warnings are errors."""
+    """AutoGraph fails on Python 3.13 where warnings are errors."""
+    asked, function = [], tf.function
+
+    def noted(function_, **settings):
+        if function_.__module__ == _feature_training.__name__:
+            asked.append(settings["autograph"])
+        return function(function_, **settings)
+
     monkeypatch.setattr(_feature_training, "_TRAINERS", Kept(1))
-    monkeypatch.setattr(tf, "function", functools.partial(tf.function, autograph=False))
-    _, history, _ = train(data, STAGES[:1])
-    assert len(history["head"]["loss"]) == HEAD["epochs"]
+    monkeypatch.setattr(tf, "function", noted)
+    train(data, STAGES[:1])
+    assert asked == [False] * 3
 
 
 def test_the_best_epochs_weights_are_kept(data):

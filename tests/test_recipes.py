@@ -1,6 +1,7 @@
 """What `recipe` sets, and the parts of the modern one."""
 
 import ast
+import dataclasses
 import inspect
 import re
 
@@ -67,6 +68,16 @@ def test_the_table_says_what_recipes_set():
     names = [name for name, value in PAttLiteClassifier().get_params().items() if value == "auto"]
     assert sorted(found) == names
     assert found == {name: tuple(recipe[name] for recipe in recipes.values()) for name in names}
+
+
+def test_settings_are_the_parameters():
+    """All but those that do not say how a fit goes."""
+    parameters = inspect.signature(PAttLiteClassifier).parameters
+    fields = {field.name for field in dataclasses.fields(_settings.Settings)}
+    assert {*parameters} - fields == {"random_state", "memory", "checkpoint_dir"}
+    assert fields <= {*parameters}
+    defaults = _settings.FINETUNE_DEFAULTS
+    assert {name: parameters[name].default for name in defaults} == defaults
 
 
 def test_what_recipes_set_is_what_the_parameters_take():

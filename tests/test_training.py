@@ -232,7 +232,6 @@ def test_a_stage_2_that_only_harms_gives_back_what_stage_1_reached(model, data, 
     monkeypatch.setattr(_training, "train_stage", ruin_in_stage_2)
     stages = [_training.head_stage(**HEAD), _training.finetune_stage(**FINETUNE)]
     histories = _training.train_stages(model, stages, data, batch_size=8, seed=0)
-    assert histories["head"]["best_epoch"] >= 0
     assert histories["finetune"]["best_epoch"] == -1
     for found, expected in zip(model.get_weights(), after_stage_1, strict=True):
         assert_array_equal(found, expected)

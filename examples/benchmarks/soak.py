@@ -5,7 +5,7 @@
 
 Fits five candidates in turns, on data that vary, and predicts with each; they differ in
 architecture and unfreeze depth, and some stages train on images instead of features. The process
-may grow while what it keeps for further fits (compiled trainers, engines) is made, not after that.
+may grow while what it keeps for further fits (trainers, engines) is made, not after that.
 """
 
 import argparse
