@@ -184,7 +184,7 @@ def check_settings(settings, classifier, *, has_validation):
             UserWarning,
             stacklevel=4,
         )
-    unused = _unused_parameters(classifier) if settings.end_to_end else []
+    unused = _unused_parameters(settings) if settings.end_to_end else []
     if unused:
         reason = "end_to_end" if settings.backbone_weights is not None else "backbone_weights=None"
         warnings.warn(
@@ -209,10 +209,10 @@ def _check_patience(settings, has_validation):
         )
 
 
-def _unused_parameters(classifier):
+def _unused_parameters(settings):
     """Name the parameters of stage 2 that differ from their defaults."""
     return [
         name
         for name, default in FINETUNE_DEFAULTS.items()
-        if getattr(classifier, name) not in (default, _NO_STAGE_2.get(name))
+        if getattr(settings, name) not in (default, _NO_STAGE_2.get(name))
     ]

@@ -15,24 +15,16 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from quick import QUICK, SIZE
+from quick import NETWORK, QUICK, SIZE
 
 from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.datasets import make_expression_faces
 
+ONE_STAGE = {"epochs": 2, "batch_size": 16}
 FITS = {
     "paper": {**QUICK, "epochs": 50},  # so many that XLA compiles stage 1
-    "modern": {
-        name: value
-        for name, value in QUICK.items()
-        if name != "unfreeze_layers" and not name.startswith("finetune")
-    }
-    | {"recipe": "modern"},
-    "random weights": {
-        **{name: value for name, value in QUICK.items() if not name.startswith("finetune")},
-        "backbone_weights": None,
-        "unfreeze_layers": 40,
-    },
+    "modern": {**NETWORK, **ONE_STAGE, "recipe": "modern"},
+    "random weights": {**NETWORK, **ONE_STAGE, "backbone_weights": None},
 }
 
 

@@ -8,7 +8,7 @@ torch, NumPy and Pillow (with WebP) alone. Take the packed file and this folder'
     python examples/benchmarks/whole_fer2013.py run fer2013.npz --output found --minutes 9
     python examples/benchmarks/whole_fer2013.py run fer2013.npz --images 150 --epochs-scale 0.02
 
-The last line tries it on one core, in a minute or two. `fer2013_train.npz` holds X_train,
+The last line tries it on two cores, in two minutes. `fer2013_train.npz` holds X_train,
 y_train, X_val, y_val (48×48, uint8) and val_in_train, which marks images of X_val that stand in
 X_train.
 
