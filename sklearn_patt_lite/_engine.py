@@ -373,7 +373,8 @@ def litert_model(function, shape):
     traced = tf.function(function).get_concrete_function(signature)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], tf.Module())
     converter.experimental_lower_to_saved_model = False  # there and back takes as long again
-    return converter.convert()
+    with without_chatter():
+        return converter.convert()
 
 
 def _interpreter(model, threads):

@@ -263,7 +263,9 @@ def _write_litert(network, path, calibration, flip_averaging):
 def _convert_to_litert(graph):
     with tempfile.TemporaryDirectory() as folder:  # by way of a SavedModel names are kept
         _save(graph, folder)
-        return tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        with without_chatter():
+            return converter.convert()
 
 
 def _to_8_bits(model):
