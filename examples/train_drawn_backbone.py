@@ -33,10 +33,19 @@ from keras import layers
 from PIL import Image
 
 import sklearn_patt_lite
-from sklearn_patt_lite.datasets import _drawn_faces as drawing
-from sklearn_patt_lite.datasets import _face_geometry as geometry
+from sklearn_patt_lite.datasets._drawn.faces import _act, _cover, _draw_face, _draw_view
+from sklearn_patt_lite.datasets._drawn.geometry import (
+    COVERINGS,
+    HAIRLINES,
+    HeadCanvas,
+    paint_brows,
+    paint_eyes,
+    paint_mouth,
+    paint_nose,
+    skin_depth,
+)
+from sklearn_patt_lite.datasets._drawn.subjects import draw_subject
 from sklearn_patt_lite.datasets._expressions import EXPRESSIONS
-from sklearn_patt_lite.datasets._face_subjects import draw_subject
 
 ALPHA = 0.25
 IMAGE_SIZE = 96
@@ -91,12 +100,12 @@ def draw_faces(subject_ids):
     subjects = [draw_subject(subject_id) for subject_id in subject_ids for _ in labels]
     labels = np.tile(labels, len(subject_ids))
     views = [
-        drawing._draw_view(subject, label, MAX_YAW, rng)
+        _draw_view(subject, label, MAX_YAW, rng)
         for subject, label in zip(subjects, labels, strict=True)
     ]
-    views = drawing._cover(views, OCCLUSION, rng)
+    views = _cover(views, OCCLUSION, rng)
     faces = list(zip(subjects, labels, views, strict=True))
-    images = np.stack([drawing._draw_face(*face, IMAGE_SIZE) for face in faces])
+    images = np.stack([_draw_face(*face, IMAGE_SIZE) for face in faces])
     targets = np.array([describe(*face) for face in faces], dtype=np.float32)
     targets -= targets.mean(axis=0)
     # A few are constant: in the frame of the head, the corners of the eyes have one height.
@@ -108,13 +117,13 @@ def describe(subject, label, view):
     light = np.radians(view.light_angle)
     return np.concatenate(
         [
-            *landmarks(subject, drawing._act(subject, label, view), view),
+            *landmarks(subject, _act(subject, label, view), view),
             [view.yaw, view.pitch, view.roll],
             view.light_strength * np.array([np.cos(light), np.sin(light)]),
-            one_hot(view.covering, geometry.COVERINGS),
+            one_hot(view.covering, COVERINGS),
             [getattr(subject, name) for name in SHAPE],
             [subject.skin, subject.glasses],
-            one_hot(subject.hair, geometry.HAIRLINES),
+            one_hot(subject.hair, HAIRLINES),
             one_hot(subject.beard, ("stubble", "moustache", "full")),
         ]
     )
@@ -127,19 +136,19 @@ def one_hot(value, values):
 def landmarks(subject, actions, view):
     """Coordinates of the landmarks, in shares of the picture and in units of the frontal face."""
     points = Points(view)
-    geometry.paint_brows(points, subject, actions)
+    paint_brows(points, subject, actions)
     brows = points.taken(areas=(0, 1), places=(0, 4, 8))
-    geometry.paint_eyes(points, subject, actions, view.gaze)
+    paint_eyes(points, subject, actions, view.gaze)
     eyes = points.taken(areas=(0, 3), places=(0, 8, 16, 25))  # corners, upper and lower lid
-    geometry.paint_nose(points, subject, actions)
+    paint_nose(points, subject, actions)
     nose = points.taken(areas=(2, 3), places=(0,))  # the nostrils
-    geometry.paint_mouth(points, subject, actions)
+    paint_mouth(points, subject, actions)
     mouth = points.taken(areas=(0, 1), places=(0, 4, 8, 12, 16, 25))  # outer and inner lips
     features = np.concatenate([brows, eyes, nose, mouth])  # (n_landmarks, 4)
     return features[:, :2].ravel(), features[:, 2:].ravel()
 
 
-class Points(geometry.HeadCanvas):
+class Points(HeadCanvas):
     """A canvas that notes the points of the areas that are painted on it, and paints nothing."""
 
     def __init__(self, view):
@@ -149,7 +158,7 @@ class Points(geometry.HeadCanvas):
 
     def area(self, x, y, color, *, z=None, lift=0.0):
         """Note the points as (across, down, x, y)."""
-        z = geometry.skin_depth(x, y, lift) if z is None else z
+        z = skin_depth(x, y, lift) if z is None else z
         picture = np.reshape(self.project(x, y, z), (-1, 2))
         self._areas.append(np.column_stack([picture, x, y]))
 

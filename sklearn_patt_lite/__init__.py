@@ -7,13 +7,13 @@ __version__ = "0.1.0"
 
 # The classifier's module is light too, but one rule for all public names is simpler to keep:
 # a name is imported when it is first used.
-_PUBLIC = {"FeatureMemory": "_store", "PAttLiteClassifier": "_classifier"}
+_PUBLIC = {"FeatureMemory": "_features.memory", "PAttLiteClassifier": "_classifier"}
 
 __all__ = ["FeatureMemory", "PAttLiteClassifier", "__version__"]
 
 if TYPE_CHECKING:  # which needs the names themselves, and takes __getattr__ to know any
     from sklearn_patt_lite._classifier import PAttLiteClassifier
-    from sklearn_patt_lite._store import FeatureMemory
+    from sklearn_patt_lite._features.memory import FeatureMemory
 else:
 
     def __getattr__(name):

@@ -1,9 +1,6 @@
 """The estimator: PAtt-Lite behind scikit-learn's interface."""
 
-import contextlib
-import logging
 import os
-import threading
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -14,35 +11,27 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_patt_lite._quiet import import_tensorflow
-from sklearn_patt_lite._settings import RECIPES, Settings, check_settings
-from sklearn_patt_lite._sources import (
-    ImageFiles,
-    ahead,
-    as_source,
-    data_digests,
+from sklearn_patt_lite._features.memory import FeatureMemory, as_feature_memory
+from sklearn_patt_lite._images.source import ImageFiles, as_source, data_digests, read_images
+from sklearn_patt_lite._process import (
+    FIT_LOCK,
+    import_tensorflow,
     keep_to_share_of_cores,
-    read_images,
+    prefetch,
+    without_retracing_warnings,
 )
-from sklearn_patt_lite._store import FeatureMemory, as_feature_memory
-from sklearn_patt_lite._training_data import TrainingData
-from sklearn_patt_lite._typing import (
-    Cache,
-    Images,
-    PathLike,
-    Seed,
-    validate_parameters_first,
-)
+from sklearn_patt_lite._settings import RECIPES, Settings, check_settings
+from sklearn_patt_lite._training.data import TrainingData
+from sklearn_patt_lite._typing import Cache, Images, PathLike, Seed, validate_parameters_first
 from sklearn_patt_lite.datasets import make_expression_faces
 
 if TYPE_CHECKING:
     import keras
 
-    from sklearn_patt_lite._export import ExportReport
+    from sklearn_patt_lite._persistence.export import ExportReport
 
 _KERAS_VERBOSE = (0, 2, 1)  # silent, a line an epoch, a bar: Keras counts them otherwise
 _CHUNK = 256  # images that a prediction reads at once
-_FIT_LOCK = threading.RLock()  # a fit seeds the process: two threads would mix their seeds
 _AUTO = StrOptions({"auto"})
 
 
@@ -481,7 +470,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         data = TrainingData.read(X, y, sample_weight, groups, (X_val, y_val), settings, seed)
         architecture = settings.architecture(data.image_shape, len(data.classes))
         digests = data.digests()
-        with _FIT_LOCK, _without_retracing_warnings():
+        with FIT_LOCK, without_retracing_warnings():
             model = self._build(architecture, seed)
             facts = (architecture, digests, seed)
             checkpoint = self._checkpoint(model, data, facts, settings)
@@ -561,7 +550,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         chunks = (slice(start, start + chunk_size) for start in range(0, len(images), chunk_size))
         parts = (read_images(images, chunk) for chunk in chunks)
         if isinstance(images, ImageFiles):
-            parts = ahead(parts)
+            parts = prefetch(parts)
         return np.concatenate([self._average_flips(part) for part in parts])
 
     def _average_flips(self, images):
@@ -667,10 +656,10 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         ...         print(sorted(archive.namelist()))
         ['README.md', 'metadata.json', 'model.keras']
         """
-        from sklearn_patt_lite import _persistence
+        from sklearn_patt_lite._persistence.save import save
 
         check_is_fitted(self)
-        _persistence.save(vars(self), self.get_params(deep=False), path, description)
+        save(vars(self), self.get_params(deep=False), path, description)
 
     @classmethod
     def load_model(cls, path: PathLike) -> Self:
@@ -719,10 +708,10 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         True
         """
         import_tensorflow()
-        from sklearn_patt_lite import _persistence
+        from sklearn_patt_lite._persistence.load import load
 
         names = set(cls().get_params(deep=False))
-        parameters, state = _persistence.load(path, names, cls._parameter_constraints)
+        parameters, state = load(path, names, cls._parameter_constraints)
         try:
             classifier = cls(**parameters)
             classifier._validate_params()
@@ -820,13 +809,13 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         >>> report.agreement
         1.0
         """
-        from sklearn_patt_lite import _export
+        from sklearn_patt_lite._persistence.export import export
 
         check_is_fitted(self)
         X = calibration if X is None else X
         if X is None:
             X = make_expression_faces(n_subjects=2, image_size=64, random_state=0).images
-        return _export.export(
+        return export(
             self.model_,
             self._fitted_architecture,
             self.classes_,
@@ -843,9 +832,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         return read_images(as_source(X, size, self.image_shape_))
 
     def _build(self, architecture, seed):
-        from sklearn_patt_lite._network import build_network, draw_weights
-        from sklearn_patt_lite._training import seeded
-        from sklearn_patt_lite._weights import load_weights
+        from sklearn_patt_lite._network.patt_lite import build_network, draw_weights
+        from sklearn_patt_lite._network.weights import load_weights
+        from sklearn_patt_lite._process import seeded
 
         with seeded(seed):
             model = build_network(architecture)
@@ -855,9 +844,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
     def _checkpoint(self, model, data, facts, settings):
         """Where the fit is kept, and may have come to already; `facts` tell it from others."""
-        from sklearn_patt_lite._checkpoint import Checkpoint, checkpoint_path
-        from sklearn_patt_lite._engine import engine_class
-        from sklearn_patt_lite._training import policy_of
+        from sklearn_patt_lite._network.engines import engine_class
+        from sklearn_patt_lite._network.parts import policy_of
+        from sklearn_patt_lite._training.checkpoint import Checkpoint, checkpoint_path
 
         if self.checkpoint_dir is None:
             return None
@@ -869,11 +858,12 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
     def _train(self, model, data, memory, settings, seed, checkpoint):
         """Train stage after stage; their histories by name, and where the frozen layers end."""
-        from sklearn_patt_lite._feature_training import FeatureTraining
-        from sklearn_patt_lite._progress import Progress
-        from sklearn_patt_lite._scikeras import scikeras_fit
-        from sklearn_patt_lite._streaming import streaming_fit
-        from sklearn_patt_lite._training import keras_fit, on_tensorflow, train_stages
+        from sklearn_patt_lite._process import on_tensorflow
+        from sklearn_patt_lite._training.fit import keras_fit, train_stages
+        from sklearn_patt_lite._training.on_features import FeatureTraining
+        from sklearn_patt_lite._training.progress import Progress
+        from sklearn_patt_lite._training.scikeras import scikeras_fit
+        from sklearn_patt_lite._training.streaming import streaming_fit
 
         stages = settings.stages()
         fit = scikeras_fit if on_tensorflow() else keras_fit
@@ -906,8 +896,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         return {**history, "features": features.counts}, features.cut
 
     def _may_use_features(self, model, settings):
-        from sklearn_patt_lite._network import BACKBONE
-        from sklearn_patt_lite._training import on_tensorflow
+        from sklearn_patt_lite._network.patt_lite import BACKBONE
+        from sklearn_patt_lite._process import on_tensorflow
 
         # Mixed precision would need Keras' scaling of the loss.
         is_plain = model.get_layer(BACKBONE).compute_dtype == "float32" and on_tensorflow()
@@ -925,7 +915,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         """Pickle the network as its weights: neither an optimizer's state nor a graph."""
         state = super().__getstate__()
         if "model_" in state:
-            from sklearn_patt_lite._training import policy_of
+            from sklearn_patt_lite._network.parts import policy_of
 
             model = state["model_"]
             state = {**state, "model_": model.get_weights(), "_dtype_policy": policy_of(model)}
@@ -938,16 +928,20 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         super().__setstate__({k: v for k, v in state.items() if k != "_dtype_policy"})
         if "model_" in state:
             keep_to_share_of_cores()
-            from sklearn_patt_lite._training import rebuild_network
+            from sklearn_patt_lite._network.parts import rebuild_network
 
-            with _FIT_LOCK:
+            with FIT_LOCK:
                 self.model_ = rebuild_network(self._fitted_architecture, state["model_"], policy)
             self._set_predictors()
 
     def _set_predictors(self):
-        from sklearn_patt_lite._engine import BATCH, KerasPredictor, Predictor
-        from sklearn_patt_lite._features import FeaturePredictor
-        from sklearn_patt_lite._training import on_tensorflow
+        from sklearn_patt_lite._inference.predictor import (
+            FeaturePredictor,
+            KerasPredictor,
+            Predictor,
+        )
+        from sklearn_patt_lite._network.engines import BATCH
+        from sklearn_patt_lite._process import on_tensorflow
 
         kind = Predictor if on_tensorflow() else KerasPredictor
         # Attention across the batch makes its size part of the model.
@@ -959,22 +953,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
 def _prepare_backbone(model, data, settings, seed):
     """Let a pretrained backbone's BatchNormalization adapt from where it is."""
-    from sklearn_patt_lite._normalization import refit_normalization
+    from sklearn_patt_lite._network.batch_norm import refit_normalization
 
     if settings.end_to_end and settings.backbone_weights is not None:
         refit_normalization(model, lambda rows: read_images(data.X, rows), len(data.X), seed)
-
-
-@contextlib.contextmanager
-def _without_retracing_warnings():
-    """Keep TensorFlow from warning, after a few fits, of what is due: each network is new."""
-
-    def is_news(record):
-        return "triggered tf.function retracing" not in record.getMessage()
-
-    logger = logging.getLogger("tensorflow")
-    logger.addFilter(is_news)
-    try:
-        yield
-    finally:
-        logger.removeFilter(is_news)

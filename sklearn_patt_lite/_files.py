@@ -1,10 +1,13 @@
-"""Files that are there as a whole or not at all."""
+"""Files that are there as a whole or not at all, and the versions that wrote them."""
 
 import contextlib
+import importlib.metadata
 import os
 import time
 import uuid
 from pathlib import Path
+
+import sklearn_patt_lite
 
 _ABANDONED_AGE = 24 * 3600  # seconds: nobody writes that long
 
@@ -62,3 +65,17 @@ def remove_abandoned(folder):
         with contextlib.suppress(OSError):
             if time.time() - part.stat().st_mtime > _ABANDONED_AGE:
                 part.unlink()
+
+
+def versions(names):
+    """Look up the installed versions of distributions; None for those that are not installed."""
+    return {name: _version(name) for name in names}
+
+
+def _version(name):
+    if name == "sklearn-patt-lite":
+        return sklearn_patt_lite.__version__
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

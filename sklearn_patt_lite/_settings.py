@@ -99,7 +99,7 @@ class Settings:
         ValueError
             If there is no such network; see `check_architecture`.
         """
-        from sklearn_patt_lite._network import Architecture, check_architecture
+        from sklearn_patt_lite._network.architecture import Architecture, check_architecture
 
         architecture = Architecture(
             n_classes=n_classes,
@@ -120,7 +120,7 @@ class Settings:
 
     def stages(self):
         """List the stages of the fit, in order."""
-        from sklearn_patt_lite import _training
+        from sklearn_patt_lite._training.stages import end_to_end_stage, finetune_stage, head_stage
 
         both = {
             "clipnorm": self.clipnorm,
@@ -135,10 +135,10 @@ class Settings:
             **both,
         }
         if self.end_to_end:
-            return [_training.end_to_end_stage(**first)]
+            return [end_to_end_stage(**first)]
         if not self.has_stage_2:
-            return [_training.head_stage(**first)]
-        second = _training.finetune_stage(
+            return [head_stage(**first)]
+        second = finetune_stage(
             epochs=self.finetune_epochs,
             learning_rate=self.finetune_learning_rate,
             patience=self.finetune_patience,
@@ -146,7 +146,7 @@ class Settings:
             unfreeze_layers=self.unfreeze_layers,
             **both,
         )
-        return [_training.head_stage(**first), second]
+        return [head_stage(**first), second]
 
     def faster_fits(self):
         """Say what to do about a fit that takes hours."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sklearn_patt_lite import PAttLiteClassifier
-from sklearn_patt_lite._network import Architecture
+from sklearn_patt_lite._network.architecture import Architecture
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"

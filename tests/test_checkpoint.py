@@ -13,8 +13,9 @@ from PIL import Image
 from quick import QUICK as SHORT
 from sklearn.model_selection import GridSearchCV
 
-from sklearn_patt_lite import PAttLiteClassifier, _training
-from sklearn_patt_lite._checkpoint import Checkpoint
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite._training.checkpoint import Checkpoint
+from sklearn_patt_lite._training.fit import train_stage
 
 QUICK = {
     **SHORT,
@@ -60,7 +61,7 @@ PROGRAM = """
 import os, signal, sys
 import numpy as np
 from sklearn_patt_lite import PAttLiteClassifier
-from sklearn_patt_lite._checkpoint import Checkpoint
+from sklearn_patt_lite._training.checkpoint import Checkpoint
 
 data = np.load(sys.argv[1])
 stage, epoch = int(sys.argv[3]), int(sys.argv[4])
@@ -148,7 +149,7 @@ def test_a_checkpoint_changes_no_result_and_finds_what_has_ended(faces, tmp_path
     expected = PAttLiteClassifier(**QUICK).fit(faces.images, faces.target)
     classifier = PAttLiteClassifier(checkpoint_dir=tmp_path / "new" / "folder", **QUICK)
     assert_same_fit(classifier.fit(faces.images, faces.target), expected)
-    monkeypatch.setattr(_training, "train_stage", None)  # is not called
+    monkeypatch.setattr("sklearn_patt_lite._training.fit.train_stage", None)  # is not called
     assert_same_fit(classifier.fit(faces.images, faces.target), expected)
     assert classifier.model_.evaluate(faces.images, faces.target, verbose=0)[1] > 0
 
@@ -270,7 +271,7 @@ def test_a_search_goes_on_with_the_candidate_it_was_at(faces, tmp_path, monkeypa
     expected = GridSearchCV(PAttLiteClassifier(**settings), {"dropout": [0.1, 0.4]}, cv=2).fit(
         faces.images, faces.target
     )
-    begun, train_stage = [], _training.train_stage
+    begun = []
 
     def break_off_the_third(*args, **kwargs):
         begun.append(1)
@@ -278,7 +279,7 @@ def test_a_search_goes_on_with_the_candidate_it_was_at(faces, tmp_path, monkeypa
             raise KeyboardInterrupt
         return train_stage(*args, **kwargs)
 
-    monkeypatch.setattr(_training, "train_stage", break_off_the_third)
+    monkeypatch.setattr("sklearn_patt_lite._training.fit.train_stage", break_off_the_third)
     with pytest.raises(KeyboardInterrupt):
         search.fit(faces.images, faces.target)
     search.fit(faces.images, faces.target)

@@ -25,8 +25,9 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.class_weight import compute_sample_weight
 
-from sklearn_patt_lite import PAttLiteClassifier, _classifier, _settings, _training
-from sklearn_patt_lite._images import resize_images
+from sklearn_patt_lite import PAttLiteClassifier, _classifier, _settings
+from sklearn_patt_lite._images.check import resize_images
+from sklearn_patt_lite._training.fit import train_stages
 from sklearn_patt_lite.preprocessing import FaceResizer
 
 
@@ -210,14 +211,13 @@ def test_changed_parameters_do_not_reach_a_fitted_network(faces, fitted):
 
 
 def test_an_interrupted_fit_changes_nothing(faces, fitted, monkeypatch):
-    from sklearn_patt_lite import _training
 
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
     unfitted, refitted = quick(), pickle.loads(pickle.dumps(fitted))
     before = refitted.predict_proba(faces.images)
-    monkeypatch.setattr(_training, "train_stages", interrupted)
+    monkeypatch.setattr("sklearn_patt_lite._training.fit.train_stages", interrupted)
     for classifier in (unfitted, refitted):
         with pytest.raises(KeyboardInterrupt):
             classifier.fit(faces.images, faces.target % 2)
@@ -310,7 +310,9 @@ def test_random_weights_train_in_one_stage(faces):
 @pytest.fixture
 def without_training(monkeypatch):
     """Fits do all but train."""
-    monkeypatch.setattr(_training, "train_stages", lambda *args, **settings: {})
+    monkeypatch.setattr(
+        "sklearn_patt_lite._training.fit.train_stages", lambda *args, **settings: {}
+    )
 
 
 @pytest.mark.usefixtures("without_training")
@@ -363,13 +365,13 @@ def test_classes_are_balanced(class_weight, faces, monkeypatch):
     """What is trained on has scikit-learn's weights; training heeds them, as test_training says."""
     rare = faces.target == 3
     few = np.flatnonzero(~rare | (np.cumsum(rare) <= 2))
-    seen, train_stages = [], _training.train_stages
+    seen = []
 
     def look(model, stages, data, **settings):
         seen.append(data)
         return train_stages(model, stages, data, **settings)
 
-    monkeypatch.setattr(_training, "train_stages", look)
+    monkeypatch.setattr("sklearn_patt_lite._training.fit.train_stages", look)
     settings = {"patience": None, "validation_fraction": None, "unfreeze_layers": 0}
     classifier = quick(class_weight=class_weight, epochs=1, **settings)
     classifier.fit(faces.images[few], faces.target[few])

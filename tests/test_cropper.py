@@ -23,7 +23,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
-from sklearn_patt_lite._images import BACKGROUND
+from sklearn_patt_lite._images.decode import BACKGROUND
 from sklearn_patt_lite.preprocessing import FaceCropper, FaceResizer, detect_faces
 
 ROOT = Path(__file__).parents[1]

@@ -12,8 +12,9 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_patt_lite._network import BACKBONE, Architecture, build_network
-from sklearn_patt_lite._weights import load_weights, read_weights
+from sklearn_patt_lite._network.architecture import Architecture
+from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
+from sklearn_patt_lite._network.weights import load_weights, read_weights
 from sklearn_patt_lite.datasets import make_expression_faces
 
 FILE = importlib.resources.files("sklearn_patt_lite") / "weights" / "drawn.npz"

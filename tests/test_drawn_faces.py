@@ -12,11 +12,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_patt_lite.datasets import _face_geometry as geometry
 from sklearn_patt_lite.datasets import make_expression_faces
-from sklearn_patt_lite.datasets._drawn_faces import _draw_dataset, _draw_face, _draw_view
+from sklearn_patt_lite.datasets._drawn.faces import _draw_dataset, _draw_face, _draw_view
+from sklearn_patt_lite.datasets._drawn.geometry import HeadCanvas, skin_depth
+from sklearn_patt_lite.datasets._drawn.subjects import draw_subject
 from sklearn_patt_lite.datasets._expressions import EXPRESSIONS
-from sklearn_patt_lite.datasets._face_subjects import draw_subject
 
 FER2013 = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
@@ -169,9 +169,9 @@ def test_yaw_stays_within_its_limit_and_fills_it(max_yaw):
 @pytest.mark.parametrize("yaw", [-30.0, -10.0, 10.0, 30.0])
 def test_turned_head_moves_its_features_to_that_side_and_the_nose_most(yaw):
     def columns(yaw):
-        canvas = geometry.HeadCanvas(Image.new("RGB", (96, 96)), yaw=yaw)
+        canvas = HeadCanvas(Image.new("RGB", (96, 96)), yaw=yaw)
         x, y, lift = np.array([[-0.3, 0.0, 0.0], [0.3, 0.0, 0.0], [0.0, 0.34, 0.3]]).T
-        return np.array(canvas.project(x, y, geometry.skin_depth(x, y, lift))[::2])
+        return np.array(canvas.project(x, y, skin_depth(x, y, lift))[::2])
 
     straight, turned = columns(0.0), columns(yaw)  # of the left eye, the right eye and the nose
     moved = (turned - straight) * np.sign(yaw)

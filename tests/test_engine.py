@@ -9,9 +9,12 @@ import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose
 
-from sklearn_patt_lite import _engine
-from sklearn_patt_lite._network import BACKBONE, Architecture, build_network
-from sklearn_patt_lite._weights import load_weights
+from sklearn_patt_lite._inference.predictor import Predictor, SharedHead
+from sklearn_patt_lite._network.architecture import Architecture
+from sklearn_patt_lite._network.batch_norm import fold_for_inference
+from sklearn_patt_lite._network.engines import LiteRTEngine, TensorFlowEngine, forward, steps_engine
+from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
+from sklearn_patt_lite._network.weights import load_weights
 
 needs_litert = pytest.mark.skipif(
     not importlib.util.find_spec("ai_edge_litert"), reason="needs the extra 'litert'"
@@ -44,7 +47,7 @@ def noise(n, image_shape=(64, 64, 3)):
 
 @pytest.fixture(params=ENGINES)
 def engine(request, monkeypatch):
-    monkeypatch.setattr(_engine, "_has_litert", lambda: request.param)
+    monkeypatch.setattr("sklearn_patt_lite._network.engines._has_litert", lambda: request.param)
 
 
 @pytest.mark.usefixtures("engine")
@@ -65,7 +68,7 @@ def test_probabilities_are_the_networks(image_shape, settings):
     network, images = build(image_shape, **settings), noise(40, image_shape)
     expected = network.predict(images, verbose=0)
     assert expected.std(axis=0).max() > 0.05  # else the test could not fail
-    found = _engine.Predictor(network)(images)
+    found = Predictor(network)(images)
     assert found.dtype == np.float32
     assert_allclose(found, expected, atol=1e-4)
 
@@ -74,7 +77,7 @@ def test_probabilities_are_the_networks(image_shape, settings):
 @pytest.mark.parametrize("n", [1, 2, 3, 31, 33])
 def test_any_number_of_images(n):
     network, images = build(), noise(33)
-    predict = _engine.Predictor(network)
+    predict = Predictor(network)
     assert_allclose(predict(images[:n]), predict(images)[:n], atol=1e-6)
 
 
@@ -82,18 +85,18 @@ def test_any_number_of_images(n):
 def test_attention_across_the_batch_gets_batches_of_its_size():
     network, images = build(attention="batch"), noise(20)
     expected = network.predict(images, batch_size=8, verbose=0)
-    assert_allclose(_engine.Predictor(network, batch_size=8)(images), expected, atol=1e-4)
-    other = _engine.Predictor(network, batch_size=20)(images)
+    assert_allclose(Predictor(network, batch_size=8)(images), expected, atol=1e-4)
+    other = Predictor(network, batch_size=20)(images)
     assert np.abs(other - expected).max() > 1e-3
 
 
 @needs_litert
 @pytest.mark.parametrize("found", [False, True], ids=["none", "one"])
 def test_a_gpu_is_left_to_tensorflow(found, monkeypatch):
-    monkeypatch.setattr(_engine, "_has_gpu", lambda: found)
-    predict = _engine.Predictor(build())
+    monkeypatch.setattr("sklearn_patt_lite._network.engines._has_gpu", lambda: found)
+    predict = Predictor(build())
     predict(noise(3))
-    litert = [isinstance(engine, _engine.LiteRTEngine) for engine in predict._engines]
+    litert = [isinstance(engine, LiteRTEngine) for engine in predict._engines]
     assert litert == ([False, False] if found else [True, True])
 
 
@@ -104,7 +107,7 @@ def test_a_changing_last_batch_is_not_traced_anew():
         calls.append(x.shape)  # runs while TensorFlow traces
         return x + 1
 
-    engine = _engine.TensorFlowEngine(function, (2,))
+    engine = TensorFlowEngine(function, (2,))
     for n in (32, 7, 1, 32):
         assert engine(np.zeros((n, 2))).shape == (n, 2)
     assert len(calls) == 1
@@ -112,7 +115,7 @@ def test_a_changing_last_batch_is_not_traced_anew():
 
 def backbone_engine(network):
     backbone = network.get_layer(BACKBONE)
-    return _engine.steps_engine(_engine.fold(backbone), backbone.input.shape[1:])
+    return steps_engine(fold_for_inference(backbone), backbone.input.shape[1:])
 
 
 @pytest.mark.usefixtures("engine")
@@ -126,8 +129,8 @@ def test_networks_with_one_backbone_share_its_engine():
 
 
 def test_heads_of_one_architecture_share_their_function():
-    first, second = (_engine.Predictor(build(seed=i), "conv_dw_9_relu") for i in range(2))
-    other = _engine.Predictor(build(n_filters=8), "conv_dw_9_relu")
+    first, second = (Predictor(build(seed=i), "conv_dw_9_relu") for i in range(2))
+    other = Predictor(build(n_filters=8), "conv_dw_9_relu")
     features = np.random.default_rng(0).random((3, 4, 4, 128), dtype=np.float32)
     found = [predict(features) for predict in (first, second, other)]
     functions = [predict._engines[-1]._function for predict in (first, second, other)]
@@ -141,23 +144,21 @@ def test_every_normalization_is_folded_away():
     for layer in backbone.layers:  # of another scale and shift than the file's
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
-    steps = _engine.fold(backbone)
+    steps = fold_for_inference(backbone)
     convolutions = [step for kind, step in steps if kind in ("conv", "depthwise")]
     assert len(convolutions) == 27
     assert all(step["bias"] is not None for step in convolutions)
     images = noise(4).astype(np.float32)
     expected = backbone.predict(images / 127.5 - 1, verbose=0)
     assert expected.std() > 0.1
-    assert_allclose(_engine.forward(steps, tf.constant(images)), expected, atol=1e-3)
+    assert_allclose(forward(steps, tf.constant(images)), expected, atol=1e-3)
 
 
 @needs_litert
-@pytest.mark.parametrize(
-    ("largest", "kind"), [(0, _engine.SharedHead), (2**20, _engine.LiteRTEngine)]
-)
+@pytest.mark.parametrize(("largest", "kind"), [(0, SharedHead), (2**20, LiteRTEngine)])
 def test_a_head_with_a_large_kernel_is_left_to_tensorflow(largest, kind, monkeypatch):
-    monkeypatch.setattr(_engine, "_LARGE_KERNEL", largest)
+    monkeypatch.setattr("sklearn_patt_lite._inference.predictor._LARGE_KERNEL", largest)
     network, images = build(patch_extraction="conv"), noise(3)
-    predict = _engine.Predictor(network)
+    predict = Predictor(network)
     assert_allclose(predict(images), network.predict(images, verbose=0), atol=1e-4)
     assert type(predict._engines[-1]) is kind

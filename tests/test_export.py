@@ -14,7 +14,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from quick import HEAD_ONLY
 from sklearn.exceptions import NotFittedError
 
-from sklearn_patt_lite import PAttLiteClassifier, _export
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite._network.batch_norm import fold_for_inference
 
 NEEDED = ("ai_edge_litert", "ai_edge_quantizer", "onnxruntime", "tf2onnx")
 pytestmark = pytest.mark.skipif(
@@ -131,27 +132,36 @@ def test_calibration_brings_8_bits_nearer(fitted, faces, tmp_path, monkeypatch):
         return np.abs(found - fitted.predict_proba(faces.images)).mean()
 
     corrected = difference()
-    monkeypatch.setattr(_export, "_correct_biases", lambda steps, *_: steps)
+    monkeypatch.setattr(
+        "sklearn_patt_lite._persistence.export._correct_biases", lambda steps, *_: steps
+    )
     assert corrected < difference()
 
 
 def test_labels_that_part_are_told_of(fitted_on_names, faces, tmp_path, monkeypatch):
-    monkeypatch.setattr(_export, "_predict", lambda run, images: np.eye(7)[[0] * len(images)])
+    monkeypatch.setattr(
+        "sklearn_patt_lite._persistence.export._predict",
+        lambda run, images: np.eye(7)[[0] * len(images)],
+    )
     with pytest.warns(UserWarning, match=r"With 8 bits only \d+\.\d% of the labels agree"):
         fitted_on_names.export_model(tmp_path / "network", calibration=faces.images)
 
 
 def test_a_graph_that_differs_is_not_kept(fitted_on_names, tmp_path, monkeypatch):
-    monkeypatch.setattr(_export, "_resizing", lambda network, side, size: np.eye(size, side))
-    monkeypatch.setattr(_export, "_round_to_8_bits", None)  # is not called
-    exact = _export._engine.fold
+    monkeypatch.setattr(
+        "sklearn_patt_lite._persistence.export._resizing",
+        lambda network, side, size: np.eye(size, side),
+    )
+    # It is not called.
+    monkeypatch.setattr("sklearn_patt_lite._persistence.export._round_to_8_bits", None)
+    exact = fold_for_inference
 
     def fold(backbone):
         steps = exact(backbone)
         steps[1][1]["bias"] = steps[1][1]["bias"] + 0.1
         return steps
 
-    monkeypatch.setattr(_export._engine, "fold", fold)
+    monkeypatch.setattr("sklearn_patt_lite._persistence.export.fold_for_inference", fold)
     for format in FORMATS:
         with pytest.raises(RuntimeError, match=r"differs from the network by .*: it was not kept"):
             fitted_on_names.export_model(tmp_path / "network", format=format)

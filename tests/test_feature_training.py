@@ -8,12 +8,15 @@ import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_patt_lite import _feature_training, _training
-from sklearn_patt_lite._feature_training import FeatureTraining
-from sklearn_patt_lite._kept import Kept
-from sklearn_patt_lite._network import BACKBONE, Architecture, build_network, to_numpy
-from sklearn_patt_lite._training_data import TrainingData
-from sklearn_patt_lite._weights import load_weights
+from sklearn_patt_lite._network.architecture import Architecture
+from sklearn_patt_lite._network.parts import to_numpy
+from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
+from sklearn_patt_lite._network.weights import load_weights
+from sklearn_patt_lite._process import LRUCache, seeded
+from sklearn_patt_lite._training.data import TrainingData
+from sklearn_patt_lite._training.fit import keras_fit, train_stages
+from sklearn_patt_lite._training.on_features import _TRAINERS, FeatureTraining, _Trainer
+from sklearn_patt_lite._training.stages import epoch_order, finetune_stage, head_stage, prepare
 
 SIZE = 32
 ARCHITECTURE = Architecture(
@@ -29,7 +32,7 @@ ARCHITECTURE = Architecture(
 )
 HEAD = {"epochs": 3, "learning_rate": 1e-3, "patience": None, "clipnorm": 3.0, "dropout": 0.0}
 FINETUNE = {**HEAD, "learning_rate": 1e-4, "unfreeze_layers": 4}
-STAGES = [_training.head_stage(**HEAD), _training.finetune_stage(**FINETUNE)]
+STAGES = [head_stage(**HEAD), finetune_stage(**FINETUNE)]
 BATCH = 8
 
 
@@ -46,7 +49,7 @@ def data():
 
 
 def build(architecture=ARCHITECTURE):
-    with _training.seeded(0):
+    with seeded(0):
         network = build_network(architecture)
     load_weights(network, "drawn", architecture)
     return network
@@ -61,16 +64,16 @@ def train(data, stages=STAGES, network=None, *, memory=None, augment=False, othe
     features = FeatureTraining(
         network, stages, data, memory=memory, augment=augment, otherwise=otherwise
     )
-    history = _training.train_stages(network, stages, data, batch_size=BATCH, seed=0, fit=features)
+    history = train_stages(network, stages, data, batch_size=BATCH, seed=0, fit=features)
     return network, history, features
 
 
 def by_hand(network, stage, data, *, batch_size, seed, loop):
     """The plain loop, over the same order of images."""
-    network = _training.prepare(network, stage)
+    network = prepare(network, stage)
 
     def train_epoch(epoch):
-        order, totals = _training.epoch_order(seed, epoch, len(data.y)), np.zeros(2)
+        order, totals = epoch_order(seed, epoch, len(data.y)), np.zeros(2)
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             scores = network.train_on_batch(data.X[rows], data.y[rows], data.sample_weight[rows])
@@ -88,19 +91,20 @@ def plain_optimizer(stage):
 @pytest.mark.parametrize("many", [0, 10**9], ids=["compiled", "plain"])
 def test_it_trains_as_keras_does(many, data, monkeypatch):
     """Chunks of two batches, a chunk that is not full, a last batch that is not full."""
-    monkeypatch.setattr(_feature_training, "_MANY_STEPS", many)
-    monkeypatch.setattr(_feature_training, "_CHUNK", 2 * BATCH)
-    monkeypatch.setattr(_training, "stage_callbacks", lambda *args, **kwargs: [])
+    monkeypatch.setattr("sklearn_patt_lite._training.on_features._MANY_STEPS", many)
+    monkeypatch.setattr("sklearn_patt_lite._training.on_features._CHUNK", 2 * BATCH)
+    monkeypatch.setattr(
+        "sklearn_patt_lite._training.fit.stage_callbacks", lambda *args, **kwargs: []
+    )
     # Plain steps: Adam makes full ones of gradients that are nothing but rounding.
-    monkeypatch.setattr(_training, "optimizer", plain_optimizer)
-    monkeypatch.setattr(_feature_training, "_TRAINERS", Kept(2))
+    monkeypatch.setattr("sklearn_patt_lite._training.stages.optimizer", plain_optimizer)
+    monkeypatch.setattr("sklearn_patt_lite._training.on_features.optimizer", plain_optimizer)
+    monkeypatch.setattr("sklearn_patt_lite._training.on_features._TRAINERS", LRUCache(2))
     stages = [
         dataclasses.replace(stage, learning_rate=100 * stage.learning_rate) for stage in STAGES
     ]
     expected = build()
-    histories = _training.train_stages(
-        expected, stages, data, batch_size=BATCH, seed=0, fit=by_hand
-    )
+    histories = train_stages(expected, stages, data, batch_size=BATCH, seed=0, fit=by_hand)
     network, found, _ = train(data, stages)
     assert abs(histories["head"]["loss"][-1] - histories["head"]["loss"][0]) > 0.01
     for name, history in histories.items():
@@ -128,7 +132,7 @@ def test_what_is_frozen_stays_and_what_trains_moves(data):
 
 @pytest.mark.parametrize("augment", [False, True])
 def test_it_learns(data, augment):
-    stages = [_training.head_stage(**{**HEAD, "epochs": 10, "learning_rate": 0.01})]
+    stages = [head_stage(**{**HEAD, "epochs": 10, "learning_rate": 0.01})]
     _, history, _ = train(data, stages, augment=augment)
     assert history["head"]["loss"][-1] < history["head"]["loss"][0]
 
@@ -137,7 +141,7 @@ def test_a_fit_knows_nothing_of_the_one_before(data):
     """Trainers are kept: weights, optimizers and dropout's seeds must not be."""
     stages = [dataclasses.replace(stage, token_dropout=0.3) for stage in STAGES]
     first, first_history, _ = train(data, stages)
-    with _training.seeded(1):
+    with seeded(1):
         other = build_network(ARCHITECTURE)
     train(data, stages, other)
     again, history, _ = train(data, stages)
@@ -156,9 +160,9 @@ def test_dropout_drops(data):
 
 def test_networks_of_one_architecture_share_a_trainer(data):
     train(data)
-    n_trainers = len(_feature_training._TRAINERS)
+    n_trainers = len(_TRAINERS)
     train(data)
-    assert len(_feature_training._TRAINERS) == n_trainers
+    assert len(_TRAINERS) == n_trainers
 
 
 def test_many_steps_are_compiled(data, monkeypatch):
@@ -167,15 +171,15 @@ def test_many_steps_are_compiled(data, monkeypatch):
 
     trainers = []
 
-    class Noted(_feature_training._Trainer):
+    class Noted(_Trainer):
         def __init__(self, *args, **settings):
             super().__init__(*args, **settings)
             trainers.append(self)
 
-    monkeypatch.setattr(_feature_training, "_Trainer", Noted)
-    monkeypatch.setattr(_feature_training, "_TRAINERS", Kept(1))
+    monkeypatch.setattr("sklearn_patt_lite._training.on_features._Trainer", Noted)
+    monkeypatch.setattr("sklearn_patt_lite._training.on_features._TRAINERS", LRUCache(1))
     for many in (n_steps, n_steps + 1):
-        monkeypatch.setattr(_feature_training, "_MANY_STEPS", many)
+        monkeypatch.setattr("sklearn_patt_lite._training.on_features._MANY_STEPS", many)
         train(data, STAGES[:1])
     traced = [trainer._compiled_steps.experimental_get_tracing_count() for trainer in trainers]
     assert traced == [1, 0]
@@ -186,18 +190,18 @@ def test_steps_are_traced_without_autograph(data, monkeypatch):
     asked, function = [], tf.function
 
     def noted(function_, **settings):
-        if function_.__module__ == _feature_training.__name__:
+        if function_.__module__ == _Trainer.__module__:
             asked.append(settings["autograph"])
         return function(function_, **settings)
 
-    monkeypatch.setattr(_feature_training, "_TRAINERS", Kept(1))
+    monkeypatch.setattr("sklearn_patt_lite._training.on_features._TRAINERS", LRUCache(1))
     monkeypatch.setattr(tf, "function", noted)
     train(data, STAGES[:1])
     assert asked == [False] * 3
 
 
 def test_the_best_epochs_weights_are_kept(data):
-    stages = [_training.head_stage(**{**HEAD, "epochs": 8, "learning_rate": 0.05, "patience": 3})]
+    stages = [head_stage(**{**HEAD, "epochs": 8, "learning_rate": 0.05, "patience": 3})]
     network, history, _ = train(data, stages)
     loss, accuracy = network.evaluate(*data.validation, verbose=0)
     best = history["head"]["best_epoch"]
@@ -206,7 +210,7 @@ def test_the_best_epochs_weights_are_kept(data):
 
 
 def test_epochs_beyond_the_views_compute_nothing(data):
-    stages = [_training.head_stage(**{**HEAD, "epochs": 9})]
+    stages = [head_stage(**{**HEAD, "epochs": 9})]
     _, _, features = train(data, stages, augment=True)
     n_train, n_val = len(data.y), len(data.y_val)
     assert features.counts["computed"] == 6 * n_train + n_val
@@ -233,7 +237,7 @@ def test_a_stage_whose_features_would_not_pay_is_trained_on_images(data):
 
     def otherwise(network, stage, *args, **settings):
         trained.append(stage.name)
-        return _training.keras_fit(network, stage, *args, **settings)
+        return keras_fit(network, stage, *args, **settings)
 
     _, history, features = train(data, stages, otherwise=otherwise)
     assert trained == ["finetune"]

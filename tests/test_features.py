@@ -5,19 +5,15 @@ import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_patt_lite import _features, _training
-from sklearn_patt_lite._engine import Predictor
-from sklearn_patt_lite._features import (
-    CLEAN,
-    VIEWS,
-    FeatureBank,
-    FeatureCache,
-    FrozenBackbone,
-    decode,
-)
-from sklearn_patt_lite._network import BACKBONE, Architecture, build_network
-from sklearn_patt_lite._store import FeatureMemory
-from sklearn_patt_lite._weights import load_weights
+from sklearn_patt_lite._features.backbone import CLEAN, VIEWS, FrozenBackbone, decode
+from sklearn_patt_lite._features.bank import FeatureBank, FeatureCache
+from sklearn_patt_lite._features.memory import FeatureMemory
+from sklearn_patt_lite._inference.predictor import Predictor
+from sklearn_patt_lite._network.architecture import Architecture
+from sklearn_patt_lite._network.parts import frozen_until, unfreeze_last
+from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
+from sklearn_patt_lite._network.weights import load_weights
+from sklearn_patt_lite._process import seeded
 
 SIZE = 64
 EARLY, LATE = "conv_pw_6_relu", "conv_dw_9_relu"
@@ -27,7 +23,7 @@ N = 6
 def build(**settings):
     settings = {"image_shape": (SIZE, SIZE, 3), "alpha": 0.25, "input_size": SIZE, **settings}
     architecture = Architecture(n_classes=3, patch_size=2, n_filters=8, **settings)
-    with _training.seeded(0):
+    with seeded(0):
         network = build_network(architecture)
     load_weights(network, "drawn" if architecture.alpha == 0.25 else None, architecture)
     return network
@@ -144,8 +140,8 @@ def test_images_of_other_shapes_are_resized_as_the_network_does(shape):
 )
 def test_where_the_frozen_part_ends(alpha, unfreeze_layers, expected, paper_networks):
     network = paper_networks[alpha]
-    _training.unfreeze_last(network.get_layer(BACKBONE), unfreeze_layers)
-    assert _features.frozen_cut(network) == expected
+    unfreeze_last(network.get_layer(BACKBONE), unfreeze_layers)
+    assert frozen_until(network) == expected
 
 
 @pytest.fixture(scope="module")

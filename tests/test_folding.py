@@ -6,10 +6,17 @@ import pytest
 from keras import ops
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_patt_lite import _training
-from sklearn_patt_lite._folding import FoldedConvolution, FusedNormalization, fold_network
-from sklearn_patt_lite._network import BACKBONE, Architecture, build_network, to_numpy
-from sklearn_patt_lite._weights import load_weights
+from sklearn_patt_lite._network.architecture import Architecture
+from sklearn_patt_lite._network.batch_norm import (
+    FoldedConvolution,
+    FusedNormalization,
+    fold_for_training,
+)
+from sklearn_patt_lite._network.parts import to_numpy, unfreeze_last
+from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
+from sklearn_patt_lite._network.weights import load_weights
+from sklearn_patt_lite._process import seeded
+from sklearn_patt_lite._training.stages import end_to_end_stage, finetune_stage, prepare, set_stage
 
 
 @pytest.fixture
@@ -25,7 +32,7 @@ def network():
         n_filters=8,
         augment=False,
     )
-    with _training.seeded(0):
+    with seeded(0):
         network = build_network(architecture)
     load_weights(network, "drawn", architecture)
     return network
@@ -43,8 +50,8 @@ def folded_convolutions(network):
 
 @pytest.mark.parametrize("n_layers", [0, 4, 1000])
 def test_it_says_the_same_of_the_same_weights(network, images, n_layers):
-    _training.unfreeze_last(network.get_layer(BACKBONE), n_layers)
-    folded = fold_network(network)
+    unfreeze_last(network.get_layer(BACKBONE), n_layers)
+    folded = fold_for_training(network)
     assert len(folded_convolutions(folded)) == 8  # conv1; dw and pw of 3 blocks; dw of the fourth
     expected = network.predict(images, verbose=0)
     assert expected.std(axis=0).max() > 1e-3
@@ -60,8 +67,8 @@ SETTINGS = {"epochs": 1, "learning_rate": 0.1, "patience": None, "clipnorm": Non
 @pytest.mark.parametrize(
     "stage",
     [
-        _training.finetune_stage(unfreeze_layers=1000, **SETTINGS),
-        _training.end_to_end_stage(**SETTINGS),
+        finetune_stage(unfreeze_layers=1000, **SETTINGS),
+        end_to_end_stage(**SETTINGS),
     ],
     ids=["frozen normalization", "all trains"],
 )
@@ -71,10 +78,10 @@ def test_its_gradient_and_its_statistics_are_the_networks(network, images, stage
     Without dropout, nothing is drawn.
     """
     y = np.arange(len(images)) % 3
-    _training.set_stage(network, stage)
+    set_stage(network, stage)
     before = network.get_weights()
     moved = []
-    for model in (fold_network(network), network):
+    for model in (fold_for_training(network), network):
         network.set_weights(before)
         model.compile(keras.optimizers.SGD(1.0), loss="sparse_categorical_crossentropy")
         model.train_on_batch(images, y)
@@ -86,7 +93,7 @@ def test_its_gradient_and_its_statistics_are_the_networks(network, images, stage
 
 def test_normalization_that_trains_is_fused(network, images):
     network.get_layer(BACKBONE).trainable = True
-    fused = fold_network(network)
+    fused = fold_for_training(network)
     assert not folded_convolutions(fused)
     assert sum(isinstance(layer, FusedNormalization) for layer in fused.layers) == 8
     assert {id(v) for v in fused.weights} == {id(v) for v in network.weights}
@@ -117,14 +124,14 @@ def test_fused_normalization_is_keras_normalization(n, policy):
 
 
 def test_frozen_statistics_stay(network, images):
-    stage = _training.finetune_stage(
+    stage = finetune_stage(
         epochs=1, learning_rate=0.01, patience=None, clipnorm=3.0, dropout=0.2, unfreeze_layers=1000
     )
     backbone = network.get_layer(BACKBONE)
     names = [v.path for v in backbone.variables if "bn" in v.path]
     before = {v.path: to_numpy(v) for v in backbone.variables}
     y = np.arange(len(images)) % 3
-    _training.prepare(network, stage).fit(images, y, verbose=0)
+    prepare(network, stage).fit(images, y, verbose=0)
     assert len(names) == 8 * 4
     for variable in backbone.variables:
         if variable.path in names:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from sklearn_patt_lite._holdout import cut_validation
+from sklearn_patt_lite.model_selection._holdout import cut_validation
 
 NAMES = np.array(["angry", "fear", "happy"])
 

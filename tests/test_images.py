@@ -7,15 +7,8 @@ import pytest
 from PIL import EpsImagePlugin, Image
 from scipy.sparse import csr_array
 
-from sklearn_patt_lite._images import (
-    BACKGROUND,
-    check_images,
-    check_pixels,
-    decode_image,
-    decode_images,
-    is_paths,
-    resize_images,
-)
+from sklearn_patt_lite._images.check import check_images, check_pixels, is_paths, resize_images
+from sklearn_patt_lite._images.decode import BACKGROUND, decode_image, decode_images
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (4, 12, 10), dtype=np.uint8)

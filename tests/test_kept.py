@@ -1,10 +1,10 @@
 """What is kept is bounded, and the one that was used longest ago goes first."""
 
-from sklearn_patt_lite._kept import Kept
+from sklearn_patt_lite._process import LRUCache
 
 
 def test_the_least_recently_used_goes():
-    made, kept = [], Kept(2)
+    made, kept = [], LRUCache(2)
 
     def get(key):
         return kept.get(key, lambda: made.append(key) or key.upper())
@@ -15,7 +15,7 @@ def test_the_least_recently_used_goes():
 
 
 def test_what_fails_is_not_kept():
-    kept = Kept(2)
+    kept = LRUCache(2)
     for expected in (ZeroDivisionError, None):
         try:
             kept.get("a", lambda expected=expected: 1 / (expected is None))

@@ -27,7 +27,7 @@ def expected(faces):
 @pytest.fixture
 def passes(monkeypatch):
     """The rows for which a frozen layer was run."""
-    from sklearn_patt_lite._features import FrozenBackbone
+    from sklearn_patt_lite._features.backbone import FrozenBackbone
 
     rows = []
     forward = FrozenBackbone.forward

@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_patt_lite._network import (
-    BACKBONE,
+from sklearn_patt_lite._network.architecture import (
     Architecture,
-    build_network,
     check_architecture,
     count_parameters,
-    draw_weights,
     output_layers,
 )
+from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network, draw_weights
 
 PAPER = Architecture(n_classes=7, image_shape=(224, 224, 3))
 TINY = Architecture(

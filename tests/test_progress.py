@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from quick import NETWORK
 
-from sklearn_patt_lite import PAttLiteClassifier, _progress, _training
-from sklearn_patt_lite._progress import Progress, duration, timed
+from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite._settings import Settings
+from sklearn_patt_lite._training.progress import Progress, duration, timed
+from sklearn_patt_lite._training.stages import end_to_end_stage, finetune_stage, head_stage
 
 SETTINGS = {"learning_rate": 1e-3, "clipnorm": 3.0, "dropout": 0.1}
-HEAD = _training.head_stage(epochs=10, patience=5, **SETTINGS)
-FINETUNE = _training.finetune_stage(epochs=50, patience=20, unfreeze_layers=4, **SETTINGS)
+HEAD = head_stage(epochs=10, patience=5, **SETTINGS)
+FINETUNE = finetune_stage(epochs=50, patience=20, unfreeze_layers=4, **SETTINGS)
 
 
 class Clock:
@@ -140,7 +141,7 @@ def test_features_count_in_the_epochs_that_compute_them():
 
 
 def test_a_fit_without_patience_is_not_said_to_stop_early():
-    stage = _training.end_to_end_stage(epochs=10, patience=None, **SETTINGS)
+    stage = end_to_end_stage(epochs=10, patience=None, **SETTINGS)
     (message,) = warned([stage], seconds=5.0)
     assert message == (
         "This fit may take 83 min: 83 min for up to 10 epochs of stage 'end_to_end'."
@@ -206,7 +207,7 @@ class Minutes(Progress):
 
 @pytest.fixture
 def slow(monkeypatch):
-    monkeypatch.setattr(_progress, "Progress", Minutes)
+    monkeypatch.setattr("sklearn_patt_lite._training.progress.Progress", Minutes)
 
 
 def classifier(**settings):
@@ -229,7 +230,7 @@ def test_a_fit_on_images_warns_and_says_what_to_do(images, slow, augment):
 
 
 def test_a_fit_on_features_shows_how_far_it_is(images, slow, monkeypatch, capsys):
-    monkeypatch.setattr("sklearn_patt_lite._feature_training._CHUNK", 8)
+    monkeypatch.setattr("sklearn_patt_lite._training.on_features._CHUNK", 8)
     model = classifier(epochs=2, verbose=1, patience=None).fit(images, np.arange(len(images)) % 2)
     said = capsys.readouterr().out
     assert "epoch 1/2: step 2/7" in said

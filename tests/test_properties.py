@@ -14,10 +14,11 @@ from PIL import Image
 from sklearn.exceptions import NotFittedError
 
 from sklearn_patt_lite import PAttLiteClassifier
-from sklearn_patt_lite._holdout import cut_validation
-from sklearn_patt_lite._images import check_images, decode_image, resize_images
-from sklearn_patt_lite._training_data import _encode_labels
+from sklearn_patt_lite._images.check import check_images, resize_images
+from sklearn_patt_lite._images.decode import decode_image
+from sklearn_patt_lite._training.data import _encode_labels
 from sklearn_patt_lite.model_selection import SubjectKFold
+from sklearn_patt_lite.model_selection._holdout import cut_validation
 from sklearn_patt_lite.preprocessing import FaceAugmenter, FaceResizer
 
 # The same examples each time: a test that fails now and then is of no use to those who wait for it.

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_patt_lite._quick_layers import quick_copy
+from sklearn_patt_lite._training.quick_layers import quick_copy
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["plain", "compiled"])

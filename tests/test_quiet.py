@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from quick import NETWORK
 
-from sklearn_patt_lite import _quiet
+from sklearn_patt_lite._process import LEVEL, import_tensorflow, without_chatter
 
 QUICK = {**NETWORK, "epochs": 1}
 PROGRAM = f"""
@@ -38,7 +38,7 @@ def folder(tmp_path):
 
 def run(folder, program, *arguments, **environment):
     """Run a program whose user has not set what TensorFlow logs; what it printed."""
-    inherited = {name: value for name, value in os.environ.items() if name != _quiet.LEVEL}
+    inherited = {name: value for name, value in os.environ.items() if name != LEVEL}
     strictly = ("-W", "error:__array__ implementation:DeprecationWarning")
     command = [sys.executable, *strictly, "-c", program, *arguments]
     return subprocess.run(
@@ -77,7 +77,7 @@ if __name__ == "__main__":
 def test_the_users_own_setting_wins(folder):
     program = """
 import os
-from sklearn_patt_lite._quiet import import_tensorflow
+from sklearn_patt_lite._process import import_tensorflow
 
 import_tensorflow()
 print(os.environ["TF_CPP_MIN_LOG_LEVEL"])
@@ -89,9 +89,9 @@ print(os.environ["TF_CPP_MIN_LOG_LEVEL"])
 
 def test_a_tensorflow_that_is_there_is_left_alone(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    monkeypatch.delenv(_quiet.LEVEL, raising=False)
-    _quiet.import_tensorflow()
-    assert _quiet.LEVEL not in os.environ
+    monkeypatch.delenv(LEVEL, raising=False)
+    import_tensorflow()
+    assert LEVEL not in os.environ
 
 
 LINES = {
@@ -106,8 +106,8 @@ LINES = {
 
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
 def test_lines_are_left_out_as_tensorflow_would_and_others_handed_on(monkeypatch, capfd, level):
-    monkeypatch.setenv(_quiet.LEVEL, str(level))
-    with _quiet.without_chatter():
+    monkeypatch.setenv(LEVEL, str(level))
+    with without_chatter():
         os.write(2, "".join(f"{line}\n" for line in LINES).encode())
     said = capfd.readouterr().err.splitlines()
     assert said == [line for line, from_level in LINES.items() if level < from_level]
@@ -118,6 +118,6 @@ def test_what_is_said_before_an_error_is_handed_on(capfd):
         os.write(2, b"cannot load\n")
         raise ImportError
 
-    with pytest.raises(ImportError), _quiet.without_chatter():
+    with pytest.raises(ImportError), without_chatter():
         fail()
     assert capfd.readouterr().err == "cannot load\n"

@@ -12,10 +12,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from quick import NETWORK
 from test_checkpoint import Interrupted, assert_same_fit, interrupt
 
-from sklearn_patt_lite import PAttLiteClassifier, _normalization, _settings, _training
-from sklearn_patt_lite._network import BACKBONE, Architecture, build_network
-from sklearn_patt_lite._normalization import refit_normalization
-from sklearn_patt_lite._weights import load_weights
+from sklearn_patt_lite import PAttLiteClassifier, _settings
+from sklearn_patt_lite._network.architecture import Architecture
+from sklearn_patt_lite._network.batch_norm import refit_normalization
+from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
+from sklearn_patt_lite._network.weights import load_weights
+from sklearn_patt_lite._process import seeded
+from sklearn_patt_lite._training.stages import cross_entropy, end_to_end_stage, stage_callbacks
 from sklearn_patt_lite.datasets import make_expression_faces
 
 # The modern recipe on a narrow network, in a few seconds
@@ -47,7 +50,7 @@ def fitted(faces):
 
 
 def drawn_network():
-    with _training.seeded(0):
+    with seeded(0):
         network = build_network(ARCHITECTURE)
     load_weights(network, "drawn", ARCHITECTURE)
     return network
@@ -126,7 +129,7 @@ def test_a_fit_that_is_broken_off_goes_on(faces, fitted, tmp_path, monkeypatch):
         with pytest.raises(Interrupted):
             classifier.fit(faces.images, faces.target)
     # What was kept replaces the statistics: they need not be taken again.
-    monkeypatch.setattr(_normalization, "refit_normalization", None)
+    monkeypatch.setattr("sklearn_patt_lite._network.batch_norm.refit_normalization", None)
     assert_same_fit(classifier.fit(faces.images, faces.target), fitted)
 
 
@@ -164,9 +167,9 @@ def test_few_images_of_many_are_read():
 
 
 def test_smoothed_labels_count_a_little_for_all_classes():
-    stage = _training.end_to_end_stage(epochs=1, label_smoothing=0.3, **STAGE)
+    stage = end_to_end_stage(epochs=1, label_smoothing=0.3, **STAGE)
     probabilities = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3]])
-    loss = np.asarray(_training.cross_entropy(stage)(np.array([0, 2]), probabilities))
+    loss = np.asarray(cross_entropy(stage)(np.array([0, 2]), probabilities))
     targets = np.array([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8]])
     assert_allclose(loss, -(targets * np.log(probabilities)).sum(axis=1), rtol=1e-5)
 
@@ -193,8 +196,8 @@ def test_smoothing_is_the_same_on_features_and_on_images(faces, monkeypatch):
 
 @pytest.mark.parametrize("epochs", [1, 2, 10, 25])
 def test_a_cosine_rises_and_falls(epochs):
-    stage = _training.end_to_end_stage(epochs=epochs, schedule="cosine", **STAGE)
-    (scheduler,) = _training.stage_callbacks(stage, has_validation=False)
+    stage = end_to_end_stage(epochs=epochs, schedule="cosine", **STAGE)
+    (scheduler,) = stage_callbacks(stage, has_validation=False)
     rates = [scheduler.schedule(epoch, None) for epoch in range(epochs)]
     n_rising = round(epochs / 10)
     assert rates[n_rising] == max(rates) == STAGE["learning_rate"]
@@ -204,8 +207,8 @@ def test_a_cosine_rises_and_falls(epochs):
 
 
 def test_a_plateau_does_not_reduce_a_cosine():
-    stage = _training.end_to_end_stage(epochs=9, schedule="cosine", **{**STAGE, "patience": 3})
-    kinds = [type(c) for c in _training.stage_callbacks(stage, has_validation=True)]
+    stage = end_to_end_stage(epochs=9, schedule="cosine", **{**STAGE, "patience": 3})
+    kinds = [type(c) for c in stage_callbacks(stage, has_validation=True)]
     assert keras.callbacks.ReduceLROnPlateau not in kinds
     assert keras.callbacks.EarlyStopping in kinds
 
@@ -220,7 +223,7 @@ def test_affine_maps_move_what_is_trained_on_and_nothing_else():
     images[:, 8:12, 22:26] = 255  # a spot above the middle
     places = {}
     for name, architecture in (("affine", affine), ("plain", plain)):
-        with _training.seeded(0):
+        with seeded(0):
             network = build_network(architecture)
         until = keras.Model(network.input, network.get_layer("scale").output)
         for training in (False, True):

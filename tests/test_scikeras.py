@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_patt_lite import _training
-from sklearn_patt_lite._network import BACKBONE, Architecture, build_network
-from sklearn_patt_lite._scikeras import scikeras_fit
-from sklearn_patt_lite._training_data import TrainingData
-from sklearn_patt_lite._weights import load_weights
+from sklearn_patt_lite._network.architecture import Architecture
+from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
+from sklearn_patt_lite._network.weights import load_weights
+from sklearn_patt_lite._process import seeded
+from sklearn_patt_lite._training.data import TrainingData
+from sklearn_patt_lite._training.fit import keras_fit, train_stage
+from sklearn_patt_lite._training.scikeras import scikeras_fit
+from sklearn_patt_lite._training.stages import end_to_end_stage, finetune_stage, head_stage
 
 ARCHITECTURE = Architecture(
     n_classes=2,
@@ -30,8 +33,8 @@ ARCHITECTURE = Architecture(
 )
 HEAD = {"epochs": 3, "learning_rate": 1e-3, "patience": None, "clipnorm": 3.0, "dropout": 0.0}
 STAGES = [
-    _training.head_stage(**HEAD),
-    _training.finetune_stage(**{**HEAD, "learning_rate": 1e-4, "unfreeze_layers": 6}),
+    head_stage(**HEAD),
+    finetune_stage(**{**HEAD, "learning_rate": 1e-4, "unfreeze_layers": 6}),
 ]
 
 
@@ -44,11 +47,11 @@ def data():
 
 
 def train(data, fit, batch_size, seed=0, stages=STAGES):
-    with _training.seeded(0):
+    with seeded(0):
         model = build_network(ARCHITECTURE)
     load_weights(model, "drawn", ARCHITECTURE)
     history = [
-        _training.train_stage(model, stage, data, batch_size=batch_size, seed=seed, fit=fit)
+        train_stage(model, stage, data, batch_size=batch_size, seed=seed, fit=fit)
         for stage in stages
     ]
     return model, history
@@ -59,11 +62,15 @@ def test_both_loops_train_the_same_model(data, monkeypatch):
 
     The last epoch is compared: which is best may hang on a probability of one half.
     """
-    monkeypatch.setattr(_training, "stage_callbacks", lambda *args, **kwargs: [])
+    monkeypatch.setattr(
+        "sklearn_patt_lite._training.fit.stage_callbacks", lambda *args, **kwargs: []
+    )
     # Plain steps: Adam makes full ones of gradients that are nothing but rounding.
-    monkeypatch.setattr(_training, "optimizer", lambda stage: keras.optimizers.SGD(0.1))
+    monkeypatch.setattr(
+        "sklearn_patt_lite._training.stages.optimizer", lambda stage: keras.optimizers.SGD(0.1)
+    )
     (plain, plain_history), (wrapped, history) = (
-        train(data, fit, batch_size=32) for fit in (_training.keras_fit, scikeras_fit)
+        train(data, fit, batch_size=32) for fit in (keras_fit, scikeras_fit)
     )
     expected = wrapped.predict(data.X, verbose=0)
     assert_allclose(plain.predict(data.X, verbose=0), expected, atol=1e-3)
@@ -106,7 +113,7 @@ def test_global_state_is_put_back(data):
     assert (float(tf.random.uniform(())), random.random(), np.random.random()) == expected
 
 
-@pytest.mark.parametrize("fit", [_training.keras_fit, scikeras_fit])
+@pytest.mark.parametrize("fit", [keras_fit, scikeras_fit])
 def test_a_step_is_traced_once(data, fit, monkeypatch):
     """Variables made within the first trace would need a second, of seconds for a whole network."""
     traced = []
@@ -137,11 +144,11 @@ def test_no_graph_outlives_its_fit(data):
 def test_a_class_that_is_not_trained_on_shifts_no_other(data):
     """SciKeras would number the labels 0 and 2 as 0 and 1."""
     architecture = dataclasses.replace(ARCHITECTURE, n_classes=3)
-    with _training.seeded(0):
+    with seeded(0):
         model = build_network(architecture)
     without_1 = dataclasses.replace(data, y=2 * data.y, X_val=data.X, y_val=2 * data.y)
-    stage = _training.end_to_end_stage(**{**HEAD, "epochs": 15, "learning_rate": 1e-2})
-    history = _training.train_stage(model, stage, without_1, batch_size=8, seed=0, fit=scikeras_fit)
+    stage = end_to_end_stage(**{**HEAD, "epochs": 15, "learning_rate": 1e-2})
+    history = train_stage(model, stage, without_1, batch_size=8, seed=0, fit=scikeras_fit)
     assert history["loss"][-1] < history["loss"][0]
     mean = model.predict(data.X, verbose=0).mean(axis=0)
     assert mean[1] < min(mean[0], mean[2])  # of what no image was labelled as

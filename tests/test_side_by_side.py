@@ -25,7 +25,9 @@ import sys
 import keras, numpy as np, torch
 sys.path.insert(0, sys.argv[1])
 import _side_by_side as side_by_side
-from sklearn_patt_lite import _network, _weights
+from sklearn_patt_lite._network.architecture import Architecture
+from sklearn_patt_lite._network.patt_lite import build_network
+from sklearn_patt_lite._network.weights import load_weights
 
 images = np.load(sys.argv[2])["X_train"][:12].astype("float32")
 recipe = side_by_side.Recipe()
@@ -42,10 +44,10 @@ arrays = networks.weights.views(flat)
 for name, array in arrays.items():
     if name.endswith("kernel") and ("patch" in name or "hidden" in name or "prob" in name):
         array *= 3
-architecture = _network.Architecture(n_classes=7, image_shape=(48, 48, 1), input_size=112)
+architecture = Architecture(n_classes=7, image_shape=(48, 48, 1), input_size=112)
 for i in range(2):
-    network = _network.build_network(architecture)
-    _weights.load_weights(network, "imagenet", architecture)
+    network = build_network(architecture)
+    load_weights(network, "imagenet", architecture)
     for layer in network.layers:
         for weight in layer.weights:
             if f"{layer.name}/{weight.name}" in arrays:

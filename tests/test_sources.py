@@ -7,14 +7,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from sklearn_patt_lite._sources import (
-    ImageFiles,
-    ahead,
-    as_source,
-    image_digests,
-    n_threads,
-    read_images,
-)
+from sklearn_patt_lite._images.source import ImageFiles, as_source, image_digests, read_images
+from sklearn_patt_lite._process import n_threads, prefetch
 
 SIZE = 8
 N = 5
@@ -109,7 +103,7 @@ def test_the_next_item_is_made_while_one_is_in_use():
             event.set()
             yield i
 
-    for i in ahead(items()):
+    for i in prefetch(items()):
         assert all(event.wait(10) for event in made[: i + 2])
         assert not any(event.is_set() for event in made[i + 2 :])  # and no more than the next
 
@@ -119,7 +113,7 @@ def test_what_fails_to_be_made_is_told_in_its_turn():
         yield 1
         raise KeyError("second")
 
-    coming = ahead(items())
+    coming = prefetch(items())
     assert next(coming) == 1
     with pytest.raises(KeyError, match="second"):
         next(coming)
@@ -127,7 +121,7 @@ def test_what_fails_to_be_made_is_told_in_its_turn():
 
 def test_who_stops_early_leaves_no_thread_behind():
     before = threading.active_count()
-    coming = ahead(range(100))
+    coming = prefetch(range(100))
     next(coming)
     coming.close()
     assert threading.active_count() == before

@@ -17,8 +17,7 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_patt_lite import _store
-from sklearn_patt_lite._store import FeatureMemory, as_feature_memory
+from sklearn_patt_lite._features.memory import FeatureMemory, as_feature_memory
 
 SHAPE = (2, 3, 4)
 ROW_SIZE = 2 * 3 * 4 * 2
@@ -196,7 +195,7 @@ def test_refresh_opens_new_files_only(memory, monkeypatch):
     write(handle, [0])
     write(memory.rows(SHAPE), [1])
     handle.refresh()
-    monkeypatch.setattr(_store, "_read_shard", None)
+    monkeypatch.setattr("sklearn_patt_lite._features.memory._read_shard", None)
     write(handle, [2])
     handle.refresh()
     assert kept(handle, range(3)) == [0, 1, 2]
@@ -206,7 +205,7 @@ def test_a_row_is_verified_when_it_is_first_read(memory, monkeypatch):
     handle = memory.rows(SHAPE)
     write(handle, [0])
     assert kept(handle, [0]) == [0]
-    monkeypatch.setattr(_store, "_checksum", lambda key, content: None)
+    monkeypatch.setattr("sklearn_patt_lite._features.memory._checksum", lambda key, content: None)
     assert kept(handle, [0]) == [0]
     assert kept(memory.rows(SHAPE), [0]) == []
 
@@ -215,7 +214,7 @@ def test_a_process_killed_while_it_writes_leaves_nothing_that_is_believed(memory
     result = run_python(f"""
 import os, signal
 import numpy as np
-from sklearn_patt_lite._store import FeatureMemory
+from sklearn_patt_lite._features.memory import FeatureMemory
 
 os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)
 keys = [i.to_bytes(16, "big") for i in range(3)]
@@ -557,7 +556,7 @@ def test_a_full_disk_warns_once_and_loses_nothing(memory, tmp_path, monkeypatch,
 
     with monkeypatch.context() as patch:
         if step == "write":
-            patch.setattr(_store, "open", FullFile, raising=False)
+            patch.setattr("sklearn_patt_lite._features.memory.open", FullFile, raising=False)
         else:
             patch.setattr(os, step, fail)
         with pytest.warns(UserWarning, match=r"not kept in '.*2x3x4': .*No space left") as caught:
@@ -708,7 +707,7 @@ def test_what_is_no_memory(memory):
 
 def test_tensorflow_is_not_imported():
     result = run_python(
-        "import sys, sklearn_patt_lite._store\n"
+        "import sys, sklearn_patt_lite._features.memory\n"
         "assert not {'tensorflow', 'keras', 'jax', 'sklearn'} & set(sys.modules)"
     )
     assert result.returncode == 0, result.stderr

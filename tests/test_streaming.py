@@ -5,11 +5,14 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from sklearn_patt_lite import _training
-from sklearn_patt_lite._network import Architecture, build_network
-from sklearn_patt_lite._sources import as_source
-from sklearn_patt_lite._streaming import batches, streaming_fit
-from sklearn_patt_lite._training_data import TrainingData
+from sklearn_patt_lite._images.source import as_source
+from sklearn_patt_lite._network.architecture import Architecture
+from sklearn_patt_lite._network.patt_lite import build_network
+from sklearn_patt_lite._process import seeded
+from sklearn_patt_lite._training.data import TrainingData
+from sklearn_patt_lite._training.fit import train_stage
+from sklearn_patt_lite._training.stages import end_to_end_stage
+from sklearn_patt_lite._training.streaming import batches, streaming_fit
 
 SIZE = 32
 N = 10
@@ -23,9 +26,7 @@ ARCHITECTURE = Architecture(
     n_filters=8,
     hidden_units=8,
 )
-STAGE = _training.end_to_end_stage(
-    epochs=2, learning_rate=1e-3, patience=None, clipnorm=3.0, dropout=0.1
-)
+STAGE = end_to_end_stage(epochs=2, learning_rate=1e-3, patience=None, clipnorm=3.0, dropout=0.1)
 
 
 @pytest.fixture
@@ -69,10 +70,10 @@ def test_each_epoch_has_an_order_of_its_own_which_the_seed_fixes(source):
 
 
 def train(files, y):
-    with _training.seeded(0):
+    with seeded(0):
         network = build_network(ARCHITECTURE)
     data = TrainingData(files, y, np.ones(N), files[: N // 2], y[: N // 2])
-    history = _training.train_stage(network, STAGE, data, batch_size=4, seed=0, fit=streaming_fit)
+    history = train_stage(network, STAGE, data, batch_size=4, seed=0, fit=streaming_fit)
     return network, history
 
 

@@ -8,9 +8,19 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_patt_lite import _training
-from sklearn_patt_lite._network import BACKBONE, Architecture, build_backbone, build_network
-from sklearn_patt_lite._training_data import TrainingData
+from sklearn_patt_lite._network.architecture import Architecture
+from sklearn_patt_lite._network.parts import unfreeze_last
+from sklearn_patt_lite._network.patt_lite import BACKBONE, build_backbone, build_network
+from sklearn_patt_lite._process import seeded
+from sklearn_patt_lite._training.data import TrainingData
+from sklearn_patt_lite._training.fit import train_stage, train_stages
+from sklearn_patt_lite._training.stages import (
+    MIN_DELTA,
+    end_to_end_stage,
+    finetune_stage,
+    head_stage,
+    prepare,
+)
 
 ARCHITECTURE = Architecture(
     n_classes=2,
@@ -45,7 +55,7 @@ def data():
 
 @pytest.fixture
 def model():
-    with _training.seeded(0):
+    with seeded(0):
         return build_network(ARCHITECTURE)
 
 
@@ -73,7 +83,7 @@ def changed(before, after):
 
 @pytest.mark.parametrize("n_layers", [0, 1, 40, 58, 59, 1000])
 def test_the_last_layers_are_unfrozen(paper_backbone, n_layers):
-    _training.unfreeze_last(paper_backbone, n_layers)
+    unfreeze_last(paper_backbone, n_layers)
     layers = paper_backbone.layers
     last = layers[len(layers) - min(n_layers, len(layers)) :]
     expected = [
@@ -90,7 +100,7 @@ def test_the_last_layers_are_unfrozen(paper_backbone, n_layers):
 
 def test_stage_1_moves_the_head_only(model, data):
     before = weights_by_layer(model)
-    _training.train_stage(model, _training.head_stage(**HEAD), data, batch_size=8, seed=0)
+    train_stage(model, head_stage(**HEAD), data, batch_size=8, seed=0)
     backbone = {layer.name for layer in model.get_layer(BACKBONE).layers} | {BACKBONE}
     moved = changed(before, weights_by_layer(model))
     assert moved == set(before) - backbone
@@ -98,9 +108,9 @@ def test_stage_1_moves_the_head_only(model, data):
 
 @pytest.mark.parametrize("n_layers", [1, 7, 10, 1000])
 def test_stage_2_moves_the_unfrozen_layers(model, data, n_layers):
-    stage = _training.finetune_stage(**{**FINETUNE, "unfreeze_layers": n_layers})
+    stage = finetune_stage(**{**FINETUNE, "unfreeze_layers": n_layers})
     before = weights_by_layer(model)
-    _training.train_stage(model, stage, without_validation(data), batch_size=8, seed=0)
+    train_stage(model, stage, without_validation(data), batch_size=8, seed=0)
     moved = changed(before, weights_by_layer(model))
     backbone = model.get_layer(BACKBONE).layers
     expected = {layer.name for layer in backbone[-n_layers:] if layer.trainable_weights}
@@ -110,9 +120,7 @@ def test_stage_2_moves_the_unfrozen_layers(model, data, n_layers):
 
 def test_end_to_end_moves_everything(model, data):
     before = weights_by_layer(model)
-    _training.train_stage(
-        model, _training.end_to_end_stage(**HEAD), without_validation(data), batch_size=8, seed=0
-    )
+    train_stage(model, end_to_end_stage(**HEAD), without_validation(data), batch_size=8, seed=0)
     assert changed(before, weights_by_layer(model)) == set(before)
 
 
@@ -121,18 +129,18 @@ def test_dropout_of_the_stages(model):
         names = ("patch_dropout", "token_dropout", "attention_dropout")
         return [model.get_layer(name).rate for name in names]
 
-    _training.prepare(model, _training.head_stage(**HEAD))
+    prepare(model, head_stage(**HEAD))
     assert rates() == [0, 0.1, 0]
-    _training.prepare(model, _training.finetune_stage(**{**FINETUNE, "dropout": 0.2}))
+    prepare(model, finetune_stage(**{**FINETUNE, "dropout": 0.2}))
     assert rates() == [0.2, 0.2, 0.2]
 
 
 def test_the_best_epochs_weights_are_kept(model, data):
-    stage = _training.end_to_end_stage(**{**HEAD, "epochs": 8, "learning_rate": 0.03})
-    history = _training.train_stage(model, stage, data, batch_size=8, seed=0)
+    stage = end_to_end_stage(**{**HEAD, "epochs": 8, "learning_rate": 0.03})
+    history = train_stage(model, stage, data, batch_size=8, seed=0)
     best = history["best_epoch"]
     assert len(history["val_accuracy"]) == 8
-    assert history["val_accuracy"][best] >= max(history["val_accuracy"]) - _training.MIN_DELTA
+    assert history["val_accuracy"][best] >= max(history["val_accuracy"]) - MIN_DELTA
     loss, accuracy = model.evaluate(data.X_val, data.y_val, verbose=0)
     assert accuracy == pytest.approx(history["val_accuracy"][best])
     assert loss == pytest.approx(history["val_loss"][best], rel=1e-4)
@@ -142,57 +150,55 @@ def test_early_stopping_watches_validation_accuracy(model, data):
     rng = np.random.default_rng(0)
     # Labels that cannot be learnt from these images: validation accuracy cannot keep rising.
     noise = dataclasses.replace(data, y_val=rng.integers(0, 2, len(data.y_val)))
-    stage = _training.head_stage(**{**HEAD, "epochs": 60, "patience": 2})
-    history = _training.train_stage(model, stage, noise, batch_size=8, seed=0)
+    stage = head_stage(**{**HEAD, "epochs": 60, "patience": 2})
+    history = train_stage(model, stage, noise, batch_size=8, seed=0)
     assert len(history["loss"]) == history["best_epoch"] + 1 + 2
 
 
 def test_without_patience_every_epoch_is_trained(model, data):
-    history = _training.train_stage(
-        model, _training.head_stage(**HEAD), without_validation(data), batch_size=8, seed=0
-    )
+    history = train_stage(model, head_stage(**HEAD), without_validation(data), batch_size=8, seed=0)
     assert set(history) == {"loss", "accuracy", "learning_rate", "best_epoch"}
     assert len(history["loss"]) == HEAD["epochs"]
     assert history["best_epoch"] == HEAD["epochs"] - 1
 
 
 def test_stage_2_decays_with_inverse_time_per_epoch(model, data):
-    stage = _training.finetune_stage(**{**FINETUNE, "epochs": 4, "learning_rate": 1e-5})
-    history = _training.train_stage(model, stage, data, batch_size=8, seed=0)
+    stage = finetune_stage(**{**FINETUNE, "epochs": 4, "learning_rate": 1e-5})
+    history = train_stage(model, stage, data, batch_size=8, seed=0)
     expected = 1e-5 / (1 + np.arange(4) / 80)
     assert_allclose(history["learning_rate"], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("make_stage", ["head_stage", "finetune_stage"])
+@pytest.mark.parametrize("make_stage", [head_stage, finetune_stage])
 def test_a_stall_lowers_the_learning_rate_in_both_stages(model, data, make_stage):
     settings = {**HEAD, "epochs": 40, "patience": 5}
-    if make_stage == "finetune_stage":
+    if make_stage is finetune_stage:
         settings["unfreeze_layers"] = 6
     one_image = dataclasses.replace(data, X_val=data.X_val[:2], y_val=np.array([0, 0]))
-    stage = getattr(_training, make_stage)(**settings)
-    history = _training.train_stage(model, stage, one_image, batch_size=8, seed=0)
+    stage = make_stage(**settings)
+    history = train_stage(model, stage, one_image, batch_size=8, seed=0)
     rates = np.array(history["learning_rate"])
     assert len(rates) == history["best_epoch"] + 1 + 5  # stopped by a stall of 5 epochs
     assert rates[-1] < 0.11 * rates[0]
 
 
 def test_clipping_bounds_the_step(model, data):
-    prepared = _training.prepare(model, _training.head_stage(**HEAD))
+    prepared = prepare(model, head_stage(**HEAD))
     assert prepared.optimizer.global_clipnorm == 3.0
-    prepared = _training.prepare(model, _training.head_stage(**{**HEAD, "clipnorm": None}))
+    prepared = prepare(model, head_stage(**{**HEAD, "clipnorm": None}))
     assert prepared.optimizer.global_clipnorm is None
 
 
 def test_images_of_weight_zero_do_not_count(data):
     """Whatever their labels, the same weights come out; with a weight, others do."""
     wrong = np.arange(len(data.y)) % 3 == 0
-    stage = _training.end_to_end_stage(**{**HEAD, "epochs": 1})
+    stage = end_to_end_stage(**{**HEAD, "epochs": 1})
 
     def trained(y, sample_weight):
-        with _training.seeded(0):
+        with seeded(0):
             model = build_network(ARCHITECTURE)
         some = dataclasses.replace(data, y=y, sample_weight=sample_weight, X_val=None, y_val=None)
-        _training.train_stage(model, stage, some, batch_size=8, seed=0)
+        train_stage(model, stage, some, batch_size=8, seed=0)
         return model.get_layer("probabilities").get_weights()[0]
 
     mislabelled, without = np.where(wrong, 1 - data.y, data.y), np.where(wrong, 0.0, 1.0)
@@ -202,24 +208,24 @@ def test_images_of_weight_zero_do_not_count(data):
 
 def test_global_seeds_are_put_back():
     python_state, numpy_state = random.getstate(), np.random.get_state()[1].copy()
-    with _training.seeded(3):
+    with seeded(3):
         first = random.random(), np.random.random()
     assert random.getstate() == python_state
     assert_array_equal(np.random.get_state()[1], numpy_state)
-    with _training.seeded(3):
+    with seeded(3):
         assert (random.random(), np.random.random()) == first
 
 
 def test_a_stage_says_what_it_does(data):
-    said = _training.finetune_stage(**FINETUNE).describe(data)
+    said = finetune_stage(**FINETUNE).describe(data)
     assert "finetune" in said
     assert "last 6 layers train" in said
     assert "36 images to train on, 12 to validate on" in said
-    assert "frozen" in _training.head_stage(**HEAD).describe(without_validation(data))
+    assert "frozen" in head_stage(**HEAD).describe(without_validation(data))
 
 
 def test_a_stage_2_that_only_harms_gives_back_what_stage_1_reached(model, data, monkeypatch):
-    train_stage, after_stage_1 = _training.train_stage, []
+    after_stage_1 = []
 
     def ruin_in_stage_2(model, stage, data, **settings):
         if stage.name == "head":
@@ -229,15 +235,15 @@ def test_a_stage_2_that_only_harms_gives_back_what_stage_1_reached(model, data, 
         model.set_weights([np.zeros_like(weights) for weights in model.get_weights()])
         return {"val_accuracy": [-1.0], "best_epoch": 0}
 
-    monkeypatch.setattr(_training, "train_stage", ruin_in_stage_2)
-    stages = [_training.head_stage(**HEAD), _training.finetune_stage(**FINETUNE)]
-    histories = _training.train_stages(model, stages, data, batch_size=8, seed=0)
+    monkeypatch.setattr("sklearn_patt_lite._training.fit.train_stage", ruin_in_stage_2)
+    stages = [head_stage(**HEAD), finetune_stage(**FINETUNE)]
+    histories = train_stages(model, stages, data, batch_size=8, seed=0)
     assert histories["finetune"]["best_epoch"] == -1
     for found, expected in zip(model.get_weights(), after_stage_1, strict=True):
         assert_array_equal(found, expected)
 
 
 def test_training_that_diverges_is_an_error(model, data):
-    stage = _training.head_stage(**{**HEAD, "learning_rate": 1e30, "clipnorm": None})
+    stage = head_stage(**{**HEAD, "learning_rate": 1e30, "clipnorm": None})
     with pytest.raises(ValueError, match=r"diverged in stage 'head'.*learning rate"):
-        _training.train_stage(model, stage, data, batch_size=8, seed=0)
+        train_stage(model, stage, data, batch_size=8, seed=0)

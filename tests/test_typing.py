@@ -19,7 +19,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from test_documentation import PUBLIC_MODULES, public_names
 
 from sklearn_patt_lite import PAttLiteClassifier
-from sklearn_patt_lite._store import FeatureMemory
+from sklearn_patt_lite._features.memory import FeatureMemory
 from sklearn_patt_lite._typing import Cache
 from sklearn_patt_lite.preprocessing import (
     BackboneFeatures,

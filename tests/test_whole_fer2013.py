@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sklearn_patt_lite import _training
+from sklearn_patt_lite._training.stages import _cosine, end_to_end_stage
 from sklearn_patt_lite.datasets import make_expression_faces
 
 BENCHMARKS = Path(__file__).parents[1] / "examples" / "benchmarks"
@@ -189,10 +189,10 @@ def test_packed_faces_come_back_exactly(packed_module, tmp_path):
 @needs_torch
 def test_networks_are_refitted_learn_and_teach_at_the_librarys_rates(packed):
     library, steps = json.loads(program("-c", BEGIN + PROGRAM, BENCHMARKS, packed))
-    stage = _training.end_to_end_stage(
+    stage = end_to_end_stage(
         epochs=20, learning_rate=1e-3, patience=None, clipnorm=3.0, dropout=0.1, schedule="cosine"
     )
-    rate = _training._cosine(stage)
+    rate = _cosine(stage)
     np.testing.assert_allclose(library, [[rate(epoch, 0)] * 2 for epoch in range(20)])
     assert np.argmax(steps) == 14  # the last step of five epochs of three
     assert np.isclose(max(steps), 1e-3)

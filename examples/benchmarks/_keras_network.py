@@ -8,7 +8,10 @@ from unittest.mock import patch
 import numpy as np
 from keras import layers
 
-from sklearn_patt_lite import _network
+from sklearn_patt_lite._network.architecture import Architecture
+from sklearn_patt_lite._network.patt_lite import BACKBONE, _attend, _hidden, build_network
+
+_NETWORK = "sklearn_patt_lite._network.patt_lite"
 
 
 def build(path):
@@ -30,7 +33,7 @@ def build(path):
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
     form = json.loads(str(arrays.pop("form")))
-    architecture = _network.Architecture(
+    architecture = Architecture(
         n_classes=form["n_classes"],
         image_shape=(48, 48, 1),
         alpha=arrays["conv1/kernel"].shape[-1] / 32,
@@ -41,7 +44,7 @@ def build(path):
         augment=False,
     )
     with _changed(form):
-        network = _network.build_network(architecture)
+        network = build_network(architecture)
     _assign(network, arrays)
     return network
 
@@ -55,9 +58,9 @@ def _changed(form):
             def extract(x, architecture):
                 return _overlapping_patches(x, architecture, form["patch_size"])
 
-            stack.enter_context(patch.object(_network, "_separable_patches", extract))
+            stack.enter_context(patch(f"{_NETWORK}._separable_patches", extract))
         if form["attention"] == "tokens":
-            stack.enter_context(patch.object(_network, "_classify", _attend_first))
+            stack.enter_context(patch(f"{_NETWORK}._classify", _attend_first))
         yield
 
 
@@ -76,10 +79,10 @@ def _overlapping_patches(x, architecture, kernel):
 def _attend_first(x, architecture):
     """Attention over tokens of 256 dimensions, their mean, then the dense layer."""
     x = layers.Reshape((-1, x.shape[-1]), name="tokens")(x)
-    x = _network._attend(x, "patch_attention")
+    x = _attend(x, "patch_attention")
     x = layers.GlobalAveragePooling1D(name="pool")(x)
     x = layers.Dropout(0.5, name="token_dropout")(x)
-    x = _network._hidden(x, architecture)
+    x = _hidden(x, architecture)
     x = layers.Dropout(0.5, name="attention_dropout")(x)
     return layers.Dense(architecture.n_classes, activation="softmax", name="probabilities")(x)
 
@@ -87,7 +90,7 @@ def _attend_first(x, architecture):
 def _assign(network, arrays):
     """Give each weight its array, and make sure that none is left."""
     remaining = set(arrays)
-    for layer in [*network.layers, *network.get_layer(_network.BACKBONE).layers]:
+    for layer in [*network.layers, *network.get_layer(BACKBONE).layers]:
         for weight in layer.weights:
             name = f"{layer.name}/{weight.name}"
             if name in remaining:

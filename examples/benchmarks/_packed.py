@@ -114,14 +114,16 @@ def read_backbone(source):
     """
     import keras
 
-    from sklearn_patt_lite import _network, _weights
+    from sklearn_patt_lite._network.architecture import Architecture
+    from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
+    from sklearn_patt_lite._network.weights import DRAWN_ALPHA, load_weights
 
-    alpha = _weights.DRAWN_ALPHA if source == "drawn" else 1.0
-    architecture = _network.Architecture(7, (48, 48, 1), alpha=alpha, input_size=112)
-    network = _network.build_network(architecture)
-    _weights.load_weights(network, source, architecture)
+    alpha = DRAWN_ALPHA if source == "drawn" else 1.0
+    architecture = Architecture(7, (48, 48, 1), alpha=alpha, input_size=112)
+    network = build_network(architecture)
+    load_weights(network, source, architecture)
     return {
         f"{layer.name}/{weight.name}": np.asarray(keras.ops.convert_to_numpy(weight))
-        for layer in network.get_layer(_network.BACKBONE).layers
+        for layer in network.get_layer(BACKBONE).layers
         for weight in layer.weights
     }

@@ -8,16 +8,24 @@ import numpy as np
 from scikeras.wrappers import KerasClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from sklearn_patt_lite import _training
-from sklearn_patt_lite._holdout import cut_validation
-from sklearn_patt_lite._network import Architecture, build_network
-from sklearn_patt_lite._weights import load_weights
+from sklearn_patt_lite._network.architecture import Architecture
+from sklearn_patt_lite._network.patt_lite import build_network
+from sklearn_patt_lite._network.weights import load_weights
+from sklearn_patt_lite._process import seeded
+from sklearn_patt_lite._training.stages import (
+    compile_for,
+    finetune_stage,
+    head_stage,
+    set_stage,
+    stage_callbacks,
+)
+from sklearn_patt_lite.model_selection._holdout import cut_validation
 
 
 def prepare(network, stage):
     """Set a stage up and compile the network as it is."""
-    _training.set_stage(network, stage)
-    return _training.compile_for(network, stage)
+    set_stage(network, stage)
+    return compile_for(network, stage)
 
 
 class PlainPAttLite(ClassifierMixin, BaseEstimator):
@@ -54,7 +62,7 @@ class PlainPAttLite(ClassifierMixin, BaseEstimator):
             output_layer=self.output_layer,
             patch_size=self.patch_size,
         )
-        with _training.seeded(self.random_state):
+        with seeded(self.random_state):
             network = build_network(architecture)
         load_weights(network, "imagenet", architecture)
         for stage in self._stages():
@@ -63,7 +71,7 @@ class PlainPAttLite(ClassifierMixin, BaseEstimator):
                 epochs=stage.epochs,
                 batch_size=self.batch_size,
                 random_state=self.random_state,
-                callbacks=_training.stage_callbacks(stage, has_validation=True),
+                callbacks=stage_callbacks(stage, has_validation=True),
                 verbose=0,
             )
             self.model_.fit(X[train], y[train], validation_data=(X[validation], y[validation]))
@@ -75,12 +83,10 @@ class PlainPAttLite(ClassifierMixin, BaseEstimator):
 
     def _stages(self):
         common = {"patience": None, "clipnorm": 3.0}
-        stages = [
-            _training.head_stage(epochs=self.epochs, learning_rate=1e-3, dropout=0.1, **common)
-        ]
+        stages = [head_stage(epochs=self.epochs, learning_rate=1e-3, dropout=0.1, **common)]
         if self.unfreeze_layers:
             stages.append(
-                _training.finetune_stage(
+                finetune_stage(
                     epochs=self.finetune_epochs,
                     learning_rate=1e-5,
                     dropout=0.2,

@@ -4,7 +4,7 @@ from unittest.mock import patch
 
 from keras import layers
 
-from sklearn_patt_lite import PAttLiteClassifier, _network
+from sklearn_patt_lite import PAttLiteClassifier
 
 
 class ProjectedAttention(PAttLiteClassifier):
@@ -13,7 +13,7 @@ class ProjectedAttention(PAttLiteClassifier):
     _residual = False
 
     def _build(self, architecture, seed):
-        with patch.object(_network, "_attend", self._attend):
+        with patch("sklearn_patt_lite._network.patt_lite._attend", self._attend):
             return super()._build(architecture, seed)
 
     def _attend(self, tokens, name):

@@ -16,11 +16,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from sklearn_patt_lite import _network, _weights
+from sklearn_patt_lite._network.architecture import Architecture
+from sklearn_patt_lite._network.parts import to_numpy
+from sklearn_patt_lite._network.patt_lite import BACKBONE, NORMALIZATION_MOMENTUM, build_network
+from sklearn_patt_lite._network.weights import load_weights
 
 N_CLASSES = 7
 N_FILTERS = 256
-MOMENTUM = 1 - _network.NORMALIZATION_MOMENTUM
+MOMENTUM = 1 - NORMALIZATION_MOMENTUM
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,21 +109,21 @@ class Networks:
     """
 
     def __init__(self, recipe, seeds, device):
-        architecture = _network.Architecture(
+        architecture = Architecture(
             n_classes=N_CLASSES, image_shape=(48, 48, 1), input_size=recipe.input_size,
             output_layer=recipe.output_layer, patch_extraction=None, attention=None, augment=False,
         )  # fmt: skip
-        network = _network.build_network(architecture)
-        _weights.load_weights(network, "imagenet", architecture)
+        network = build_network(architecture)
+        load_weights(network, "imagenet", architecture)
         self.recipe, self.n = recipe, len(seeds)
-        self.layers = network.get_layer(_network.BACKBONE).layers[1:]
+        self.layers = network.get_layer(BACKBONE).layers[1:]
         backbone, statistics = {}, {}
         for layer in self.layers:
             for weight in layer.weights:
                 name = f"{layer.name}/{weight.name}"
                 target = statistics if weight.name.startswith("moving") else backbone
-                target[name] = _network.to_numpy(weight)
-        side, depth = network.get_layer(_network.BACKBONE).output.shape[2:]
+                target[name] = to_numpy(weight)
+        side, depth = network.get_layer(BACKBONE).output.shape[2:]
         self.side, self.depth = int(side), int(depth)
         heads = [self._draw_head(seed) for seed in seeds]
         trained = [{**backbone, **weights} for weights, _ in heads]

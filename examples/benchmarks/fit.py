@@ -20,12 +20,14 @@ import keras
 import numpy as np
 from _plain import prepare
 
-from sklearn_patt_lite import _training
-from sklearn_patt_lite._feature_training import FeatureTraining
-from sklearn_patt_lite._network import Architecture, build_network
-from sklearn_patt_lite._scikeras import scikeras_fit
-from sklearn_patt_lite._training_data import TrainingData
-from sklearn_patt_lite._weights import load_weights
+from sklearn_patt_lite._network.architecture import Architecture
+from sklearn_patt_lite._network.patt_lite import build_network
+from sklearn_patt_lite._network.weights import load_weights
+from sklearn_patt_lite._training.data import TrainingData
+from sklearn_patt_lite._training.fit import train_stage
+from sklearn_patt_lite._training.on_features import FeatureTraining
+from sklearn_patt_lite._training.scikeras import scikeras_fit
+from sklearn_patt_lite._training.stages import end_to_end_stage, finetune_stage, head_stage
 
 PLAIN_EPOCHS = 3
 PAPER = {"side": 224, "batch_size": 8}
@@ -87,12 +89,10 @@ def draw(n, side):
 def make_stage(n_layers, epochs):
     common = {"epochs": epochs, "patience": None, "clipnorm": 3.0}
     if n_layers is None:
-        return _training.end_to_end_stage(learning_rate=1e-3, dropout=0.1, **common)
+        return end_to_end_stage(learning_rate=1e-3, dropout=0.1, **common)
     if n_layers == 0:
-        return _training.head_stage(learning_rate=1e-3, dropout=0.1, **common)
-    return _training.finetune_stage(
-        learning_rate=1e-5, dropout=0.2, unfreeze_layers=n_layers, **common
-    )
+        return head_stage(learning_rate=1e-3, dropout=0.1, **common)
+    return finetune_stage(learning_rate=1e-5, dropout=0.2, unfreeze_layers=n_layers, **common)
 
 
 def setting(stage):
@@ -144,7 +144,7 @@ def quick_seconds(stage, n_images):
     network, start = build(stage), time.perf_counter()
     fit = scikeras_fit if stage.unfreeze_layers is None else features_of(network, stage, data)
     batch_size = setting(stage)["batch_size"]
-    _training.train_stage(network, stage, data, batch_size=batch_size, seed=0, fit=fit)
+    train_stage(network, stage, data, batch_size=batch_size, seed=0, fit=fit)
     return time.perf_counter() - start
 
 

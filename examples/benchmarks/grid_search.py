@@ -86,7 +86,7 @@ def draw(n_images):
 
 def timed_search(search, faces, name):
     """Seconds, and the score of each candidate and fold."""
-    from sklearn_patt_lite._features import FrozenBackbone
+    from sklearn_patt_lite._features.backbone import FrozenBackbone
 
     n_rows, forward = 0, FrozenBackbone.forward
 

@@ -16,11 +16,22 @@ from keras import layers
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from sklearn.utils.class_weight import compute_sample_weight
 
-from sklearn_patt_lite import _network, _training, _weights
-from sklearn_patt_lite._scikeras import scikeras_fit
-from sklearn_patt_lite._training_data import TrainingData
+from sklearn_patt_lite._network.architecture import Architecture
+from sklearn_patt_lite._network.patt_lite import (
+    BACKBONE,
+    _attend,
+    _extract_patches,
+    _hidden,
+    build_network,
+)
+from sklearn_patt_lite._network.weights import load_weights
+from sklearn_patt_lite._process import seeded
+from sklearn_patt_lite._training.data import TrainingData
+from sklearn_patt_lite._training.fit import train_stage
+from sklearn_patt_lite._training.scikeras import scikeras_fit
+from sklearn_patt_lite._training.stages import head_stage
 
-ARCHITECTURE = _network.Architecture(n_classes=7, image_shape=(48, 48, 1), augment=False)
+ARCHITECTURE = Architecture(n_classes=7, image_shape=(48, 48, 1), augment=False)
 
 
 def main():
@@ -56,9 +67,9 @@ def parse_arguments():
 
 def features_of(images):
     """Frozen ImageNet features at conv_dw_9_relu: (n, 14, 14, 512), float16."""
-    network = _network.build_network(ARCHITECTURE)
-    _weights.load_weights(network, "imagenet", ARCHITECTURE)
-    backbone = network.get_layer(_network.BACKBONE)
+    network = build_network(ARCHITECTURE)
+    load_weights(network, "imagenet", ARCHITECTURE)
+    backbone = network.get_layer(BACKBONE)
     extractor = keras.Model(network.input, backbone(network.get_layer("scale").output))
     return np.concatenate(
         [extractor.predict_on_batch(images[i : i + 32]) for i in range(0, len(images), 32)],
@@ -77,31 +88,29 @@ def score(place, views, y, train, test, seed, arguments):
         X_val=views[0, validate],
         y_val=y[validate],
     )
-    with _training.seeded(seed):
+    with seeded(seed):
         head = build_head(place)
-    stage = _training.head_stage(
+    stage = head_stage(
         epochs=arguments.epochs, learning_rate=1e-3, patience=5, clipnorm=3.0, dropout=0.1
     )
     keras.utils.set_random_seed(seed)
-    _training.train_stage(
-        head, stage, data, batch_size=arguments.batch_size, seed=seed, fit=scikeras_fit
-    )
+    train_stage(head, stage, data, batch_size=arguments.batch_size, seed=seed, fit=scikeras_fit)
     return np.mean(head.predict(views[0, test], verbose=0).argmax(axis=1) == y[test])
 
 
 def build_head(place):
     features = keras.Input((14, 14, 512))
     # A stage looks for its backbone; that of ready-made features has nothing left to do.
-    backbone = keras.Sequential([layers.Identity()], name=_network.BACKBONE)
-    tokens = _network._extract_patches(backbone(features), ARCHITECTURE)
+    backbone = keras.Sequential([layers.Identity()], name=BACKBONE)
+    tokens = _extract_patches(backbone(features), ARCHITECTURE)
     tokens = layers.Reshape((4, 256))(tokens)
     x = layers.Dropout(0.1, name="token_dropout")(tokens)
     if place == "before":
-        x = _network._hidden(x, ARCHITECTURE)
-    x = _network._attend(x, "patch_attention")
+        x = _hidden(x, ARCHITECTURE)
+    x = _attend(x, "patch_attention")
     x = layers.GlobalAveragePooling1D()(x)
     if place == "after":
-        x = _network._hidden(x, ARCHITECTURE)
+        x = _hidden(x, ARCHITECTURE)
     x = layers.Dropout(0.1, name="attention_dropout")(x)
     return keras.Model(features, layers.Dense(7, activation="softmax")(x))
 

@@ -21,8 +21,11 @@ from unittest import mock
 
 import numpy as np
 
-from sklearn_patt_lite import PAttLiteClassifier, _engine, _network
-from sklearn_patt_lite._sources import n_threads
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite._network.batch_norm import fold_for_inference
+from sklearn_patt_lite._network.engines import _has_litert, forward, litert_model
+from sklearn_patt_lite._network.patt_lite import BACKBONE
+from sklearn_patt_lite._process import n_threads
 
 BATCH_SIZES = (8, 32, 64)
 ONNX_BATCHES = (1, 4, 8)
@@ -68,7 +71,7 @@ def make_sides(classifier):
         for size in BATCH_SIZES
     }
     sides["predict_proba without the extra"] = predictor(classifier, with_litert=False)
-    if _engine._has_litert():
+    if _has_litert():
         sides["predict_proba with LiteRT"] = predictor(classifier, with_litert=True)
         sides["bare LiteRT, threads together"] = bare_litert(network, n_interpreters=1)
         sides["bare LiteRT, threads apart"] = bare_litert(network, n_interpreters=n_threads())
@@ -82,7 +85,7 @@ def make_sides(classifier):
 
 def predictor(classifier, *, with_litert):
     classifier = pickle.loads(pickle.dumps(classifier))  # one that has compiled nothing yet
-    with mock.patch.object(_engine, "_has_litert", return_value=with_litert):
+    with mock.patch("sklearn_patt_lite._network.engines._has_litert", return_value=with_litert):
         classifier.predict_proba(np.zeros((1, 224, 224, 3), dtype=np.uint8))  # compiles
     return classifier.predict_proba
 
@@ -91,9 +94,9 @@ def bare_litert(network, n_interpreters):
     """The folded backbone, without its head, with all threads together or each on its own."""
     from ai_edge_litert.interpreter import Interpreter
 
-    backbone = network.get_layer(_network.BACKBONE)
-    forward = functools.partial(_engine.forward, _engine.fold(backbone))
-    model = _engine.litert_model(forward, backbone.input.shape[1:])
+    backbone = network.get_layer(BACKBONE)
+    function = functools.partial(forward, fold_for_inference(backbone))
+    model = litert_model(function, backbone.input.shape[1:])
     interpreters = [
         Interpreter(model_content=model, num_threads=n_threads() // n_interpreters)
         for _ in range(n_interpreters)
@@ -124,10 +127,10 @@ def onnx_session(network):
     """The folded backbone, without its head, in ONNX Runtime with all threads."""
     import onnxruntime
 
-    backbone = network.get_layer(_network.BACKBONE)
+    backbone = network.get_layer(BACKBONE)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = n_threads()
-    model = onnx_model(_engine.fold(backbone), backbone.input.shape[1:])
+    model = onnx_model(fold_for_inference(backbone), backbone.input.shape[1:])
     return onnxruntime.InferenceSession(model.SerializeToString(), options)
 
 

@@ -11,7 +11,10 @@ import time
 
 import numpy as np
 
-from sklearn_patt_lite import _engine, _network
+from sklearn_patt_lite._network.architecture import Architecture
+from sklearn_patt_lite._network.batch_norm import fold_for_inference
+from sklearn_patt_lite._network.engines import steps_engine
+from sklearn_patt_lite._network.patt_lite import build_backbone
 
 SIDE = 1536
 ROUNDS = 7
@@ -19,8 +22,8 @@ N_IMAGES = 64
 
 
 def main():
-    backbone = _network.build_backbone(_network.Architecture(7, (224, 224, 3)))
-    engine = _engine.steps_engine(_engine.fold(backbone), backbone.input.shape[1:])
+    backbone = build_backbone(Architecture(7, (224, 224, 3)))
+    engine = steps_engine(fold_for_inference(backbone), backbone.input.shape[1:])
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (N_IMAGES, 224, 224, 3), dtype=np.uint8)
     a, b = rng.random((2, SIDE, SIDE), dtype=np.float32)
@@ -54,7 +57,7 @@ def multiply_adds(backbone):
 def convolutions(backbone):
     """Name and folded step of each convolution."""
     names = [layer.name for layer in backbone.layers if len(layer.get_weights()) == 1]
-    steps = [step for kind, step in _engine.fold(backbone) if kind in ("conv", "depthwise")]
+    steps = [step for kind, step in fold_for_inference(backbone) if kind in ("conv", "depthwise")]
     return zip(names, steps, strict=True)
 
 

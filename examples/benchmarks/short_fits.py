@@ -14,8 +14,9 @@ import time
 
 import numpy as np
 
-from sklearn_patt_lite import PAttLiteClassifier, _feature_training
-from sklearn_patt_lite._kept import Kept
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite._process import LRUCache
+from sklearn_patt_lite._training import on_features
 
 WAYS = {"as they are": float("inf"), "compiled": 0}
 N_IMAGES, BATCH_SIZE = 160, 8
@@ -70,8 +71,8 @@ def compare(classifier, images, n_rounds):
 
 
 def seconds_of_fit(classifier, images, way):
-    _feature_training._MANY_STEPS = WAYS[way]
-    _feature_training._TRAINERS = Kept(1)
+    on_features._MANY_STEPS = WAYS[way]
+    on_features._TRAINERS = LRUCache(1)
     start = time.perf_counter()
     classifier.fit(images, np.arange(N_IMAGES) % 7)
     return time.perf_counter() - start

@@ -12,9 +12,9 @@ import argparse
 
 from fit import BATCH_SIZE, Clock, build, draw, make_stage
 
-from sklearn_patt_lite._checkpoint import Checkpoint
-from sklearn_patt_lite._feature_training import FeatureTraining
-from sklearn_patt_lite._training import EpochLoop, keras_fit
+from sklearn_patt_lite._training.checkpoint import Checkpoint
+from sklearn_patt_lite._training.fit import EpochLoop, keras_fit
+from sklearn_patt_lite._training.on_features import FeatureTraining
 
 N_TRAIN = {"CK+ (nine of ten folds)": 883, "RAF-DB": 12_271, "FER2013": 28_709, "FERPlus": 28_558}
 EPOCHS = 500

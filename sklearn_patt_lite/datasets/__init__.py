@@ -2,7 +2,7 @@
 
 from sklearn_patt_lite.datasets._challenging import load_challenging_subset
 from sklearn_patt_lite.datasets._ckplus import load_ckplus
-from sklearn_patt_lite.datasets._drawn_faces import make_expression_faces
+from sklearn_patt_lite.datasets._drawn.faces import make_expression_faces
 from sklearn_patt_lite.datasets._expressions import map_expressions
 from sklearn_patt_lite.datasets._face_folder import load_face_folder
 from sklearn_patt_lite.datasets._fer2013 import load_fer2013

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval
 
-from sklearn_patt_lite._images import decode_images
+from sklearn_patt_lite._images.decode import decode_images
 from sklearn_patt_lite.datasets._expressions import in_order_of
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm", ".gif"}

@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
-from sklearn_patt_lite._images import decode_images, resize_images
+from sklearn_patt_lite._images.check import resize_images
+from sklearn_patt_lite._images.decode import decode_images
 from sklearn_patt_lite._typing import BunchOrXy, PathLike, validate_params
 from sklearn_patt_lite.datasets._bunch import (
     COMMON,

@@ -274,29 +274,30 @@ def _grad_cam(classifier, images, layer, target):
     """Compute logits, heat maps in the images' size, and the classes that they are of."""
     from keras import ops
 
-    from sklearn_patt_lite.inspection import _network_parts as parts
+    from sklearn_patt_lite._network.parts import cut_at, last_map, maps_of, places_of
+    from sklearn_patt_lite.inspection._gradients import gradient, in_batches
 
     refuse_batch_attention(classifier)
     network = classifier.model_
-    layers = parts.maps_of(network)
-    layer = parts.last_map(network) if layer is None else layer
+    layers = maps_of(network)
+    layer = last_map(network) if layer is None else layer
     if layer not in layers:
         raise ValueError(f"layer={layer!r} has no map to show; these have: {', '.join(layers)}.")
-    to_map, to_logits = parts.cut_at(network, layer)
-    maps = parts.in_batches(to_map, images.astype(np.float32))
-    logits = parts.in_batches(to_logits, maps)
+    to_map, to_logits = cut_at(network, layer)
+    maps = in_batches(to_map, images.astype(np.float32))
+    logits = in_batches(to_logits, maps)
     codes = classes_shown(target, logits, classifier.classes_)
     of_class = np.eye(logits.shape[1], dtype=np.float32)[codes]
 
     def cam(maps, of_class):
         x = ops.convert_to_tensor(maps)
-        slopes = parts.gradient(lambda x: ops.multiply(to_logits(x), of_class), x)
+        slopes = gradient(lambda x: ops.multiply(to_logits(x), of_class), x)
         weights = ops.mean(slopes, axis=(1, 2), keepdims=True)  # n × 1 × 1 × channels
         return ops.relu(ops.sum(weights * x, axis=3))  # n × rows × columns
 
-    heat = parts.in_batches(cam, maps, of_class)
+    heat = in_batches(cam, maps, of_class)
     side = classifier._fitted_architecture.input_size
-    places = parts.places_of(network, layer)
+    places = places_of(network, layer)
     return logits, _spread(heat, places, side, images.shape[1:3]), codes
 
 

@@ -335,7 +335,7 @@ def _weigh_patches(classifier, images):
     """Compute attention (n, t, t), logits (n, n_classes) and contributions (n, t, n_classes)."""
     from keras import Model, ops
 
-    from sklearn_patt_lite.inspection import _network_parts as parts
+    from sklearn_patt_lite.inspection._gradients import in_batches
 
     network, architecture = classifier.model_, classifier._fitted_architecture
     refuse_batch_attention(classifier)
@@ -358,7 +358,7 @@ def _weigh_patches(classifier, images):
             scores = ops.ones_like(tokens[:, :, :1]) * ops.ones((1, 1, n_tokens)) / n_tokens
         return ops.concatenate([scores, tokens], axis=2)  # n × t × (t + units)
 
-    found = parts.in_batches(attention_and_tokens, images.astype(np.float32))
+    found = in_batches(attention_and_tokens, images.astype(np.float32))
     n_tokens = found.shape[1]
     attention, tokens = found[..., :n_tokens], found[..., n_tokens:]
     received = attention.mean(axis=1)[..., np.newaxis]  # n × t × 1
@@ -369,11 +369,11 @@ def _weigh_patches(classifier, images):
 
 def _edges(classifier):
     """Borders of the patches, as shares of the image's height and width."""
-    from sklearn_patt_lite.inspection import _network_parts as parts
+    from sklearn_patt_lite._network.parts import maps_of, places_of
 
     network, side = classifier.model_, classifier._fitted_architecture.input_size
-    layer = parts.maps_of(network)[-1]
-    distance, first = parts.places_of(network, layer)
+    layer = maps_of(network)[-1]
+    distance, first = places_of(network, layer)
     rows, columns = network.get_layer("tokens").input.shape[1:3]
     return tuple(_borders_between(n, distance, first, side) for n in (rows, columns))
 

@@ -9,7 +9,8 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_consistent_length, gen_batches
 from sklearn.utils.validation import column_or_1d
 
-from sklearn_patt_lite._images import LUMA, decode_images
+from sklearn_patt_lite._images.check import LUMA
+from sklearn_patt_lite._images.decode import decode_images
 from sklearn_patt_lite._typing import CrossValidation, Photographs, validate_params
 from sklearn_patt_lite.model_selection._manifest import digests, list_splits
 

@@ -11,7 +11,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import column_or_1d
 
-from sklearn_patt_lite._images import is_paths
+from sklearn_patt_lite._images.check import is_paths
 from sklearn_patt_lite._typing import CrossValidation, Photographs
 
 _VERSION = 1

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
-from sklearn_patt_lite._images import check_pixels
+from sklearn_patt_lite._images.check import check_pixels
 from sklearn_patt_lite._typing import Seed, validate_parameters_first
 
 

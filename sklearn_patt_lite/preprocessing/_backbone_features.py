@@ -15,9 +15,9 @@ from sklearn.base import (
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_patt_lite._quiet import import_tensorflow
-from sklearn_patt_lite._sources import as_source, keep_to_share_of_cores, read_images
-from sklearn_patt_lite._store import FeatureMemory, as_feature_memory
+from sklearn_patt_lite._features.memory import FeatureMemory, as_feature_memory
+from sklearn_patt_lite._images.source import as_source, read_images
+from sklearn_patt_lite._process import import_tensorflow, keep_to_share_of_cores
 from sklearn_patt_lite._typing import Cache, Images, PathLike, validate_parameters_first
 
 _CHUNK = 256  # images whose features are held before they are pooled
@@ -239,14 +239,10 @@ class _Extractor:
     """
 
     def __init__(self, image_shape, backbone_weights, alpha, input_size, output_layer):
-        from sklearn_patt_lite._network import (
-            Architecture,
-            build_network,
-            check_architecture,
-            under_policy,
-        )
-        from sklearn_patt_lite._training import seeded
-        from sklearn_patt_lite._weights import load_weights
+        from sklearn_patt_lite._network.architecture import Architecture, check_architecture
+        from sklearn_patt_lite._network.patt_lite import build_network
+        from sklearn_patt_lite._network.weights import load_weights
+        from sklearn_patt_lite._process import seeded, under_policy
 
         self.image_shape, self.input_size = image_shape, input_size
         self._architecture = Architecture(
@@ -268,25 +264,26 @@ class _Extractor:
 
     def __call__(self, images, memory):
         """Compute maps (n, cells, cells, channels), float32, of images of `image_shape`."""
-        from sklearn_patt_lite import _features
+        from sklearn_patt_lite._features.backbone import CLEAN, decode
+        from sklearn_patt_lite._features.bank import FeatureBank, FeatureCache
 
         if self._frozen is None:
             pixels = read_images(images).astype(np.float32)
             return self._network.predict(pixels, batch_size=32, verbose=0)
         cut = self._cut
-        bank = _features.FeatureBank(self._frozen, images, _features.FeatureCache(memory, ram=0))
+        bank = FeatureBank(self._frozen, images, FeatureCache(memory, ram=0))
         rows = np.arange(len(images))
-        views = np.full(len(images), _features.CLEAN)
+        views = np.full(len(images), CLEAN)
         kept = () if memory is None else {cut}
         with self._lock:
-            return np.asarray(_features.decode(bank.read(cut, rows, views, kept)))
+            return np.asarray(decode(bank.read(cut, rows, views, kept)))
 
     def _set_network(self, network):
         import keras
 
-        from sklearn_patt_lite._features import FrozenBackbone
-        from sklearn_patt_lite._network import BACKBONE
-        from sklearn_patt_lite._training import on_tensorflow
+        from sklearn_patt_lite._features.backbone import FrozenBackbone
+        from sklearn_patt_lite._network.patt_lite import BACKBONE
+        from sklearn_patt_lite._process import on_tensorflow
 
         backbone = network.get_layer(BACKBONE)
         self._weights = network.get_weights()
@@ -305,7 +302,7 @@ class _Extractor:
 
     def __setstate__(self, state):
         import_tensorflow()
-        from sklearn_patt_lite._training import rebuild_network
+        from sklearn_patt_lite._network.parts import rebuild_network
 
         vars(self).update(state)
         self._set_network(rebuild_network(self._architecture, self._weights, "float32"))

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_patt_lite._images import BACKGROUND, check_sources, load_image
+from sklearn_patt_lite._images.decode import BACKGROUND, check_sources, load_image
 from sklearn_patt_lite._typing import Photographs, validate_parameters_first
 from sklearn_patt_lite.preprocessing._detection import DETECTION, find_faces
 

@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_patt_lite._images import load_image
+from sklearn_patt_lite._images.decode import load_image
 from sklearn_patt_lite._typing import PathLike, validate_params
 
 # Photographs are reduced to this longest side, in pixels, before faces are looked for: it bounds

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval
 
-from sklearn_patt_lite._images import check_sources, decode_images
+from sklearn_patt_lite._images.decode import check_sources, decode_images
 from sklearn_patt_lite._typing import Photographs, validate_parameters_first
 
 

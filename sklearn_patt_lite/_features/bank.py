@@ -1,0 +1,178 @@
+"""Features of a set of images: computed where they are asked for first, and kept."""
+
+import hashlib
+import itertools
+import tempfile
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from sklearn_patt_lite._features.backbone import VIEWS
+from sklearn_patt_lite._features.memory import FeatureMemory
+from sklearn_patt_lite._images.source import image_digests, read_images
+from sklearn_patt_lite._network.engines import BATCH
+
+_AT_ONCE = 2  # batches: one is read or written while another takes its forward pass
+_RAM = 2**29  # bytes of features that a fit keeps in memory; more go to a temporary file
+_ORDERS = list(itertools.permutations(range(len(VIEWS))))
+
+
+class FeatureCache:
+    """Rows of features by their keys: in memory up to a bound, beyond that in a folder.
+
+    Threads may share it.
+
+    Parameters
+    ----------
+    memory : FeatureMemory, default=None
+        The folder, which then keeps all rows; None: a temporary one, for those beyond the bound.
+    ram : int, default=2**29
+        The bound, in bytes.
+    """
+
+    def __init__(self, memory=None, *, ram=_RAM):
+        self._memory = memory
+        self._ram, self._room = {}, ram
+        self._rows = {}  # the memory's, by their shape
+        self._lock = threading.Lock()
+
+    def find(self, key, out):
+        """Write a row into `out` if it is there, and tell whether it is."""
+        row = self._ram.get(key)
+        if row is not None:
+            out[...] = row
+            return True
+        return self._memory is not None and self._store(out.shape).read(key, out)
+
+    def keep(self, keys, rows):
+        """Keep rows, an ndarray of shape (n, ...), dtype uint16."""
+        in_ram = [self._keep_in_ram(key, row) for key, row in zip(keys, rows, strict=True)]
+        with self._lock:
+            if self._memory is None and not all(in_ram):
+                self._memory = _temporary_memory(self)
+        if self._memory is not None:
+            self._store(rows.shape[1:]).write(keys, rows)
+
+    def _keep_in_ram(self, key, row):
+        with self._lock:
+            if row.nbytes > self._room:
+                return False
+            self._room -= row.nbytes
+        self._ram[key] = row.copy()
+        return True
+
+    def _store(self, shape):
+        with self._lock:
+            if shape not in self._rows:
+                self._rows[shape] = self._memory.rows(shape)
+            return self._rows[shape]
+
+
+def _temporary_memory(owner):
+    folder = tempfile.TemporaryDirectory(prefix="sklearn_patt_lite_", ignore_cleanup_errors=True)
+    weakref.finalize(owner, folder.cleanup)
+    return FeatureMemory(folder.name)
+
+
+class FeatureBank:
+    """Features of a set of images: computed where they are asked for first, and kept.
+
+    Parameters
+    ----------
+    frozen : FrozenBackbone
+        What computes them.
+    images : ndarray or ImageFiles of shape (n, height, width, channels)
+        The images, values 0 to 255.
+    cache : FeatureCache
+        Where they are kept; banks may share it.
+
+    Attributes
+    ----------
+    n_computed, n_found : int
+        Rows of features, asked for by `read`, that took a forward pass, or were found.
+    """
+
+    def __init__(self, frozen, images, cache):
+        self._frozen = frozen
+        self._images = images
+        self._cache = cache
+        # Threads that stay: each new one may leave a batch's memory behind in another arena.
+        self._pool = ThreadPoolExecutor(_AT_ONCE)
+        self._image_digests = image_digests(images)
+        orders = [int.from_bytes(digest[:8], "little") for digest in self._image_digests]
+        self._orders = np.array([_ORDERS[order % len(_ORDERS)] for order in orders])
+        self.n_computed = self.n_found = 0
+
+    def __len__(self):
+        return len(self._images)
+
+    def views(self, epoch):
+        """Choose the view of each image in an epoch; ndarray of shape (n,), dtype int.
+
+        Each goes through the bank in an order of its own, which its content fixes: in the same
+        epoch all fits ask for the same features.
+        """
+        return self._orders[:, epoch % len(VIEWS)]
+
+    def read(self, cut, rows, views, kept=()):
+        """Get features.
+
+        Parameters
+        ----------
+        cut : str
+            Activation of the backbone.
+        rows : ndarray of shape (m,), dtype int
+            Which images.
+        views : ndarray of shape (m,), dtype int
+            Which view of each, as an index of `VIEWS`.
+        kept : collection of str
+            Activations whose features are worth keeping if the way to the cut leads through them.
+
+        Returns
+        -------
+        ndarray of shape (m, cells, cells, depth), dtype uint16
+            Features, to be decoded.
+        """
+        out = np.empty((len(rows), *self._frozen.shape(cut)), dtype=np.uint16)
+
+        def fill(start):
+            part = slice(start, start + BATCH)
+            return self._fill(cut, rows[part], views[part], kept, out[part])
+
+        n_missing = sum(self._pool.map(fill, range(0, len(rows), BATCH)))
+        self.n_computed += n_missing
+        self.n_found += len(rows) - n_missing
+        return out
+
+    def _fill(self, cut, rows, views, kept, out):
+        """Find features, or else compute them from those at the station before."""
+        keys = self._keys(cut, rows, views)
+        missing = [i for i, key in enumerate(keys) if not self._cache.find(key, out[i])]
+        if missing:
+            computed = out if len(missing) == len(out) else np.empty_like(out[: len(missing)])
+            self._compute(cut, rows[missing], views[missing], kept, computed)
+            if computed is not out:
+                out[missing] = computed
+            if cut in kept:
+                self._cache.keep([keys[i] for i in missing], computed)
+        return len(missing)
+
+    def _compute(self, cut, rows, views, kept, out):
+        before = self._frozen.before(cut)
+        if before is None:
+            x = self._frozen.view(read_images(self._images, rows), views)
+        else:
+            x = np.empty((len(rows), *self._frozen.shape(before)), dtype=np.uint16)
+            self._fill(before, rows, views, kept, x)
+        self._frozen.forward(cut, x, out)
+
+    def _keys(self, cut, rows, views):
+        start = hashlib.blake2b(self._frozen.digest(cut), digest_size=16)
+        keys = []
+        for row, view in zip(rows, views, strict=True):
+            key = start.copy()
+            key.update(repr(VIEWS[view]).encode() + self._image_digests[row])
+            keys.append(key.digest())
+        return keys

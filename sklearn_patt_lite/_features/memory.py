@@ -1,0 +1,472 @@
+"""Feature rows kept on disk: found again by key, safe among processes, bounded in size.
+
+A shard is one file of rows that were written together: `_MAGIC`, the number of rows, then two
+arrays in NumPy's format, the entries (keys and checksums) and the rows. Its name is unique and its
+content never changes, so that all a process has to expect of others is that files come and go.
+"""
+
+import contextlib
+import functools
+import io
+import math
+import numbers
+import os
+import re
+import time
+import uuid
+import warnings
+import zlib
+
+import numpy as np
+
+_FOLDER = "sklearn_patt_lite_features"
+_ROW_FOLDER = re.compile(r"\d+(x\d+)*")  # one for each shape of rows
+_SHARD = re.compile(r"[0-9a-f]{32}\.features")
+_UNFINISHED = re.compile(r"[0-9a-f]{32}\.features\.tmp")
+_UNFINISHED_AGE = 24 * 3600  # in seconds; no process writes that long
+_MAGIC = b"PAttRow\x01"  # the last byte is the format's version
+_KEY_SIZE = 16
+# The checksum is of key and row: with one of the row alone, a damaged key would find a wrong row.
+_ENTRY = np.dtype([("key", f"V{_KEY_SIZE}"), ("checksum", "<u4")])
+_ROW = np.dtype("<u2")
+
+
+class FeatureMemory:
+    """
+    Folder in which features are kept, with a limit to its size.
+
+    Features of frozen layers are slow to compute, and other fits of the same images need the same
+    ones. Given to a classifier as `memory`, the folder keeps them for later fits and predictions,
+    of other processes, too. A path does the same, with the default limit.
+
+    Parameters
+    ----------
+    location : str or os.PathLike
+        Folder, made when the first features are kept. It may hold other files, and several
+        processes may use it at once.
+    max_bytes : int or float, default=32 * 2**30
+        Size limit in bytes: what was not used for the longest time makes room for new features.
+        Features in use stay, and new ones are not kept if there is no room. Processes that write
+        at the same moment may exceed the limit for a while.
+
+    See Also
+    --------
+    PAttLiteClassifier : Takes it as `memory`.
+    FeatureMemory.rows : Keeps rows of your own.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from sklearn_patt_lite import FeatureMemory
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     memory = FeatureMemory(folder, max_bytes=2**20)
+    ...     memory.rows((2, 3)).write([b"sixteen bytes..."], np.ones((1, 2, 3), np.uint16))
+    ...     row = np.empty((2, 3), np.uint16)
+    ...     print(memory.rows((2, 3)).read(b"sixteen bytes...", row), row.sum(), memory.nbytes > 12)
+    ...     memory.clear()
+    ...     print(memory.rows((2, 3)).read(b"sixteen bytes...", row), memory.nbytes)
+    True 6 True
+    False 0
+    """
+
+    def __init__(self, location: str | os.PathLike[str], *, max_bytes: float = 32 * 2**30) -> None:
+        self.location = location
+        self.max_bytes = max_bytes
+
+    def __repr__(self):
+        return f"FeatureMemory({self.location!r}, max_bytes={self.max_bytes!r})"
+
+    @property
+    def nbytes(self) -> int:
+        """
+        Bytes on disk of all features that are kept.
+
+        It is counted anew at every use, so that what other processes have written or removed
+        meanwhile is in it.
+
+        See Also
+        --------
+        FeatureMemory.clear : Deletes them.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from sklearn_patt_lite import FeatureMemory
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     memory = FeatureMemory(folder)
+        ...     before = memory.nbytes
+        ...     memory.rows((4,)).write([b"sixteen bytes..."], np.ones((1, 4), np.uint16))
+        ...     print(before, memory.nbytes > 4 * 2)
+        0 True
+        """
+        return sum(size for _, size, _ in _least_recently_used(self._root()))
+
+    def clear(self) -> None:
+        """
+        Delete all features that are kept.
+
+        Other files in the folder stay. Processes that use the features may go on: what they no
+        longer find they compute anew.
+
+        See Also
+        --------
+        FeatureMemory.nbytes : How much there is to delete.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> from sklearn_patt_lite import FeatureMemory
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     memory = FeatureMemory(folder)
+        ...     memory.rows((4,)).write([b"sixteen bytes..."], np.ones((1, 4), np.uint16))
+        ...     memory.clear()
+        ...     print(memory.nbytes, os.listdir(folder))
+        0 []
+        """
+        folders = [folder.path for folder in _scan(self._root(), _ROW_FOLDER)]
+        for folder in folders:
+            for entry in [*_scan(folder, _SHARD), *_scan(folder, _UNFINISHED)]:
+                with contextlib.suppress(FileNotFoundError):  # another process was quicker
+                    os.remove(entry.path)
+        for folder in [*folders, self._root()]:
+            with contextlib.suppress(OSError):  # it holds other files
+                os.rmdir(folder)
+
+    def rows(self, shape: tuple[int, ...]) -> "FeatureRows":
+        """
+        Open the rows of one shape.
+
+        A classifier does so by itself. Use it to keep what you have computed yourself: a row is
+        found again by a key of 16 bytes, such as a hash of all that it was computed from.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Of one row, with one axis at least.
+
+        Returns
+        -------
+        FeatureRows
+            For this process: what goes to others is the `FeatureMemory`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `max_bytes` is no number, or not positive.
+        NotADirectoryError
+            If `location` is a file.
+
+        See Also
+        --------
+        FeatureMemory.clear : Deletes the rows of all shapes.
+
+        Examples
+        --------
+        >>> import hashlib, tempfile
+        >>> import numpy as np
+        >>> from sklearn_patt_lite import FeatureMemory
+        >>> key = hashlib.blake2b(b"the image, and what computed the row", digest_size=16).digest()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     FeatureMemory(folder).rows((3,)).write([key], np.array([[1, 2, 3]], np.uint16))
+        ...     row = np.empty(3, np.uint16)
+        ...     print(FeatureMemory(folder).rows((3,)).read(key, row), row)
+        True [1 2 3]
+        """
+        limit = self.max_bytes
+        if not isinstance(limit, numbers.Real) or isinstance(limit, bool):
+            raise TypeError(f"max_bytes must be a number of bytes, got {type(limit).__name__}.")
+        if not limit > 0:
+            raise ValueError(f"max_bytes must be positive, got {limit}.")
+        if os.path.exists(self.location) and not os.path.isdir(self.location):
+            raise NotADirectoryError(
+                f"Features are kept in a folder, but {os.fspath(self.location)!r} is a file."
+            )
+        return FeatureRows(self._root(), shape, limit)
+
+    def _root(self):
+        return os.path.join(os.path.abspath(self.location), _FOLDER)
+
+
+def as_feature_memory(memory):
+    """Understand what a user passes as `memory`.
+
+    Parameters
+    ----------
+    memory : None, str, os.PathLike, FeatureMemory or joblib.Memory
+        Or anything else with an attribute `location`, a folder or None.
+
+    Returns
+    -------
+    FeatureMemory or None
+        None for no folder.
+
+    Raises
+    ------
+    TypeError
+        If `memory` is anything else.
+
+    Examples
+    --------
+    >>> as_feature_memory("kept").location
+    'kept'
+    """
+    if isinstance(memory, FeatureMemory):
+        return memory
+    location = getattr(memory, "location", memory)
+    if location is None:
+        return None
+    if not isinstance(location, str | os.PathLike):
+        raise TypeError(
+            "memory must be None, a folder (str or os.PathLike), a FeatureMemory or a "
+            f"joblib.Memory, got {type(memory).__name__}."
+        )
+    return FeatureMemory(location)
+
+
+class FeatureRows:
+    """Rows of one shape, opened by `FeatureMemory.rows`; threads may share them."""
+
+    def __init__(self, root, shape, max_bytes):
+        self._root = root
+        self._shape = tuple(int(side) for side in shape)
+        self._folder = os.path.join(root, "x".join(map(str, self._shape)))
+        self._max_bytes = max_bytes
+        # Threads need no lock: each operation on these is atomic, and none is invalidated by
+        # another thread's. Files that are gone stay in them, where reading finds out.
+        self._index = {}  # key -> (path of the shard, position in it, checksum)
+        self._verified = set()  # such triples
+        self._seen = set()  # paths of shards
+        self._used = set()  # paths of shards that were read or written here
+        self._warned = False
+        _remove_unfinished(self._folder)
+        self.refresh()
+
+    def refresh(self):
+        """Find what other processes have written since."""
+        for path in (entry.path for entry in _scan(self._folder, _SHARD)):
+            if path in self._seen:
+                continue
+            with contextlib.suppress(OSError):
+                shard = _read_shard(path, self._shape)
+                self._seen.add(path)
+                if shard is None:
+                    _remove(path)
+                else:
+                    self._add(path, *shard)
+
+    def read(self, key, out):
+        """Read a row.
+
+        Parameters
+        ----------
+        key : bytes
+            16 of them.
+        out : ndarray of the rows' shape, dtype uint16
+            C-contiguous; gets the row. What it holds after False is undefined.
+
+        Returns
+        -------
+        bool
+            False if there is no such row, or no longer, or if it was damaged.
+
+        Raises
+        ------
+        ValueError
+            If `out` has another shape or dtype.
+        """
+        _check_rows(out, self._shape)
+        place = self._index.get(key)
+        if place is None:
+            return False
+        path, position, checksum = place
+        content = out.view(np.uint8)
+        try:
+            with open(path, "rb", buffering=0) as file:
+                file.seek(position)
+                complete = file.readinto(content) == out.nbytes
+        except OSError:  # mostly: another process has removed it
+            return False
+        if not complete or not (place in self._verified or _checksum(key, content) == checksum):
+            _remove(path)
+            return False
+        self._note_use(place)
+        if out.dtype != _ROW:
+            out.byteswap(inplace=True)
+        return True
+
+    def write(self, keys, rows):
+        """Keep rows, unless there is no room: that of `max_bytes`, or on the disk.
+
+        Parameters
+        ----------
+        keys : sequence of bytes of length n
+            16 bytes each. A key that is there already gets the new row.
+        rows : ndarray of shape (n, ...), dtype uint16
+            Rows of the shape that was opened.
+
+        Raises
+        ------
+        ValueError
+            If `rows` has another shape or dtype, or if a key has another length.
+
+        Warns
+        -----
+        UserWarning
+            The first time that the operating system refuses to write.
+        """
+        _check_rows(rows, (len(keys), *self._shape))
+        if any(len(key) != _KEY_SIZE for key in keys):
+            raise ValueError(f"Keys have {_KEY_SIZE} bytes, got {sorted(set(map(len, keys)))}.")
+        if len(keys) == 0:
+            return
+        rows = np.ascontiguousarray(rows, dtype=_ROW)
+        try:
+            self._keep(_make_entries(keys, rows), rows)
+        except FileNotFoundError:  # another process has cleared the folder meanwhile
+            pass
+        except OSError as error:
+            if not self._warned:
+                self._warned = True
+                message = f"Features are not kept in {self._folder!r}: {error}"
+                warnings.warn(message, UserWarning, stacklevel=2)
+
+    def _keep(self, entries, rows):
+        before_entries, before_rows = _headers(len(rows), self._shape)
+        front = before_entries + entries.tobytes() + before_rows
+        path = os.path.join(self._folder, f"{uuid.uuid4().hex}.features")
+        self._seen.add(path)
+        self._used.add(path)
+        if self._make_room(len(front) + rows.nbytes):
+            _write_file(path, front, rows)
+            self._add(path, len(front), entries)
+
+    def _add(self, path, start, entries):
+        row_size = math.prod(self._shape) * _ROW.itemsize
+        for row, (key, checksum) in enumerate(entries.tolist()):
+            self._index[key] = path, start + row * row_size, checksum
+
+    def _note_use(self, place):
+        self._verified.add(place)
+        path = place[0]
+        if path not in self._used:
+            self._used.add(path)
+            with contextlib.suppress(OSError):
+                os.utime(path)
+
+    def _make_room(self, nbytes):
+        shards = _least_recently_used(self._root)
+        excess = sum(size for _, size, _ in shards) + nbytes - self._max_bytes
+        removable = [(size, path) for _, size, path in shards if path not in self._used]
+        if excess > sum(size for size, _ in removable):
+            return False  # nor is anything removed in vain
+        for size, path in removable:
+            if excess <= 0:
+                break
+            if _remove(path):
+                excess -= size
+        return excess <= 0
+
+
+def _check_rows(rows, shape):
+    if rows.shape != shape or rows.dtype.newbyteorder("<") != _ROW:
+        raise ValueError(
+            f"Expected uint16 of shape {shape}, got {rows.dtype} of shape {rows.shape}."
+        )
+
+
+def _checksum(key, content):
+    return zlib.crc32(content, zlib.crc32(key))
+
+
+def _make_entries(keys, rows):
+    entries = np.empty(len(keys), dtype=_ENTRY)
+    entries["key"] = np.frombuffer(b"".join(keys), dtype=_ENTRY["key"])
+    entries["checksum"] = [_checksum(key, row) for key, row in zip(keys, rows, strict=True)]
+    return entries
+
+
+@functools.lru_cache(maxsize=256)  # a folder holds thousands of shards of a few sizes
+def _headers(n, shape):
+    """What stands in front of the entries and of the rows of a shard of `n` rows."""
+    before_entries = _MAGIC + n.to_bytes(8, "little") + _array_header(_ENTRY, (n,))
+    return before_entries, _array_header(_ROW, (n, *shape))
+
+
+def _array_header(dtype, shape):
+    descr = np.lib.format.dtype_to_descr(dtype)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": descr, "fortran_order": False, "shape": shape}
+    )
+    return header.getvalue()
+
+
+def _read_shard(path, shape):
+    """Where a shard's rows start, and its entries; None if the file is damaged."""
+    with open(path, "rb") as file:
+        front = file.read(len(_MAGIC) + 8)
+        n = int.from_bytes(front[len(_MAGIC) :], "little")
+        # Headers are compared, not parsed: no damage to them goes unnoticed.
+        before_entries, before_rows = _headers(n, shape)
+        if front + file.read(len(before_entries) - len(front)) != before_entries:
+            return None
+        start = len(before_entries) + n * _ENTRY.itemsize + len(before_rows)
+        if os.fstat(file.fileno()).st_size != start + n * math.prod(shape) * _ROW.itemsize:
+            return None
+        entries = np.frombuffer(file.read(n * _ENTRY.itemsize), dtype=_ENTRY)
+        if file.read(len(before_rows)) != before_rows:
+            return None
+    return start, entries
+
+
+def _write_file(path, front, rows):
+    """Write a file that is there as a whole or not at all, even if the process is killed."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    unfinished = f"{path}.tmp"
+    try:
+        with open(unfinished, "xb") as file:
+            file.write(front)
+            file.write(rows)
+        os.replace(unfinished, path)
+    finally:
+        _remove(unfinished)
+
+
+def _remove_unfinished(folder):
+    for entry in _scan(folder, _UNFINISHED):
+        with contextlib.suppress(OSError):
+            if time.time() - entry.stat().st_mtime > _UNFINISHED_AGE:
+                os.remove(entry.path)
+
+
+def _least_recently_used(root):
+    """Shards of all shapes as (time, size, path), in the order in which they may go."""
+    shards = []
+    for folder in _scan(root, _ROW_FOLDER):
+        for entry in _scan(folder.path, _SHARD):
+            with contextlib.suppress(FileNotFoundError):
+                status = entry.stat()
+                shards.append((status.st_mtime_ns, status.st_size, entry.path))
+    return sorted(shards)
+
+
+def _scan(folder, names):
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if names.fullmatch(entry.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _remove(path):
+    """Remove a file if possible, and tell whether it is gone."""
+    try:
+        os.remove(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Images, from what a user has to arrays: checked, decoded, resized."""

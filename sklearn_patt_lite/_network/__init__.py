@@ -1,0 +1,1 @@
+"""The network, and all that knows its layers by name."""

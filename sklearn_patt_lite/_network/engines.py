@@ -1,0 +1,189 @@
+"""Forward passes on the CPU: folded steps of the backbone, run in LiteRT or TensorFlow.
+
+LiteRT (the extra "litert") is quicker where it is installed.
+"""
+
+import functools
+import hashlib
+import importlib.util
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from sklearn_patt_lite._process import LRUCache, n_threads, without_chatter
+
+BATCH = 32  # images a forward pass: larger ones only take more memory
+_ENGINES = LRUCache(24)  # the fits of a search share their frozen backbone
+
+
+def steps_engine(steps, shape):
+    """Get the quickest forward pass at hand of folded steps.
+
+    Parameters
+    ----------
+    steps : list of (str, dict)
+        From `fold`, or a part of it; the first of all takes images, values 0 to 255.
+    shape : tuple of int
+        Of one row that goes in.
+
+    Returns
+    -------
+    callable
+        Maps an ndarray of shape (n, *shape) to another one, row by row: a new one of dtype
+        float32, or a given one, ``out``. The same steps get the same engine again.
+    """
+    key = (engine_class(), shape, steps_digest(steps))
+    return _ENGINES.get(key, lambda: new_engine(steps, shape))
+
+
+def new_engine(steps, shape):
+    """Make an engine that nobody else gets; parameters as in `steps_engine`."""
+    return engine_class()(functools.partial(forward, steps), shape)
+
+
+def preprocessing(network):
+    """Make an engine of what brings images to the network's size; None where they have it.
+
+    In TensorFlow: LiteRT has no antialiased resizing.
+    """
+    sized = network.get_layer("scale").input
+    if network.input.shape[1:] == sized.shape[1:]:
+        return None
+    part = functools.partial(keras.Model(network.input, sized), training=False)
+    return TensorFlowEngine(part, network.input.shape[1:])
+
+
+def engine_class():
+    """The class of the engine that is quickest here."""
+    return LiteRTEngine if _has_litert() else TensorFlowEngine
+
+
+def _has_litert():
+    """Whether LiteRT is installed, and the machine has no GPU, which TensorFlow uses better."""
+    return importlib.util.find_spec("ai_edge_litert") is not None and not _has_gpu()
+
+
+def _has_gpu():
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def steps_digest(steps):
+    """16-byte digest of the steps' arrays and settings."""
+    settings = repr([(kind, _settings(step)) for kind, step in steps]).encode()
+    digest = hashlib.blake2b(settings, digest_size=16)
+    for _, step in steps:
+        for array in (step.get("kernel"), step.get("bias")):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array))
+    return digest.digest()
+
+
+def _settings(step):
+    return {name: value for name, value in step.items() if name not in ("kernel", "bias")}
+
+
+def forward(steps, x):
+    """Run steps of `fold` in TensorFlow; the first of them takes images of 0 to 255."""
+    for kind, step in steps:
+        if kind == "scale":
+            x = x * step["factor"] + step["offset"]
+        elif kind == "pad":
+            x = tf.pad(x, [(0, 0), *step["padding"], (0, 0)])
+        elif kind == "relu6":
+            x = tf.nn.relu6(x)
+        else:
+            x = _convolve(kind, step, x)
+    return x
+
+
+def _convolve(kind, step, x):
+    if kind == "conv":
+        name = f"conv_{len(step['kernel'])}"  # by its side: those of 1×1 can be told from others
+        x = tf.nn.conv2d(x, step["kernel"], step["stride"], step["padding"], name=name)
+    else:
+        strides = [1, step["stride"], step["stride"], 1]
+        x = tf.nn.depthwise_conv2d(x, step["kernel"], strides, step["padding"])
+    return x if step["bias"] is None else tf.nn.bias_add(x, step["bias"])
+
+
+class TensorFlowEngine:
+    """A function of a batch in TensorFlow: traced once, whatever the size of the batch."""
+
+    def __init__(self, function, shape):
+        # Without a signature, a smaller last batch would be traced anew.
+        signature = [tf.TensorSpec((None, *shape), tf.float32)]
+        self._function = tf.function(function, input_signature=signature)
+
+    def __call__(self, batch, out=None):
+        """Map an ndarray of shape (n, *shape) to the function's result; see `steps_engine`."""
+        result = self._function(np.asarray(batch, dtype=np.float32)).numpy()
+        if out is None:
+            return result
+        out[...] = result
+        return out
+
+
+class LiteRTEngine:
+    """A function of a batch in LiteRT, row by row: as many at once as there are threads.
+
+    Its arrays are constants: there are no variables to convert.
+    """
+
+    def __init__(self, function, shape):
+        model, threads = litert_model(function, shape), n_threads()
+        self._together = _interpreter(model, threads)
+        self._apart = [_interpreter(model, 1) for _ in range(threads)]
+        self._pool = ThreadPoolExecutor(threads)
+        self._lock = threading.Lock()  # an interpreter has room for one row
+
+    def __call__(self, batch, out=None):
+        """Map an ndarray of shape (n, *shape) to the function's result; see `steps_engine`."""
+        if out is None:
+            out = np.empty((len(batch), *_output(self._together)["shape"][1:]), dtype=np.float32)
+        n = len(self._apart)
+        with self._lock:
+            if len(batch) < n:
+                _invoke(self._together, batch, out)
+                return out
+            work = [
+                self._pool.submit(_invoke, interpreter, batch[i::n], out[i::n])
+                for i, interpreter in enumerate(self._apart)
+            ]
+            for part in work:
+                part.result()
+        return out
+
+
+def litert_model(function, shape):
+    """Convert a function of one row, whose arrays are constants; bytes."""
+    signature = tf.TensorSpec((1, *shape), tf.float32)
+    traced = tf.function(function).get_concrete_function(signature)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], tf.Module())
+    converter.experimental_lower_to_saved_model = False  # there and back takes as long again
+    with without_chatter():
+        return converter.convert()
+
+
+def _interpreter(model, threads):
+    from ai_edge_litert.interpreter import Interpreter
+
+    with without_chatter():
+        interpreter = Interpreter(model_content=model, num_threads=threads)
+        interpreter.allocate_tensors()
+    return interpreter
+
+
+def _output(interpreter):
+    return interpreter.get_output_details()[0]
+
+
+def _invoke(interpreter, batch, result):
+    source = interpreter.tensor(interpreter.get_input_details()[0]["index"])
+    target = interpreter.tensor(_output(interpreter)["index"])
+    for row, out in zip(batch, result, strict=True):
+        source()[0] = row  # in place; nobody may hold on to what is called here
+        interpreter.invoke()
+        out[...] = target()[0]

@@ -1,0 +1,199 @@
+"""PAtt-Lite's network, top to bottom, in plain Keras 3.
+
+For images of 224×224 pixels, shapes without the batch::
+
+    image 224×224×3 → augmentation (training only) → [-1, 1]
+      → MobileNetV1 to conv_dw_9_relu                                    14×14×512
+      → separable conv k4 s4 → separable conv k2 s2 → pointwise conv     2×2×256
+      → 4 tokens of 256 → dense, ReLU, BatchNormalization                4×32
+      → attention over the tokens → mean → dense, softmax                classes
+
+Every dropout layer stands in the network at a rate that means nothing: a training stage sets it.
+"""
+
+import math
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from sklearn_patt_lite._network.architecture import check_architecture
+
+#: The name of the nested model that holds the truncated MobileNetV1.
+BACKBONE = "mobilenet"
+CONTRAST = 0.3  # the published notebook's factor; the paper names none
+# Of the affine maps: either way, as a share of a full turn and of the side; a zoom's ends, of which
+# the negative one enlarges.
+ROTATION, SHIFT, ZOOM = 10 / 360, 0.08, (-0.15, 0.1)
+# Keras' 0.99 takes hundreds of steps to forget where the running means started. Until then
+# validation accuracy, by which training stops, says nothing: a small database has 12 an epoch.
+NORMALIZATION_MOMENTUM = 0.9
+
+
+def build_network(architecture):
+    """Build the untrained network: images (0 to 255) in, class probabilities out.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        What to build.
+
+    Returns
+    -------
+    keras.Model
+        Takes float32 images of shape (n, *architecture.image_shape), gives float32
+        probabilities of shape (n, n_classes). Its weights are random; `draw_weights` draws those
+        of a seed.
+
+    Raises
+    ------
+    ValueError
+        If `output_layer` is none of MobileNetV1's, or `input_size` is too small; the message
+        names the smallest that works.
+    """
+    check_architecture(architecture)
+    images = keras.Input(architecture.image_shape, name="image")
+    x = _preprocess(images, architecture)  # input_size × input_size × 3
+    x = build_backbone(architecture)(x)
+    x = _extract_patches(x, architecture)
+    probabilities = _classify(x, architecture)
+    return keras.Model(images, probabilities, name="patt_lite")
+
+
+def draw_weights(network, seed):
+    """Draw the random weights of a network, and the seeds of its random layers, anew.
+
+    Keras has taken a seed for each from Python's `random`. Other threads may have drawn from it,
+    too: an event loop does. This is a function of the seed alone.
+    """
+    rng = np.random.default_rng(seed)
+    for variable in network.variables:
+        drawn = int(rng.integers(2**31))
+        if variable.name.endswith("kernel"):
+            initializer = keras.initializers.GlorotUniform(drawn)  # Keras' default for all of them
+            variable.assign(initializer(variable.shape, variable.dtype))
+        elif variable.name.endswith("seed_generator_state"):
+            variable.assign(np.array([drawn, 0]))
+
+
+def _preprocess(images, architecture):
+    x = images
+    height, width, channels = architecture.image_shape
+    size = architecture.input_size
+    if (height, width) != (size, size):
+        # Without antialiasing, shrinking an image would skip pixels.
+        shrinks = max(height, width) > size
+        x = layers.Resizing(size, size, antialias=shrinks, name="resize")(x)
+    if architecture.augment:
+        x = layers.RandomFlip("horizontal", name="flip")(x)
+        if architecture.affine:
+            edge = {"fill_mode": "nearest"}
+            x = layers.RandomRotation(ROTATION, name="rotation", **edge)(x)
+            x = layers.RandomTranslation(SHIFT, SHIFT, name="shift", **edge)(x)
+            x = layers.RandomZoom(ZOOM, name="zoom", **edge)(x)
+        x = layers.RandomContrast(CONTRAST, name="contrast")(x)
+    if channels == 1:  # last: all that comes before treats channels alike, and takes a third
+        x = layers.Concatenate(name="grey_to_rgb")([x, x, x])
+    return layers.Rescaling(1 / 127.5, offset=-1, name="scale")(x)
+
+
+def build_backbone(architecture):
+    """Build MobileNetV1 to `output_layer`, as a model of its own, with Keras' layer names."""
+    size = architecture.input_size
+    whole = keras.applications.MobileNet(
+        input_shape=(size, size, 3), alpha=architecture.alpha, include_top=False, weights=None
+    )
+    for layer in whole.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = NORMALIZATION_MOMENTUM
+    output = whole.output
+    if architecture.output_layer is not None:
+        output = whole.get_layer(architecture.output_layer).output
+    return keras.Model(whole.input, output, name=BACKBONE)
+
+
+def _extract_patches(x, architecture):
+    """Map the backbone's cells to patches, whose cells are the attention's tokens."""
+    extract = {
+        "separable": _separable_patches,
+        "conv": _conv_patches,
+        "attention": _attention_patches,
+        None: lambda x, architecture: x,
+    }[architecture.patch_extraction]
+    x = extract(x, architecture)
+    return layers.SpatialDropout2D(0.5, name="patch_dropout")(x)
+
+
+def _separable_patches(x, architecture):
+    """The paper's block: any map to 2×2 patches of depth `n_filters`."""
+    depth, patch = architecture.n_filters, architecture.patch_size
+    relu = {"padding": "same", "activation": "relu"}
+    x = layers.SeparableConv2D(depth, patch, patch, name="patch_conv_1", **relu)(x)
+    half = math.ceil(x.shape[1] / 2)
+    x = layers.SeparableConv2D(depth, half, half, name="patch_conv_2", **relu)(x)  # 2×2×256
+    return layers.Conv2D(depth, 1, name="patch_pointwise", **relu)(x)
+
+
+def _conv_patches(x, architecture):
+    """Table 5's patches: one convolution whose kernel is its stride."""
+    patch = architecture.patch_size
+    return layers.Conv2D(
+        architecture.n_filters, patch, patch, padding="same", activation="relu", name="patch_conv"
+    )(x)
+
+
+def _attention_patches(x, architecture):
+    """Weight each patch by one number between 0 and 1 that is computed from the patch itself.
+
+    The paper's Table 6 compares with "patch attention" and does not define it. This is in the
+    manner of gACNN's gate unit (Li et al., 2019): average the cells of a patch, map them to
+    `n_filters`, and scale the patch by a sigmoid gate, so that a covered patch can be ignored.
+    """
+    patch = architecture.patch_size
+    x = layers.AveragePooling2D(patch, padding="same", name="patch_pool")(x)
+    x = layers.Conv2D(architecture.n_filters, 1, activation="relu", name="patch_pointwise")(x)
+    gate = layers.Conv2D(64, 1, activation="relu", name="patch_gate_hidden")(x)
+    gate = layers.Conv2D(1, 1, activation="sigmoid", name="patch_gate")(gate)  # 4×4×1
+    return layers.Multiply(name="gated_patches")([x, gate])
+
+
+def _classify(x, architecture):
+    """Map patches to class probabilities."""
+    has_tokens = architecture.patch_extraction is not None or architecture.attention == "patches"
+    if architecture.attention == "batch" or not has_tokens:
+        x = layers.GlobalAveragePooling2D(name="pool")(x)
+    else:
+        x = layers.Reshape((-1, x.shape[-1]), name="tokens")(x)
+    x = layers.Dropout(0.5, name="token_dropout")(x)
+    x = _hidden(x, architecture)
+    if architecture.attention == "patches":
+        x = _attend(x, "patch_attention")
+    if architecture.attention == "batch":
+        x = _attend_across_batch(x)
+    if x.ndim == 3:
+        x = layers.GlobalAveragePooling1D(name="pool")(x)
+    x = layers.Dropout(0.5, name="attention_dropout")(x)
+    # In float32 whatever the precision of the rest: probabilities sum to 1.
+    return layers.Dense(
+        architecture.n_classes, activation="softmax", dtype="float32", name="probabilities"
+    )(x)
+
+
+def _hidden(x, architecture):
+    if architecture.hidden_units is None:
+        return x
+    x = layers.Dense(architecture.hidden_units, activation="relu", name="hidden")(x)
+    return layers.BatchNormalization(momentum=NORMALIZATION_MOMENTUM, name="hidden_bn")(x)
+
+
+def _attend(tokens, name):
+    """Dot-product self-attention over the tokens of one image: softmax(QKᵀ/√d)V, Q = K = V."""
+    query = layers.Rescaling(tokens.shape[-1] ** -0.5, name="query")(tokens)
+    return layers.Attention(name=name)([query, tokens])
+
+
+def _attend_across_batch(x):
+    """The published notebook's mistake, kept to reproduce it: the *images* are the tokens."""
+    x = ops.expand_dims(x, 0)  # 1 × batch × 32
+    x = layers.Attention(use_scale=True, name="batch_attention")([x, x])
+    return ops.squeeze(x, 0)

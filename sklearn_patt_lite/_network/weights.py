@@ -1,0 +1,154 @@
+"""Where the backbone's weights come from, before any training on expressions.
+
+All sources become one thing: the arrays of each layer, by the layer's name.
+"""
+
+import functools
+import importlib.resources
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from sklearn_patt_lite._network.patt_lite import BACKBONE
+
+DRAWN_ALPHA = 0.25
+_IMAGENET_ALPHAS = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}
+_IMAGENET_URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/"
+
+
+def load_weights(network, source, architecture):
+    """Load weights into a network, in place.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From `build_network`.
+    source : {"imagenet", "drawn"}, path or None
+        As `PAttLiteClassifier`'s `backbone_weights`; None leaves the random weights.
+    architecture : Architecture
+        Of the network.
+
+    Raises
+    ------
+    FileNotFoundError
+        If `source` is a path at which there is no file.
+    ConnectionError
+        If the ImageNet weights are neither on disk nor to be had.
+    ValueError
+        If there are no such weights for the architecture's `alpha`, or the file does not hold
+        the backbone.
+    """
+    if source is None:
+        return
+    weights = read_weights(source, architecture.alpha)
+    backbone = network.get_layer(BACKBONE)
+    for layer in backbone.layers:
+        if layer.weights:
+            _set_backbone_layer(layer, weights, source)
+    for layer in network.layers:
+        if layer is not backbone and _fits(layer, weights.get(layer.name)):
+            layer.set_weights(weights[layer.name])
+
+
+def read_weights(source, alpha):
+    """Read the arrays of each layer, by name; see `load_weights` for parameters and errors."""
+    if source == "imagenet":
+        return _imagenet_weights(alpha)
+    if source == "drawn":
+        return _drawn_weights(alpha)
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"backbone_weights={os.fspath(source)!r} is not a file; pass 'imagenet', 'drawn', "
+            "None, or the path of a .keras or .h5 file."
+        )
+    return _saved_network(path) if path.suffix == ".keras" else _mobilenet_file(path, alpha)
+
+
+def _set_backbone_layer(layer, weights, source):
+    if not _fits(layer, weights.get(layer.name)):
+        held = [w.shape for w in weights.get(layer.name, [])]
+        raise ValueError(
+            f"backbone_weights={os.fspath(source)!r} does not fit the layer {layer.name!r}: it "
+            f"holds the shapes {held}, the network needs {[tuple(w.shape) for w in layer.weights]}."
+            " Set alpha and output_layer to those that the weights were trained with."
+        )
+    layer.set_weights(weights[layer.name])
+
+
+def _fits(layer, arrays):
+    """Whether the arrays are a layer's own; its seed generator's state is not among them."""
+    shapes = [tuple(weight.shape) for weight in layer.weights]
+    return bool(shapes) and arrays is not None and [a.shape for a in arrays] == shapes
+
+
+def _by_name(layers):
+    return {layer.name: layer.get_weights() for layer in layers if layer.weights}
+
+
+@functools.lru_cache(maxsize=2)
+def _imagenet_weights(alpha):
+    """Keras' own ImageNet weights, those for 224×224 pixels at every input size."""
+    if alpha not in _IMAGENET_ALPHAS:
+        raise ValueError(
+            f"There are no ImageNet weights for alpha={alpha}; "
+            f"there are for {', '.join(map(str, _IMAGENET_ALPHAS))}."
+        )
+    try:
+        mobilenet = keras.applications.MobileNet(
+            input_shape=(224, 224, 3), alpha=alpha, include_top=False, weights="imagenet"
+        )
+    except Exception as error:  # Keras wraps every failed download in a bare Exception
+        name = f"mobilenet_{_IMAGENET_ALPHAS[alpha]}_224_tf_no_top.h5"
+        folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+        raise ConnectionError(
+            f"backbone_weights='imagenet' needs {name}, which is not at {folder} and could not be "
+            f"downloaded ({error}). Download {_IMAGENET_URL}{name} elsewhere and put it there, or "
+            "go on without: backbone_weights='drawn' (alpha=0.25, inside the package) or None."
+        ) from error
+    return _by_name(mobilenet.layers)
+
+
+@functools.lru_cache(maxsize=1)
+def _drawn_weights(alpha):
+    """The library's own backbone, trained on drawn faces: `examples/train_drawn_backbone.py`."""
+    if alpha != DRAWN_ALPHA:
+        raise ValueError(f"backbone_weights='drawn' has alpha={DRAWN_ALPHA}; got alpha={alpha}.")
+    file = importlib.resources.files("sklearn_patt_lite") / "weights" / "drawn.npz"
+    weights = {}
+    with file.open("rb") as stream, np.load(stream) as arrays:
+        for key in arrays.files:  # "conv_dw_1/0": layer and place among its weights, in order
+            weights.setdefault(key.split("/")[0], []).append(arrays[key].astype(np.float32))
+    return weights
+
+
+def _saved_network(path):
+    """The layers of an earlier classifier, saved with `classifier.model_.save(path)`."""
+    try:
+        network = keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras says "not found" of files that are there and damaged
+        raise ValueError(f"backbone_weights={str(path)!r} cannot be read: {error}") from error
+    names = [layer.name for layer in network.layers]
+    if BACKBONE not in names:
+        raise ValueError(
+            f"backbone_weights={str(path)!r} is not the network of a PAttLiteClassifier: it has no "
+            f"{BACKBONE!r} among its layers. Save one with classifier.model_.save('….keras')."
+        )
+    return _by_name([*network.layers, *network.get_layer(BACKBONE).layers])
+
+
+def _mobilenet_file(path, alpha):
+    """The weights of a whole `keras.applications.MobileNet(include_top=False)`."""
+    mobilenet = keras.applications.MobileNet(
+        input_shape=(224, 224, 3), alpha=alpha, include_top=False, weights=None
+    )
+    try:
+        mobilenet.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(
+            f"backbone_weights={str(path)!r} does not hold the weights of "
+            f"keras.applications.MobileNet(include_top=False, alpha={alpha}): {error}"
+        ) from error
+    return _by_name(mobilenet.layers)

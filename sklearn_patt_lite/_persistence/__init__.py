@@ -1,0 +1,1 @@
+"""Fitted classifiers in files: for this library, and for other runtimes."""

@@ -1,0 +1,229 @@
+"""What touches the whole process: its threads, seeds, log and warnings, and what it caches.
+
+TensorFlow's own switch for its log is `TF_CPP_MIN_LOG_LEVEL`. The first messages come while its
+libraries are being loaded, before they have read it, and LiteRT has no switch at all: of these,
+what the switch would leave out is taken away from the process' standard error, and everything else
+is handed on.
+"""
+
+import collections
+import contextlib
+import logging
+import os
+import random
+import re
+import sys
+import tempfile
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+import numpy as np
+
+LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+_SILENT = 3  # errors too: TensorFlow logs some on each machine without a GPU, and on each dataset
+_MESSAGES = (
+    rb"I0000 |INFO: |WARNING: All log messages before absl::InitializeLog",
+    rb"W0000 ",
+    rb"E0000 ",
+)
+_STDERR_LOCK = threading.RLock()  # there is one standard error
+FIT_LOCK = threading.RLock()  # a fit seeds the process: two threads would mix their seeds
+
+
+# The log
+
+
+def import_tensorflow():
+    """Import TensorFlow, quietly unless the user has chosen what it logs, or imported it before."""
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault(LEVEL, str(_SILENT))
+        with without_chatter():
+            import tensorflow  # noqa: F401
+
+
+@contextlib.contextmanager
+def without_chatter():
+    """Take away from standard error, of C++ too, the lines that TensorFlow's switch leaves out."""
+    chatter = _chatter()
+    with contextlib.ExitStack() as stack:
+        if chatter is not None:
+            stack.enter_context(_STDERR_LOCK)
+            stack.enter_context(_filtered_stderr(chatter))
+        yield
+
+
+def _chatter():
+    """Compile a pattern of the lines to leave out; None if none is left out."""
+    level = os.environ.get(LEVEL, str(_SILENT))
+    level = int(level) if level.isdigit() else 0
+    return re.compile(b"|".join(_MESSAGES[:level])) if level else None
+
+
+@contextlib.contextmanager
+def _filtered_stderr(chatter):
+    try:
+        stderr = os.dup(2)
+    except OSError:  # a process without one
+        yield
+        return
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            caught.seek(0)
+            rest = b"".join(line for line in caught if not chatter.match(line))
+            if rest:
+                os.write(2, rest)
+
+
+# Warnings
+
+
+@contextlib.contextmanager
+def without_retracing_warnings():
+    """Silence TensorFlow's warning, after a few fits, that it traces: each network is new."""
+
+    def is_news(record):
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(is_news)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_news)
+
+
+@contextlib.contextmanager
+def without_copy_warnings():
+    """Silence NumPy's warning where Keras itself reads TensorFlow's variables as NumPy 1 did."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        yield
+
+
+# Threads
+
+
+def n_threads():
+    """Count the threads that this process may use: joblib gives its workers a share each."""
+    share = os.environ.get("OMP_NUM_THREADS", "")
+    return int(share) if share.isdigit() and int(share) > 0 else joblib.cpu_count()
+
+
+def keep_to_share_of_cores():
+    """Tell TensorFlow of the share; later than its first operation it can no longer be told."""
+    import_tensorflow()
+    import tensorflow as tf
+
+    if not os.environ.get("OMP_NUM_THREADS", "").isdigit():
+        return
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(n_threads())
+
+
+def prefetch(items):
+    """Make the next item of an iterable in another thread while one is in use.
+
+    Parameters
+    ----------
+    items : iterable
+        Makes items when it is asked for them; an exception of it comes where its item would.
+
+    Yields
+    ------
+    object
+        Each item, in order.
+
+    Examples
+    --------
+    >>> list(prefetch(range(3)))
+    [0, 1, 2]
+    """
+    iterator = iter(items)
+    with ThreadPoolExecutor(1) as maker:
+        end = object()
+        coming = maker.submit(next, iterator, end)
+        while (item := coming.result()) is not end:
+            coming = maker.submit(next, iterator, end)
+            yield item
+
+
+# Keras
+
+
+def on_tensorflow():
+    """Whether Keras runs on TensorFlow, which trains on features, and in which engines run."""
+    import keras
+
+    return keras.backend.backend() == "tensorflow"
+
+
+@contextlib.contextmanager
+def under_policy(name):
+    """Build networks of a dtype policy of Keras, whatever the user's is."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@contextlib.contextmanager
+def seeded(seed):
+    """Seed what Keras draws from (Python's and NumPy's global state), then put it back."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+# Caches
+
+
+class LRUCache:
+    """Cache of the items that were used last; threads may share it.
+
+    Parameters
+    ----------
+    n : int
+        How many at most.
+
+    Examples
+    --------
+    >>> cache = LRUCache(1)
+    >>> cache.get("a", lambda: "made"), cache.get("a", lambda: "made again")
+    ('made', 'made')
+    >>> cache.get("b", lambda: "made"), len(cache)
+    ('made', 1)
+    """
+
+    def __init__(self, n):
+        self._n = n
+        self._items = collections.OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self):
+        return len(self._items)
+
+    def get(self, key, make):
+        """Get the item under a key; make it, without arguments, where there is none."""
+        with self._lock:
+            if key not in self._items:
+                while len(self._items) >= self._n:
+                    self._items.popitem(last=False)
+                self._items[key] = make()
+            self._items.move_to_end(key)
+            return self._items[key]

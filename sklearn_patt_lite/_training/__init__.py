@@ -1,0 +1,1 @@
+"""Training: what a fit trains on, its stages, and the loop that runs them."""

@@ -1,0 +1,150 @@
+"""What a fit trains on, and what it is validated on."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, assert_all_finite
+
+from sklearn_patt_lite._images.source import ImageFiles, as_source, data_digests, read_images
+from sklearn_patt_lite.model_selection._holdout import cut_validation
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """Images, encoded labels and weights to train on, and what the training is validated on."""
+
+    X: Any  # ndarray or ImageFiles, (n, height, width, channels), 0 to 255
+    y: np.ndarray  # (n,), integers from 0
+    sample_weight: np.ndarray  # (n,)
+    X_val: Any = None
+    y_val: np.ndarray | None = None
+    classes: np.ndarray | None = None  # the labels behind y
+    split: dict[str, Any] | None = None  # where X_val came from: `history_["validation"]`
+    source: tuple[Any, np.ndarray] | None = None  # images and encoded labels before the split
+
+    @classmethod
+    def read(cls, X, y, sample_weight, groups, validation, settings, seed):
+        """Check what `fit` was given, encode the labels, and set validation data apart.
+
+        Parameters
+        ----------
+        X, y, sample_weight, groups : array-like
+            As `PAttLiteClassifier.fit` takes them.
+        validation : tuple of array-like or None
+            Its `X_val` and `y_val`.
+        settings : Settings
+            Settings of the fit.
+        seed : int
+            Seed of the split.
+
+        Returns
+        -------
+        TrainingData
+            Files are not read yet, except those of `X_val` if `X` is an array.
+
+        Raises
+        ------
+        TypeError, ValueError, FileNotFoundError
+            If something cannot be used; the message names the culprit.
+        """
+        images = as_source(X, settings.input_size)
+        classes, codes = _encode_labels(y, images)
+        settings.architecture(images.shape[1:], len(classes))  # before images are copied
+        weights = _check_sample_weight(sample_weight, images, ensure_non_negative=True)
+        groups = None if groups is None else _check_groups(groups, images)
+        train, X_val, y_val, split = _split(
+            images, codes, classes, groups, validation, settings, seed
+        )
+        balance = compute_sample_weight(settings.class_weight, classes[codes[train]])
+        if balance.min() < 0:
+            raise ValueError(f"class_weight={settings.class_weight} holds negative weights.")
+        return cls(
+            images[train],
+            codes[train],
+            weights[train] * balance,
+            X_val,
+            y_val,
+            classes,
+            split,
+            source=(images, codes),
+        )
+
+    @property
+    def image_shape(self):
+        """Shape of an image: (height, width, channels)."""
+        return tuple(int(side) for side in self.X.shape[1:])
+
+    @property
+    def validation(self):
+        """What Keras takes as `validation_data`."""
+        return None if self.X_val is None else (self.X_val, self.y_val)
+
+    def digests(self):
+        """Compute the SHA-256 of all images and encoded labels: `history_["data"]`."""
+        return data_digests(*self.source)
+
+
+def _encode_labels(y, images):
+    """Check labels; return the classes and, for each image, the index of its class."""
+    if y is None:
+        raise ValueError("PAttLiteClassifier requires y to be passed, but the target y is None.")
+    y = column_or_1d(y, warn=True)
+    assert_all_finite(y, input_name="y")
+    check_consistent_length(images, y)
+    check_classification_targets(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs at least two."
+        )
+    return classes, codes
+
+
+def _check_groups(groups, images):
+    groups = np.asarray(groups)
+    if groups.ndim != 1:
+        raise ValueError(f"groups should be a 1-D array, got shape {groups.shape}.")
+    check_consistent_length(images, groups)
+    return groups
+
+
+def _split(images, codes, classes, groups, validation, settings, seed):
+    """Set validation data apart: the rows to train on, its images and labels, and a record."""
+    # Everything, unless some is cut off; a slice, since an index would copy all images.
+    train, rows, cut, X_val, y_val = slice(None), None, None, None, None
+    if any(part is not None for part in validation):
+        cut = "given"
+        X_val, y_val = _read_validation(*validation, images, classes, settings)
+    elif settings.validation_fraction is not None:
+        cut = "stratified" if groups is None else "groups"
+        train, rows = cut_validation(
+            codes, groups, fraction=settings.validation_fraction, classes=classes, seed=seed
+        )
+        X_val, y_val = images[rows], codes[rows]
+    n_train = len(images) if rows is None else len(train)
+    split = {
+        "cut": cut,
+        "n_train": n_train,
+        "n_validation": 0 if y_val is None else len(y_val),
+        "indices": None if rows is None else rows.tolist(),
+    }
+    return train, X_val, y_val, split
+
+
+def _read_validation(X_val, y_val, images, classes, settings):
+    if X_val is None or y_val is None:
+        missing = "X_val" if X_val is None else "y_val"
+        raise ValueError(f"X_val and y_val belong together, but {missing} is None.")
+    X_val = as_source(X_val, settings.input_size, images.shape[1:])
+    if not isinstance(images, ImageFiles):
+        X_val = read_images(X_val)
+    y_val = column_or_1d(y_val)
+    check_consistent_length(X_val, y_val)
+    unknown = np.setdiff1d(y_val, classes)
+    if len(unknown):
+        raise ValueError(f"y_val holds labels that y does not: {unknown.tolist()}.")
+    return X_val, np.searchsorted(classes, y_val)

@@ -1,0 +1,187 @@
+"""The stages of training, and what each of them trains with: schedule, loss, optimizer."""
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from sklearn_patt_lite._network.batch_norm import fold_for_training
+from sklearn_patt_lite._network.parts import set_trainable
+
+MIN_DELTA = 0.003  # gains in validation accuracy below this count as none
+MIN_LEARNING_RATE = 1e-6
+WARM_UP = 0.1  # share of a stage's epochs in which a cosine's learning rate rises
+DECAY_EPOCHS = 80  # stage 2's learning rate is halved after so many epochs
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One stage of training."""
+
+    name: str  # its key in the history
+    epochs: int
+    learning_rate: float
+    patience: int | None
+    clipnorm: float | None
+    unfreeze_layers: int | None  # of the backbone, counted from its end; None: all of it
+    token_dropout: float
+    patch_dropout: float = 0.0
+    attention_dropout: float = 0.0
+    decays: bool = False  # whether the learning rate decays with inverse time
+    schedule: str = "plateau"  # what else becomes of it: reduced on a plateau, or "cosine"
+    label_smoothing: float = 0.0
+
+    def describe(self, data, n_epochs=0):
+        """Say in a line what is about to happen, when so many epochs lie behind it."""
+        layers = "all" if self.unfreeze_layers is None else f"the last {self.unfreeze_layers}"
+        trains = "frozen" if self.unfreeze_layers == 0 else f"{layers} layers train"
+        validated = "none" if data.X_val is None else len(data.X_val)
+        resumed = f"; goes on after epoch {n_epochs}" if n_epochs else ""
+        return (
+            f"stage {self.name!r}: backbone {trains}, at most {self.epochs} epochs, "
+            f"{len(data.X)} images to train on, {validated} to validate on{resumed}"
+        )
+
+
+def head_stage(*, dropout, **settings):
+    """Stage 1: the backbone is frozen."""
+    return Stage(name="head", unfreeze_layers=0, token_dropout=dropout, **settings)
+
+
+def end_to_end_stage(**settings):
+    """One stage in which everything trains."""
+    return dataclasses.replace(head_stage(**settings), name="end_to_end", unfreeze_layers=None)
+
+
+def finetune_stage(*, dropout, **settings):
+    """Stage 2: the last layers of the backbone train too, more carefully."""
+    return Stage(
+        name="finetune",
+        token_dropout=dropout,
+        patch_dropout=dropout,
+        attention_dropout=dropout,
+        decays=True,
+        **settings,
+    )
+
+
+def epoch_seed(seed, epoch):
+    """Seed an epoch by itself: those before it need not be run again to come to the same."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+
+
+def epoch_order(seed, epoch, n):
+    """Draw the order of n images in an epoch."""
+    return np.random.default_rng(epoch_seed(seed, epoch)).permutation(n)
+
+
+def prepare(model, stage):
+    """Set a stage up, and make what trains the network in it.
+
+    Returns
+    -------
+    keras.Model
+        Of the network's weights; compiled, its optimizer built.
+    """
+    set_stage(model, stage)
+    network = compile_for(fold_for_training(model), stage)
+    # Variables that a step's first trace creates make TensorFlow trace it a second time.
+    network.optimizer.build(network.trainable_variables)
+    return network
+
+
+def compile_for(model, stage):
+    """Compile a network for a stage that is set up."""
+    model.compile(
+        optimizer=optimizer(stage),
+        loss=cross_entropy(stage),
+        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
+    )
+    return model
+
+
+def cross_entropy(stage):
+    """Make the loss of a stage: of labels (n,) and probabilities (n, n_classes), one an image."""
+    if not stage.label_smoothing:
+        return keras.losses.sparse_categorical_crossentropy
+
+    def smoothed_cross_entropy(y, probabilities):
+        targets = ops.one_hot(ops.reshape(y, (-1,)), probabilities.shape[-1])
+        return keras.losses.categorical_crossentropy(
+            targets, probabilities, label_smoothing=stage.label_smoothing
+        )
+
+    return smoothed_cross_entropy
+
+
+def set_stage(model, stage):
+    """Set what trains in a stage, and at which dropout rates."""
+    set_trainable(model, stage)
+    for name in ("patch_dropout", "token_dropout", "attention_dropout"):
+        model.get_layer(name).rate = getattr(stage, name)
+
+
+def optimizer(stage):
+    """Make the optimizer of a stage."""
+    adam = keras.optimizers.Adam(stage.learning_rate, global_clipnorm=stage.clipnorm)
+    # Keras would sum the gradients over the replicas, of which there is one. TensorFlow registers
+    # a gradient of this sum, and with it keeps the graph of each fit until the process ends.
+    adam._all_reduce_sum_gradients = list
+    return adam
+
+
+def stage_callbacks(stage, *, has_validation):
+    """Make the callbacks of a stage."""
+    callbacks = [keras.callbacks.LearningRateScheduler(_schedule(stage))]
+    if not has_validation:
+        return callbacks
+    watch = {"monitor": "val_accuracy", "mode": "max", "min_delta": MIN_DELTA}
+    if stage.patience is not None and stage.schedule == "plateau":
+        # The notebook waits 3 epochs of a patience of 5 before it lowers the rate.
+        patience = max(1, round(0.6 * stage.patience))
+        callbacks.append(
+            keras.callbacks.ReduceLROnPlateau(patience=patience, min_lr=MIN_LEARNING_RATE, **watch)
+        )
+    # Patience that outlasts the stage never stops it, but restores the best weights.
+    patience = stage.epochs if stage.patience is None else stage.patience
+    callbacks.append(
+        keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True, **watch)
+    )
+    return callbacks
+
+
+def _schedule(stage):
+    """What a stage's learning rate is in an epoch, counted from 0, given the one before."""
+    return _cosine(stage) if stage.schedule == "cosine" else _inverse_time(stage)
+
+
+def _cosine(stage):
+    """A rise in even steps, and a fall along half a wave of a cosine to nearly nothing."""
+    n_rising = round(WARM_UP * stage.epochs)
+
+    def rate(epoch, learning_rate):
+        if epoch < n_rising:
+            return stage.learning_rate * (epoch + 1) / (n_rising + 1)
+        fallen = (epoch - n_rising) / (stage.epochs - n_rising)
+        return stage.learning_rate * 0.5 * (1 + math.cos(math.pi * fallen))
+
+    return rate
+
+
+def _inverse_time(stage):
+    """Inverse time decay, stepwise: it composes with reductions by `ReduceLROnPlateau`."""
+
+    def rate(epoch, learning_rate):
+        if epoch == 0 or not stage.decays:
+            return learning_rate
+        return learning_rate * (DECAY_EPOCHS + epoch - 1) / (DECAY_EPOCHS + epoch)
+
+    return rate
+
+
+def best_epoch(callbacks, n_epochs):
+    """The epoch whose weights were kept: without validation data, the last."""
+    stopping = [c for c in callbacks if isinstance(c, keras.callbacks.EarlyStopping)]
+    return int(stopping[0].best_epoch) if stopping else n_epochs - 1

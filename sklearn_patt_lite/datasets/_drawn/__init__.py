@@ -1,0 +1,1 @@
+"""Drawn faces: subjects, their geometry, and the database made of them."""
