@@ -126,7 +126,7 @@ def report_training(classifiers):
     print(
         f"\nPAtt-Lite: {classifiers[0].n_parameters_:,} parameters; a fold took {head:.0f} epochs "
         f"of stage 1\nand {finetune:.0f} of stage 2; inner validation was cut by "
-        f"{histories[0]['validation']['cut']}"
+        f"{histories[0]['validation']['split']}"
     )
 
 

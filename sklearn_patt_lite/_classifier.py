@@ -12,14 +12,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_patt_lite._features.memory import FeatureMemory, as_feature_memory
-from sklearn_patt_lite._images.source import ImageFiles, as_source, data_digests, read_images
-from sklearn_patt_lite._process import (
-    FIT_LOCK,
-    import_tensorflow,
-    keep_to_share_of_cores,
-    prefetch,
-    without_retracing_warnings,
-)
+from sklearn_patt_lite._process import keep_to_share_of_cores
 from sklearn_patt_lite._settings import RECIPES, Settings, check_settings
 from sklearn_patt_lite._training.data import TrainingData
 from sklearn_patt_lite._typing import Cache, Images, PathLike, Seed, validate_parameters_first
@@ -30,8 +23,6 @@ if TYPE_CHECKING:
 
     from sklearn_patt_lite._persistence.export import ExportReport
 
-_KERAS_VERBOSE = (0, 2, 1)  # silent, a line an epoch, a bar: Keras counts them otherwise
-_CHUNK = 256  # images that a prediction reads at once
 _AUTO = StrOptions({"auto"})
 
 
@@ -197,7 +188,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         of one float an epoch for "loss", "accuracy", "val_loss", "val_accuracy" and
         "learning_rate", and "best_epoch", the one whose weights were kept (-1 if no epoch of stage
         2 validated as well as the end of stage 1, which was kept then). Under "validation":
-        "cut", how the validation data came about ("groups", "stratified", "given" or None),
+        "split", how the validation data came about ("groups", "stratified", "given" or None),
         "n_train", "n_validation", and "indices" of the validation images in `X`. Under
         "features": how many rows of features were "computed", by a forward pass of frozen layers,
         and how many were "found", having been computed before (in this process, where a fit has
@@ -240,7 +231,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     ``sklearn.set_config(enable_metadata_routing=True)`` searches and cross-validation hand the
     groups that they split by down to `fit`, whose validation cut then keeps subjects together.
     With routing off, scikit-learn keeps `groups` to the outer splitter: the inner cut is by image,
-    and ``history_["validation"]["cut"]`` says "stratified".
+    and ``history_["validation"]["split"]`` says "stratified".
 
     What is frozen is computed once: in each stage, the features at the last frozen activation are
     a function of the image and of how it is augmented, so that later epochs train on those of
@@ -273,7 +264,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     PAttLiteClassifier(...)
     >>> classifier.predict_proba(faces.images).shape
     (84, 7)
-    >>> classifier.history_["validation"]["cut"]
+    >>> classifier.history_["validation"]["split"]
     'groups'
     """
 
@@ -458,8 +449,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         ... )
         >>> classifier.fit(faces.images, faces.target, groups=faces.groups)
         PAttLiteClassifier(...)
-        >>> cut = classifier.history_["validation"]
-        >>> cut["cut"], cut["n_train"], cut["n_validation"]  # one person, and another
+        >>> split = classifier.history_["validation"]
+        >>> split["split"], split["n_train"], split["n_validation"]  # one person, and another
         ('groups', 14, 14)
         """
         settings = Settings.of(self)
@@ -468,27 +459,22 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         memory = as_feature_memory(self.memory)
         data = TrainingData.read(X, y, sample_weight, groups, (X_val, y_val), settings, seed)
-        architecture = settings.architecture(data.image_shape, len(data.classes))
-        digests = data.digests()
-        with FIT_LOCK, without_retracing_warnings():
-            model = self._build(architecture, seed)
-            facts = (architecture, digests, seed)
-            checkpoint = self._checkpoint(model, data, facts, settings)
-            if checkpoint is None or not checkpoint.has_begun:
-                _prepare_backbone(model, data, settings, seed)
-            history, cut = self._train(model, data, memory, settings, seed, checkpoint)
+        from sklearn_patt_lite._training.fit import fit_network  # TensorFlow comes in here
+
+        fitted, history = fit_network(
+            data, settings, seed, memory=memory, checkpoint_dir=self.checkpoint_dir
+        )
         # Only now: a fit that does not come to its end changes nothing.
         self.classes_ = data.classes
-        self.image_shape_ = architecture.image_shape
-        self.n_parameters_ = model.count_params()
-        self.history_ = {"data": digests, "validation": data.split, **history}
-        self.model_ = model
-        self._fitted_architecture = architecture
-        self._fitted_batch_size = settings.batch_size
-        self._fitted_flip_averaging = bool(settings.flip_averaging)
-        self._cut = cut
-        self._set_predictors()
+        self.history_ = {"data": data.digests, "validation": data.split, **history}
+        self._set_fitted(fitted)
         return self
+
+    def _set_fitted(self, fitted):
+        self.image_shape_ = fitted.architecture.image_shape
+        self.model_ = fitted.network
+        self.n_parameters_ = fitted.network.count_params()
+        self._fitted = fitted
 
     def predict_proba(self, X: Images) -> NDArray[np.float32]:
         """
@@ -539,25 +525,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         True
         """
         check_is_fitted(self)
-        # Of what was fitted: parameters may have been set since.
-        architecture = self._fitted_architecture
-        images = as_source(X, architecture.input_size, self.image_shape_)
-        memory = as_feature_memory(self.memory)
-        if memory is not None and self._cut is not None and not self._fitted_flip_averaging:
-            return self._feature_predictor(images, memory)
-        batch_size = self._predictor.batch_size
-        chunk_size = batch_size * max(1, _CHUNK // batch_size)
-        chunks = (slice(start, start + chunk_size) for start in range(0, len(images), chunk_size))
-        parts = (read_images(images, chunk) for chunk in chunks)
-        if isinstance(images, ImageFiles):
-            parts = prefetch(parts)
-        return np.concatenate([self._average_flips(part) for part in parts])
-
-    def _average_flips(self, images):
-        predict = self._predictor
-        if not self._fitted_flip_averaging:
-            return predict(images)
-        return (predict(images) + predict(np.ascontiguousarray(images[:, :, ::-1]))) / 2
+        return self._fitted.predict_proba(X, as_feature_memory(self.memory))
 
     def predict(self, X: Images) -> NDArray[Any]:
         """
@@ -636,7 +604,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         Notes
         -----
         The file is a zip archive of `metadata.json` (parameters, classes, history, versions),
-        `model.keras` (the network, for Keras itself) and `README.md`, a model card with the
+        `weights.safetensors` (the arrays) and `README.md`, a model card with the
         scores of `history_` and the limits of use. It holds no pickle. `memory`, `checkpoint_dir`,
         `verbose` and a `RandomState` as `random_state` are not kept: they belong to a process.
 
@@ -654,12 +622,13 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         ...     classifier.save_model(f"{folder}/faces.zip", description="Of two drawn people.")
         ...     with zipfile.ZipFile(f"{folder}/faces.zip") as archive:
         ...         print(sorted(archive.namelist()))
-        ['README.md', 'metadata.json', 'model.keras']
+        ['README.md', 'metadata.json', 'weights.safetensors']
         """
         from sklearn_patt_lite._persistence.save import save
 
         check_is_fitted(self)
-        save(vars(self), self.get_params(deep=False), path, description)
+        parameters = self.get_params(deep=False)
+        save(self._fitted, self.classes_, self.history_, parameters, path, description)
 
     @classmethod
     def load_model(cls, path: PathLike) -> Self:
@@ -707,11 +676,11 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         >>> bool((loaded.predict(faces.images) == classifier.predict(faces.images)).all())
         True
         """
-        import_tensorflow()
+        keep_to_share_of_cores()
         from sklearn_patt_lite._persistence.load import load
 
         names = set(cls().get_params(deep=False))
-        parameters, state = load(path, names, cls._parameter_constraints)
+        parameters, classes, history, fitted = load(path, names, cls._parameter_constraints)
         try:
             classifier = cls(**parameters)
             classifier._validate_params()
@@ -720,7 +689,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
                 f"{os.fspath(path)!r} is not loaded: its parameters are not this version's "
                 f"({error})."
             ) from error
-        classifier.__setstate__({**vars(classifier), **state})
+        classifier.classes_, classifier.history_ = classes, history
+        classifier._set_fitted(fitted)
         return classifier
 
     def export_model(
@@ -815,94 +785,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         X = calibration if X is None else X
         if X is None:
             X = make_expression_faces(n_subjects=2, image_size=64, random_state=0).images
-        return export(
-            self.model_,
-            self._fitted_architecture,
-            self.classes_,
-            path,
-            format,
-            self._read_as_trained(X),
-            None if calibration is None else self._read_as_trained(calibration),
-            flip_averaging=self._fitted_flip_averaging,
-        )
-
-    def _read_as_trained(self, X):
-        """Read images, and bring them to the training images' shape."""
-        size = self._fitted_architecture.input_size
-        return read_images(as_source(X, size, self.image_shape_))
-
-    def _build(self, architecture, seed):
-        from sklearn_patt_lite._network.patt_lite import build_network, draw_weights
-        from sklearn_patt_lite._network.weights import load_weights
-        from sklearn_patt_lite._process import seeded
-
-        with seeded(seed):
-            model = build_network(architecture)
-            draw_weights(model, seed)
-            load_weights(model, self.backbone_weights, architecture)
-        return model
-
-    def _checkpoint(self, model, data, facts, settings):
-        """Where the fit is kept, and may have come to already; `facts` tell it from others."""
-        from sklearn_patt_lite._network.engines import engine_class
-        from sklearn_patt_lite._network.parts import policy_of
-        from sklearn_patt_lite._training.checkpoint import Checkpoint, checkpoint_path
-
-        if self.checkpoint_dir is None:
-            return None
-        given = data_digests(*data.validation) if data.split["cut"] == "given" else None
-        trained_by = (settings.stages(), settings.batch_size, settings.augment)
-        computed_by = (policy_of(model), engine_class().__name__)
-        facts = (*facts, data.split, given, data.sample_weight, trained_by, computed_by)
-        return Checkpoint(checkpoint_path(self.checkpoint_dir, model, *facts))
-
-    def _train(self, model, data, memory, settings, seed, checkpoint):
-        """Train stage after stage; their histories by name, and where the frozen layers end."""
-        from sklearn_patt_lite._process import on_tensorflow
-        from sklearn_patt_lite._training.fit import keras_fit, train_stages
-        from sklearn_patt_lite._training.on_features import FeatureTraining
-        from sklearn_patt_lite._training.progress import Progress
-        from sklearn_patt_lite._training.scikeras import scikeras_fit
-        from sklearn_patt_lite._training.streaming import streaming_fit
-
-        stages = settings.stages()
-        fit = scikeras_fit if on_tensorflow() else keras_fit
-        if isinstance(data.X, ImageFiles):
-            fit = streaming_fit
-        features = None
-        if self._may_use_features(model, settings):
-            fit = features = FeatureTraining(
-                model, stages, data, memory=memory, augment=settings.augment, otherwise=fit
-            )
-        progress = Progress(
-            stages,
-            passes=None if features is None else features.passes,
-            shows=settings.verbose == 1,
-            ways_out=settings.faster_fits(),
-        )
-        history = train_stages(
-            model,
-            stages,
-            data,
-            batch_size=settings.batch_size,
-            seed=seed,
-            verbose=_KERAS_VERBOSE[settings.verbose],
-            fit=fit,
-            checkpoint=checkpoint,
-            progress=progress,
-        )
-        if features is None:
-            return {**history, "features": {"computed": 0, "found": 0}}, None
-        return {**history, "features": features.counts}, features.cut
-
-    def _may_use_features(self, model, settings):
-        from sklearn_patt_lite._network.patt_lite import BACKBONE
-        from sklearn_patt_lite._process import on_tensorflow
-
-        # Mixed precision would need Keras' scaling of the loss.
-        is_plain = model.get_layer(BACKBONE).compute_dtype == "float32" and on_tensorflow()
-        has_views = settings.augment in (True, False)  # a bank of them stands for all
-        return is_plain and has_views and settings.attention != "batch"
+        read = self._fitted.read
+        calibration = None if calibration is None else read(calibration)
+        return export(self._fitted, self.classes_, path, format, read(X), calibration)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -914,46 +799,21 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     def __getstate__(self):
         """Pickle the network as its weights: neither an optimizer's state nor a graph."""
         state = super().__getstate__()
-        if "model_" in state:
-            from sklearn_patt_lite._network.parts import policy_of
-
-            model = state["model_"]
-            state = {**state, "model_": model.get_weights(), "_dtype_policy": policy_of(model)}
-            del state["_predictor"], state["_feature_predictor"]
+        if "_fitted" in state:
+            state = {**state, "_fitted": state["_fitted"].state()}
+            del state["model_"]
         return state
 
     def __setstate__(self, state):
-        """Build the network anew around the pickled weights."""
-        policy = state.get("_dtype_policy", "float32")
-        super().__setstate__({k: v for k, v in state.items() if k != "_dtype_policy"})
-        if "model_" in state:
+        """Build the network around the pickled weights."""
+        super().__setstate__(state)
+        if "_fitted" in state:
             keep_to_share_of_cores()
-            from sklearn_patt_lite._network.parts import rebuild_network
+            from sklearn_patt_lite._inference.fitted import FittedNetwork
 
-            with FIT_LOCK:
-                self.model_ = rebuild_network(self._fitted_architecture, state["model_"], policy)
-            self._set_predictors()
-
-    def _set_predictors(self):
-        from sklearn_patt_lite._inference.predictor import (
-            FeaturePredictor,
-            KerasPredictor,
-            Predictor,
-        )
-        from sklearn_patt_lite._network.engines import BATCH
-        from sklearn_patt_lite._process import on_tensorflow
-
-        kind = Predictor if on_tensorflow() else KerasPredictor
-        # Attention across the batch makes its size part of the model.
-        across = self._fitted_architecture.attention == "batch"
-        batch_size = self._fitted_batch_size if across else BATCH
-        self._predictor = kind(self.model_, batch_size=batch_size)
-        self._feature_predictor = FeaturePredictor(self.model_, self._cut)
+            self._set_fitted(FittedNetwork.from_state(state["_fitted"]))
 
 
-def _prepare_backbone(model, data, settings, seed):
-    """Let a pretrained backbone's BatchNormalization adapt from where it is."""
-    from sklearn_patt_lite._network.batch_norm import refit_normalization
-
-    if settings.end_to_end and settings.backbone_weights is not None:
-        refit_normalization(model, lambda rows: read_images(data.X, rows), len(data.X), seed)
+def fitted_network(classifier):
+    """The `FittedNetwork` of a fitted classifier, for the package's other modules."""
+    return classifier._fitted

@@ -3,23 +3,28 @@
 import contextlib
 import importlib.metadata
 import os
+import re
 import time
 import uuid
 from pathlib import Path
 
 import sklearn_patt_lite
 
+PART = re.compile(r"\.[0-9a-f]{32}\.part")  # names of what is being written
 _ABANDONED_AGE = 24 * 3600  # seconds: nobody writes that long
 
 
 @contextlib.contextmanager
-def replaced(path):
+def replaced(path, *, sync=True):
     """Write a file under another name beside it first: nobody ever sees half of it.
 
     Parameters
     ----------
     path : path-like
         Of a file, which may be there or not; a link to one stays a link.
+    sync : bool, default=True
+        Whether to wait until the disk has it: after a power cut there may be a name with nothing
+        in it otherwise.
 
     Yields
     ------
@@ -39,8 +44,9 @@ def replaced(path):
         raise FileExistsError(f"{os.fspath(path)!r} is there, and is no file.")
     try:
         yield part
-        with open(part, "rb+") as written:
-            os.fsync(written.fileno())  # or a power cut may leave the name, and nothing in it
+        if sync:
+            with open(part, "rb+") as written:
+                os.fsync(written.fileno())
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -61,7 +67,9 @@ def part_of(path):
 
 def remove_abandoned(folder):
     """Remove what processes that were killed have left of `replaced` in a folder."""
-    for part in Path(folder).glob(f".{'[0-9a-f]' * 32}.part"):
+    for part in Path(folder).glob(".*.part"):
+        if not PART.fullmatch(part.name):
+            continue
         with contextlib.suppress(OSError):
             if time.time() - part.stat().st_mtime > _ABANDONED_AGE:
                 part.unlink()

@@ -5,6 +5,8 @@ import os
 import warnings
 from typing import Any, Self
 
+from sklearn_patt_lite._network.architecture import Architecture, check_architecture
+
 RECIPES: dict[str, dict[str, Any]] = {
     "paper": {
         "input_size": 224,
@@ -91,6 +93,11 @@ class Settings:
         """Whether a second stage trains some of the backbone's layers."""
         return not self.end_to_end and self.unfreeze_layers > 0
 
+    @property
+    def adapts_normalization(self):
+        """Whether the BatchNormalization of a pretrained backbone trains."""
+        return self.end_to_end and self.backbone_weights is not None
+
     def architecture(self, image_shape, n_classes):
         """Describe the network for training images of a shape, and so many classes.
 
@@ -99,8 +106,6 @@ class Settings:
         ValueError
             If there is no such network; see `check_architecture`.
         """
-        from sklearn_patt_lite._network.architecture import Architecture, check_architecture
-
         architecture = Architecture(
             n_classes=n_classes,
             image_shape=tuple(int(side) for side in image_shape),
@@ -117,36 +122,6 @@ class Settings:
         )
         check_architecture(architecture)
         return architecture
-
-    def stages(self):
-        """List the stages of the fit, in order."""
-        from sklearn_patt_lite._training.stages import end_to_end_stage, finetune_stage, head_stage
-
-        both = {
-            "clipnorm": self.clipnorm,
-            "schedule": self.schedule,
-            "label_smoothing": self.label_smoothing,
-        }
-        first = {
-            "epochs": self.epochs,
-            "learning_rate": self.learning_rate,
-            "patience": self.patience,
-            "dropout": self.dropout,
-            **both,
-        }
-        if self.end_to_end:
-            return [end_to_end_stage(**first)]
-        if not self.has_stage_2:
-            return [head_stage(**first)]
-        second = finetune_stage(
-            epochs=self.finetune_epochs,
-            learning_rate=self.finetune_learning_rate,
-            patience=self.finetune_patience,
-            dropout=self.finetune_dropout,
-            unfreeze_layers=self.unfreeze_layers,
-            **both,
-        )
-        return [head_stage(**first), second]
 
     def faster_fits(self):
         """Say what to do about a fit that takes hours."""

@@ -33,3 +33,11 @@ def fitted(faces):
 def fitted_on_names(faces):
     """A classifier of these faces whose head alone was trained, for an epoch, on names."""
     return PAttLiteClassifier(**HEAD_ONLY).fit(faces.images, faces.target_names[faces.target])
+
+
+@pytest.fixture
+def without_training(monkeypatch):
+    """Fits do all but train."""
+    from sklearn_patt_lite._training.fit import StagedFit
+
+    monkeypatch.setattr(StagedFit, "run", lambda self: {})

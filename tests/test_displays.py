@@ -77,11 +77,11 @@ def test_heat_maps_are_where_the_images_are_and_say_what_is_predicted(faces, fit
 
 def test_a_map_is_the_gradient_weighted_sum_of_its_layer(faces):
     """Where patches are averaged, and mapped linearly, the gradient is known."""
-    from sklearn_patt_lite._network.parts import cut_at, places_of
+    from sklearn_patt_lite._network.maps import places_of, split_at
 
     classifier = fit(faces, attention=None, hidden_units=None)
     network, X = classifier.model_, faces.images[:3]
-    patches = np.asarray(cut_at(network, "patch_pointwise")[0](X))  # 3 × 2 × 2 × 256
+    patches = np.asarray(split_at(network, "patch_pointwise")[0](X))  # 3 × 2 × 2 × 256
     kernel = network.get_layer("probabilities").kernel.numpy()
     expected = np.maximum(patches @ kernel[:, 2] / 4, 0)
     assert expected.max() > 0
@@ -95,9 +95,9 @@ def test_a_map_is_the_gradient_weighted_sum_of_its_layer(faces):
 
 def test_cells_are_put_where_they_look(faces, fitted):
     """A change of the image at a cell's place changes that cell the most."""
-    from sklearn_patt_lite._network.parts import cut_at, places_of
+    from sklearn_patt_lite._network.maps import places_of, split_at
 
-    to_map, _ = cut_at(fitted.model_, "conv_dw_6_relu")
+    to_map, _ = split_at(fitted.model_, "conv_dw_6_relu")
     distance, first = places_of(fitted.model_, "conv_dw_6_relu")
     assert distance == 16
     grey = np.full((1, 64, 64, 3), 128, dtype=np.float32)
@@ -111,11 +111,11 @@ def test_cells_are_put_where_they_look(faces, fitted):
 
 
 def test_every_layer_with_a_map_can_be_shown(faces, fitted):
-    from sklearn_patt_lite._network.parts import cut_at, maps_of
+    from sklearn_patt_lite._network.maps import maps_of, split_at
 
     probabilities = fitted.predict_proba(faces.images[:2])
     for layer in maps_of(fitted.model_):
-        to_map, to_logits = cut_at(fitted.model_, layer)
+        to_map, to_logits = split_at(fitted.model_, layer)
         logits = np.asarray(to_logits(to_map(faces.images[:2].astype(np.float32))))
         softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         np.testing.assert_allclose(softmax, probabilities, atol=1e-4)

@@ -13,6 +13,7 @@ from sklearn_patt_lite._inference.predictor import Predictor, SharedHead
 from sklearn_patt_lite._network.architecture import Architecture
 from sklearn_patt_lite._network.batch_norm import fold_for_inference
 from sklearn_patt_lite._network.engines import LiteRTEngine, TensorFlowEngine, forward, steps_engine
+from sklearn_patt_lite._network.parts import head_of
 from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
 from sklearn_patt_lite._network.weights import load_weights
 
@@ -96,7 +97,7 @@ def test_a_gpu_is_left_to_tensorflow(found, monkeypatch):
     monkeypatch.setattr("sklearn_patt_lite._network.engines._has_gpu", lambda: found)
     predict = Predictor(build())
     predict(noise(3))
-    litert = [isinstance(engine, LiteRTEngine) for engine in predict._engines]
+    litert = [isinstance(engine, LiteRTEngine) for engine in predict._engines[None]]
     assert litert == ([False, False] if found else [True, True])
 
 
@@ -129,11 +130,11 @@ def test_networks_with_one_backbone_share_its_engine():
 
 
 def test_heads_of_one_architecture_share_their_function():
-    first, second = (Predictor(build(seed=i), "conv_dw_9_relu") for i in range(2))
-    other = Predictor(build(n_filters=8), "conv_dw_9_relu")
+    networks = build(seed=0), build(seed=1), build(n_filters=8)
+    heads = [SharedHead(head_of(network)) for network in networks]
     features = np.random.default_rng(0).random((3, 4, 4, 128), dtype=np.float32)
-    found = [predict(features) for predict in (first, second, other)]
-    functions = [predict._engines[-1]._function for predict in (first, second, other)]
+    found = [head(features) for head in heads]
+    functions = [head._function for head in heads]
     assert functions[0] is functions[1] is not functions[2]
     assert np.abs(found[0] - found[1]).max() > 1e-3  # each with weights of its own
 
@@ -161,4 +162,4 @@ def test_a_head_with_a_large_kernel_is_left_to_tensorflow(largest, kind, monkeyp
     network, images = build(patch_extraction="conv"), noise(3)
     predict = Predictor(network)
     assert_allclose(predict(images), network.predict(images, verbose=0), atol=1e-4)
-    assert type(predict._engines[-1]) is kind
+    assert type(predict._engines[None][-1]) is kind

@@ -81,7 +81,7 @@ def test_another_process_without_the_library(fitted_on_names, faces, tmp_path):
     assert_allclose(np.load(tmp_path / "found.npy"), expected, atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("without_training")
 @pytest.mark.parametrize(
     ("format", "changes"),
     [

@@ -1,11 +1,11 @@
 """Training on features does what Keras does on images."""
 
+import contextlib
 import dataclasses
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_patt_lite._network.architecture import Architecture
@@ -14,9 +14,17 @@ from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
 from sklearn_patt_lite._network.weights import load_weights
 from sklearn_patt_lite._process import LRUCache, seeded
 from sklearn_patt_lite._training.data import TrainingData
-from sklearn_patt_lite._training.fit import keras_fit, train_stages
-from sklearn_patt_lite._training.on_features import _TRAINERS, FeatureTraining, _Trainer
-from sklearn_patt_lite._training.stages import epoch_order, finetune_stage, head_stage, prepare
+from sklearn_patt_lite._training.fit import StagedFit
+from sklearn_patt_lite._training.head_trainer import _TRAINERS, HeadTrainer
+from sklearn_patt_lite._training.on_features import FrozenFeatures
+from sklearn_patt_lite._training.on_images import train_on_arrays
+from sklearn_patt_lite._training.stages import (
+    Trainer,
+    epoch_order,
+    finetune_stage,
+    head_stage,
+    prepare,
+)
 
 SIZE = 32
 ARCHITECTURE = Architecture(
@@ -59,20 +67,27 @@ def refuse(*args, **kwargs):
     raise AssertionError("no stage should be trained on images")
 
 
-def train(data, stages=STAGES, network=None, *, memory=None, augment=False, otherwise=refuse):
+def train(data, stages=STAGES, network=None, *, memory=None, augment=False, open_trainer=refuse):
     network = network or build()
-    features = FeatureTraining(
-        network, stages, data, memory=memory, augment=augment, otherwise=otherwise
+    features = FrozenFeatures(network, stages, data, memory, augment=augment)
+    fit = StagedFit(
+        network,
+        stages,
+        data,
+        batch_size=BATCH,
+        seed=0,
+        features=features,
+        open_trainer=open_trainer,
     )
-    history = train_stages(network, stages, data, batch_size=BATCH, seed=0, fit=features)
-    return network, history, features
+    return network, fit.run(), features
 
 
-def by_hand(network, stage, data, *, batch_size, seed, loop):
+@contextlib.contextmanager
+def by_hand(network, stage, data, *, batch_size, seed):
     """The plain loop, over the same order of images."""
     network = prepare(network, stage)
 
-    def train_epoch(epoch):
+    def run_epoch(epoch, on_step):
         order, totals = epoch_order(seed, epoch, len(data.y)), np.zeros(2)
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
@@ -81,7 +96,7 @@ def by_hand(network, stage, data, *, batch_size, seed, loop):
         scores = [*totals / len(order), *network.evaluate(*data.validation, verbose=0)]
         return dict(zip(("loss", "accuracy", "val_loss", "val_accuracy"), scores, strict=True))
 
-    loop.run(network, train_epoch)
+    yield Trainer(network, run_epoch)
 
 
 def plain_optimizer(stage):
@@ -91,20 +106,22 @@ def plain_optimizer(stage):
 @pytest.mark.parametrize("many", [0, 10**9], ids=["compiled", "plain"])
 def test_it_trains_as_keras_does(many, data, monkeypatch):
     """Chunks of two batches, a chunk that is not full, a last batch that is not full."""
-    monkeypatch.setattr("sklearn_patt_lite._training.on_features._MANY_STEPS", many)
-    monkeypatch.setattr("sklearn_patt_lite._training.on_features._CHUNK", 2 * BATCH)
+    monkeypatch.setattr("sklearn_patt_lite._training.head_trainer._MANY_STEPS", many)
+    monkeypatch.setattr("sklearn_patt_lite._training.head_trainer._CHUNK", 2 * BATCH)
     monkeypatch.setattr(
         "sklearn_patt_lite._training.fit.stage_callbacks", lambda *args, **kwargs: []
     )
     # Plain steps: Adam makes full ones of gradients that are nothing but rounding.
     monkeypatch.setattr("sklearn_patt_lite._training.stages.optimizer", plain_optimizer)
-    monkeypatch.setattr("sklearn_patt_lite._training.on_features.optimizer", plain_optimizer)
-    monkeypatch.setattr("sklearn_patt_lite._training.on_features._TRAINERS", LRUCache(2))
+    monkeypatch.setattr("sklearn_patt_lite._training.head_trainer.optimizer", plain_optimizer)
+    monkeypatch.setattr("sklearn_patt_lite._training.head_trainer._TRAINERS", LRUCache(2))
     stages = [
         dataclasses.replace(stage, learning_rate=100 * stage.learning_rate) for stage in STAGES
     ]
     expected = build()
-    histories = train_stages(expected, stages, data, batch_size=BATCH, seed=0, fit=by_hand)
+    histories = StagedFit(
+        expected, stages, data, batch_size=BATCH, seed=0, open_trainer=by_hand
+    ).run()
     network, found, _ = train(data, stages)
     assert abs(histories["head"]["loss"][-1] - histories["head"]["loss"][0]) > 0.01
     for name, history in histories.items():
@@ -171,33 +188,18 @@ def test_many_steps_are_compiled(data, monkeypatch):
 
     trainers = []
 
-    class Noted(_Trainer):
+    class Noted(HeadTrainer):
         def __init__(self, *args, **settings):
             super().__init__(*args, **settings)
             trainers.append(self)
 
-    monkeypatch.setattr("sklearn_patt_lite._training.on_features._Trainer", Noted)
-    monkeypatch.setattr("sklearn_patt_lite._training.on_features._TRAINERS", LRUCache(1))
+    monkeypatch.setattr("sklearn_patt_lite._training.head_trainer.HeadTrainer", Noted)
+    monkeypatch.setattr("sklearn_patt_lite._training.head_trainer._TRAINERS", LRUCache(1))
     for many in (n_steps, n_steps + 1):
-        monkeypatch.setattr("sklearn_patt_lite._training.on_features._MANY_STEPS", many)
+        monkeypatch.setattr("sklearn_patt_lite._training.head_trainer._MANY_STEPS", many)
         train(data, STAGES[:1])
     traced = [trainer._compiled_steps.experimental_get_tracing_count() for trainer in trainers]
     assert traced == [1, 0]
-
-
-def test_steps_are_traced_without_autograph(data, monkeypatch):
-    """AutoGraph fails on Python 3.13 where warnings are errors."""
-    asked, function = [], tf.function
-
-    def noted(function_, **settings):
-        if function_.__module__ == _Trainer.__module__:
-            asked.append(settings["autograph"])
-        return function(function_, **settings)
-
-    monkeypatch.setattr("sklearn_patt_lite._training.on_features._TRAINERS", LRUCache(1))
-    monkeypatch.setattr(tf, "function", noted)
-    train(data, STAGES[:1])
-    assert asked == [False] * 3
 
 
 def test_the_best_epochs_weights_are_kept(data):
@@ -235,11 +237,11 @@ def test_a_stage_whose_features_would_not_pay_is_trained_on_images(data):
     stages = [STAGES[0], dataclasses.replace(STAGES[1], unfreeze_layers=1000)]
     trained = []
 
-    def otherwise(network, stage, *args, **settings):
+    def noted(network, stage, *args, **settings):
         trained.append(stage.name)
-        return keras_fit(network, stage, *args, **settings)
+        return train_on_arrays(network, stage, *args, **settings)
 
-    _, history, features = train(data, stages, otherwise=otherwise)
+    _, history, features = train(data, stages, open_trainer=noted)
     assert trained == ["finetune"]
     assert list(history) == ["head", "finetune"]
-    assert features.cut is None
+    assert [features.layer(stage) is None for stage in stages] == [False, True]

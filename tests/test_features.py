@@ -10,7 +10,7 @@ from sklearn_patt_lite._features.bank import FeatureBank, FeatureCache
 from sklearn_patt_lite._features.memory import FeatureMemory
 from sklearn_patt_lite._inference.predictor import Predictor
 from sklearn_patt_lite._network.architecture import Architecture
-from sklearn_patt_lite._network.parts import frozen_until, unfreeze_last
+from sklearn_patt_lite._network.parts import frozen_until, set_trainable
 from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
 from sklearn_patt_lite._network.weights import load_weights
 from sklearn_patt_lite._process import seeded
@@ -116,12 +116,11 @@ def test_each_image_goes_through_all_views_in_an_order_of_its_own(frozen):
 
 
 @pytest.mark.parametrize("shape", [(48, 40, 1), (96, 96, 3)], ids=str)
-def test_images_of_other_shapes_are_resized_as_the_network_does(shape):
+def test_images_of_other_shapes_are_resized_as_the_network_does(shape, tmp_path):
     network = build(image_shape=shape)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (3, *shape), dtype=np.uint8)
-    features = decode(read(bank_of(FrozenBackbone(network), images), LATE))
-    found = Predictor(network, LATE)(np.asarray(features))
+    found = Predictor(network, frozen_until=LATE)(images, FeatureMemory(tmp_path))
     assert_allclose(found, network.predict(images, verbose=0), atol=1e-3)
 
 
@@ -140,7 +139,7 @@ def test_images_of_other_shapes_are_resized_as_the_network_does(shape):
 )
 def test_where_the_frozen_part_ends(alpha, unfreeze_layers, expected, paper_networks):
     network = paper_networks[alpha]
-    unfreeze_last(network.get_layer(BACKBONE), unfreeze_layers)
+    set_trainable(network, unfreeze_layers)
     assert frozen_until(network) == expected
 
 

@@ -12,7 +12,7 @@ from sklearn_patt_lite._network.batch_norm import (
     FusedNormalization,
     fold_for_training,
 )
-from sklearn_patt_lite._network.parts import to_numpy, unfreeze_last
+from sklearn_patt_lite._network.parts import set_trainable, to_numpy
 from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
 from sklearn_patt_lite._network.weights import load_weights
 from sklearn_patt_lite._process import seeded
@@ -50,7 +50,7 @@ def folded_convolutions(network):
 
 @pytest.mark.parametrize("n_layers", [0, 4, 1000])
 def test_it_says_the_same_of_the_same_weights(network, images, n_layers):
-    unfreeze_last(network.get_layer(BACKBONE), n_layers)
+    set_trainable(network, n_layers)
     folded = fold_for_training(network)
     assert len(folded_convolutions(folded)) == 8  # conv1; dw and pw of 3 blocks; dw of the fourth
     expected = network.predict(images, verbose=0)

@@ -13,7 +13,13 @@ from sklearn_patt_lite._network.architecture import (
     count_parameters,
     output_layers,
 )
-from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network, draw_weights
+from sklearn_patt_lite._network.patt_lite import (
+    BACKBONE,
+    _conv_patches,
+    _separable_patches,
+    build_network,
+    draw_weights,
+)
 
 PAPER = Architecture(n_classes=7, image_shape=(224, 224, 3))
 TINY = Architecture(
@@ -84,31 +90,46 @@ def test_parameters_of_the_plain_mobilenet():
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"input_size": 96, "patch_size": 2},
-        {"alpha": 0.37, "output_layer": "conv_pw_7_relu", "n_filters": 40},
-        {"output_layer": None, "patch_size": 2, "n_classes": 3},
-    ],
-    ids=str,
-)
-def test_parameters_are_counted_without_a_network(variant, changes):
-    architecture = dataclasses.replace(PAPER, **{"alpha": 0.25, **changes, **variant})
-    assert count_parameters(architecture) == build_network(architecture).count_params()
-
-
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_every_variant_gives_probabilities(variant, images):
-    probabilities = build_network(tiny(**variant)).predict(images, verbose=0)
+    architecture = tiny(**variant, alpha=0.37, n_filters=40)
+    network = build_network(architecture)
+    probabilities = network.predict(images, verbose=0)
     assert probabilities.shape == (12, 3)
     assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    # They are counted without a network, too.
+    assert count_parameters(architecture) == network.count_params()
 
 
-@pytest.mark.parametrize("block", range(6, 12))
-def test_output_layers_of_table_5_have_14_cells_a_side(block):
-    architecture = dataclasses.replace(PAPER, alpha=0.25, output_layer=f"conv_dw_{block}_relu")
-    assert build_network(architecture).get_layer(BACKBONE).output.shape[1:3] == (14, 14)
+@pytest.fixture(scope="module", params=[0.25, 0.37])
+def plain(request):
+    """The whole of MobileNetV1, which is nothing but a backbone."""
+    return Architecture(
+        n_classes=None,
+        image_shape=(224, 224, 3),
+        alpha=request.param,
+        output_layer=None,
+        patch_extraction=None,
+        attention=None,
+        hidden_units=None,
+    )
+
+
+def test_parameters_of_the_backbone_are_counted_up_to_each_output_layer(plain):
+    backbone = build_network(plain).get_layer(BACKBONE)
+    n_before, counts = 0, {}
+    for layer in backbone.layers:
+        n_before += layer.count_params()
+        counts[layer.name] = n_before
+    for name in output_layers():
+        channels = backbone.get_layer(name).output.shape[-1]
+        truncated = dataclasses.replace(plain, n_classes=2, output_layer=name)
+        assert count_parameters(truncated) == counts[name] + 2 * channels + 2
+
+
+def test_output_layers_of_table_5_have_14_cells_a_side(plain):
+    backbone = build_network(plain).get_layer(BACKBONE)
+    for block in range(6, 12):
+        assert backbone.get_layer(f"conv_dw_{block}_relu").output.shape[1:3] == (14, 14)
 
 
 @pytest.mark.parametrize(
@@ -117,22 +138,17 @@ def test_output_layers_of_table_5_have_14_cells_a_side(block):
     ids=["NP7", "OP3", "OP5", "P4", "P8"],
 )
 def test_patches_of_table_5(patch_size, side):
-    architecture = dataclasses.replace(
-        PAPER, alpha=0.25, patch_extraction="conv", patch_size=patch_size
-    )
-    assert build_network(architecture).get_layer("patch_conv").output.shape[1:] == (side, side, 256)
+    architecture = dataclasses.replace(PAPER, patch_size=patch_size)
+    patches = _conv_patches(keras.Input((14, 14, 512)), architecture)
+    assert patches.shape[1:] == (side, side, 256)
 
 
 @pytest.mark.parametrize("patch_size", [1, 2, 3, 4, 5, 7, 8])
-@pytest.mark.parametrize("input_size", [96, 160, 224])
-def test_separable_patches_are_2_by_2_at_every_size(patch_size, input_size):
-    architecture = tiny(
-        output_layer="conv_dw_4_relu",
-        image_shape=(input_size, input_size, 3),
-        input_size=input_size,
-        patch_size=patch_size,
-    )
-    assert build_network(architecture).get_layer("patch_pointwise").output.shape[1:3] == (2, 2)
+def test_separable_patches_are_2_by_2_at_every_size(patch_size):
+    for cells in range(patch_size + 1, 15):
+        maps = keras.Input((cells, cells, 4))
+        patches = _separable_patches(maps, tiny(patch_size=patch_size))
+        assert patches.shape[1:3] == (2, 2)
 
 
 def test_a_switch_changes_one_thing_only():

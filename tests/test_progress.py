@@ -207,7 +207,7 @@ class Minutes(Progress):
 
 @pytest.fixture
 def slow(monkeypatch):
-    monkeypatch.setattr("sklearn_patt_lite._training.progress.Progress", Minutes)
+    monkeypatch.setattr("sklearn_patt_lite._training.fit.Progress", Minutes)
 
 
 def classifier(**settings):
@@ -230,7 +230,7 @@ def test_a_fit_on_images_warns_and_says_what_to_do(images, slow, augment):
 
 
 def test_a_fit_on_features_shows_how_far_it_is(images, slow, monkeypatch, capsys):
-    monkeypatch.setattr("sklearn_patt_lite._training.on_features._CHUNK", 8)
+    monkeypatch.setattr("sklearn_patt_lite._training.head_trainer._CHUNK", 8)
     model = classifier(epochs=2, verbose=1, patience=None).fit(images, np.arange(len(images)) % 2)
     said = capsys.readouterr().out
     assert "epoch 1/2: step 2/7" in said

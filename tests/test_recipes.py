@@ -129,7 +129,7 @@ def test_a_fit_that_is_broken_off_goes_on(faces, fitted, tmp_path, monkeypatch):
         with pytest.raises(Interrupted):
             classifier.fit(faces.images, faces.target)
     # What was kept replaces the statistics: they need not be taken again.
-    monkeypatch.setattr("sklearn_patt_lite._network.batch_norm.refit_normalization", None)
+    monkeypatch.setattr("sklearn_patt_lite._training.fit.refit_normalization", None)
     assert_same_fit(classifier.fit(faces.images, faces.target), fitted)
 
 
@@ -147,7 +147,7 @@ def test_refitting_changes_nothing_that_is_computed(faces):
     assert np.abs(by_batch - expected).max() > 0.5  # what refitting is for
     network = drawn_network()
     backbone = network.get_layer(BACKBONE)
-    refit_normalization(network, faces.images.__getitem__, n, seed=0)
+    refit_normalization(network, faces.images[:n], seed=0)
     assert_allclose(np.asarray(backbone(scaled, training=False)), expected, atol=1e-4)
     assert_allclose(np.asarray(backbone(scaled, training=True)), expected, atol=1e-3)
 
@@ -155,11 +155,13 @@ def test_refitting_changes_nothing_that_is_computed(faces):
 def test_few_images_of_many_are_read():
     read = []
 
-    def zeros(rows):
-        read.extend(rows)
-        return np.zeros((len(rows), 48, 48, 3))
+    class Images(np.ndarray):
+        def __getitem__(self, rows):
+            read.extend(rows)
+            return super().__getitem__(rows)
 
-    refit_normalization(drawn_network(), zeros, 1000, seed=0)
+    images = np.zeros((1000, 48, 48, 3), dtype=np.uint8).view(Images)
+    refit_normalization(drawn_network(), images, seed=0)
     assert len(read) == len(set(read)) == 256
 
 
@@ -190,7 +192,9 @@ def test_smoothing_is_the_same_on_features_and_on_images(faces, monkeypatch):
 
     on_features = loss(0.9)
     assert abs(loss(0.0) - on_features) > 0.01
-    monkeypatch.setattr(PAttLiteClassifier, "_may_use_features", lambda *arguments: False)
+    monkeypatch.setattr(
+        "sklearn_patt_lite._training.fit._may_train_on_features", lambda *arguments: False
+    )
     assert_allclose(loss(0.9), on_features, rtol=2e-3)
 
 

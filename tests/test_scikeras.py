@@ -16,8 +16,8 @@ from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
 from sklearn_patt_lite._network.weights import load_weights
 from sklearn_patt_lite._process import seeded
 from sklearn_patt_lite._training.data import TrainingData
-from sklearn_patt_lite._training.fit import keras_fit, train_stage
-from sklearn_patt_lite._training.scikeras import scikeras_fit
+from sklearn_patt_lite._training.fit import StagedFit
+from sklearn_patt_lite._training.on_images import train_by_scikeras, train_on_arrays
 from sklearn_patt_lite._training.stages import end_to_end_stage, finetune_stage, head_stage
 
 ARCHITECTURE = Architecture(
@@ -46,12 +46,14 @@ def data():
     return TrainingData(X, y, np.linspace(0.5, 1.5, 32), X[:8], y[:8])
 
 
-def train(data, fit, batch_size, seed=0, stages=STAGES):
+def train(data, open_trainer, batch_size, seed=0, stages=STAGES):
     with seeded(0):
         model = build_network(ARCHITECTURE)
     load_weights(model, "drawn", ARCHITECTURE)
     history = [
-        train_stage(model, stage, data, batch_size=batch_size, seed=seed, fit=fit)
+        StagedFit(
+            model, [stage], data, batch_size=batch_size, seed=seed, open_trainer=open_trainer
+        ).run()[stage.name]
         for stage in stages
     ]
     return model, history
@@ -70,7 +72,7 @@ def test_both_loops_train_the_same_model(data, monkeypatch):
         "sklearn_patt_lite._training.stages.optimizer", lambda stage: keras.optimizers.SGD(0.1)
     )
     (plain, plain_history), (wrapped, history) = (
-        train(data, fit, batch_size=32) for fit in (keras_fit, scikeras_fit)
+        train(data, each, batch_size=32) for each in (train_on_arrays, train_by_scikeras)
     )
     expected = wrapped.predict(data.X, verbose=0)
     assert_allclose(plain.predict(data.X, verbose=0), expected, atol=1e-3)
@@ -83,7 +85,9 @@ def test_both_loops_train_the_same_model(data, monkeypatch):
 
 def test_the_order_of_the_images_follows_the_seed(data):
     first, again, other = (
-        train(data, scikeras_fit, 4, seed=seed, stages=STAGES[:1])[0].predict(data.X, verbose=0)
+        train(data, train_by_scikeras, 4, seed=seed, stages=STAGES[:1])[0].predict(
+            data.X, verbose=0
+        )
         for seed in (0, 0, 1)
     )
     assert_array_equal(first, again)
@@ -91,7 +95,7 @@ def test_the_order_of_the_images_follows_the_seed(data):
 
 
 def test_stage_2_starts_with_its_own_optimizer_and_layers(data):
-    model, (_, finetune) = train(data, scikeras_fit, batch_size=8)
+    model, (_, finetune) = train(data, train_by_scikeras, batch_size=8)
     assert finetune["learning_rate"][0] == pytest.approx(1e-4)
     tuned = [layer for layer in model.get_layer(BACKBONE).layers if layer.trainable_weights]
     assert tuned
@@ -109,12 +113,12 @@ def test_global_state_is_put_back(data):
     expected = float(tf.random.uniform(())), random.random(), np.random.random()
     keras.utils.set_random_seed(5)
     without = dataclasses.replace(data, X_val=None, y_val=None)
-    train(without, scikeras_fit, batch_size=32, stages=STAGES[:1])
+    train(without, train_by_scikeras, batch_size=32, stages=STAGES[:1])
     assert (float(tf.random.uniform(())), random.random(), np.random.random()) == expected
 
 
-@pytest.mark.parametrize("fit", [keras_fit, scikeras_fit])
-def test_a_step_is_traced_once(data, fit, monkeypatch):
+@pytest.mark.parametrize("open_trainer", [train_on_arrays, train_by_scikeras])
+def test_a_step_is_traced_once(data, open_trainer, monkeypatch):
     """Variables made within the first trace would need a second, of seconds for a whole network."""
     traced = []
     step = keras.Model.train_step
@@ -124,7 +128,7 @@ def test_a_step_is_traced_once(data, fit, monkeypatch):
         return step(model, batch)
 
     monkeypatch.setattr(keras.Model, "train_step", traced_step)
-    train(data, fit, batch_size=8)
+    train(data, open_trainer, batch_size=8)
     assert len(traced) == len(STAGES)
 
 
@@ -137,7 +141,7 @@ def test_no_graph_outlives_its_fit(data):
         return sum(graph.name == "one_step_on_data" for graph in kinds)
 
     before = graphs()
-    train(data, scikeras_fit, batch_size=32, stages=STAGES[:1])
+    train(data, train_by_scikeras, batch_size=32, stages=STAGES[:1])
     assert graphs() == before
 
 
@@ -148,7 +152,7 @@ def test_a_class_that_is_not_trained_on_shifts_no_other(data):
         model = build_network(architecture)
     without_1 = dataclasses.replace(data, y=2 * data.y, X_val=data.X, y_val=2 * data.y)
     stage = end_to_end_stage(**{**HEAD, "epochs": 15, "learning_rate": 1e-2})
-    history = train_stage(model, stage, without_1, batch_size=8, seed=0, fit=scikeras_fit)
+    history = StagedFit(model, [stage], without_1, batch_size=8, seed=0).run()["end_to_end"]
     assert history["loss"][-1] < history["loss"][0]
     mean = model.predict(data.X, verbose=0).mean(axis=0)
     assert mean[1] < min(mean[0], mean[2])  # of what no image was labelled as

@@ -56,7 +56,7 @@ def shards(folder):
 
 
 def unfinished(folder):
-    return sorted(Path(folder).rglob("*.tmp"))
+    return sorted(Path(folder).rglob("*.part"))
 
 
 def run_python(code):
@@ -195,7 +195,7 @@ def test_refresh_opens_new_files_only(memory, monkeypatch):
     write(handle, [0])
     write(memory.rows(SHAPE), [1])
     handle.refresh()
-    monkeypatch.setattr("sklearn_patt_lite._features.memory._read_shard", None)
+    monkeypatch.setattr("sklearn_patt_lite._features.memory.read_shard", None)
     write(handle, [2])
     handle.refresh()
     assert kept(handle, range(3)) == [0, 1, 2]
@@ -205,7 +205,7 @@ def test_a_row_is_verified_when_it_is_first_read(memory, monkeypatch):
     handle = memory.rows(SHAPE)
     write(handle, [0])
     assert kept(handle, [0]) == [0]
-    monkeypatch.setattr("sklearn_patt_lite._features.memory._checksum", lambda key, content: None)
+    monkeypatch.setattr("sklearn_patt_lite._features.memory.checksum_of", lambda key, content: None)
     assert kept(handle, [0]) == [0]
     assert kept(memory.rows(SHAPE), [0]) == []
 
@@ -624,7 +624,7 @@ def test_clear_deletes_its_own_files_only(memory, tmp_path):
     write(memory.rows(SHAPE), [0])
     memory.rows((4,)).write([key(0)], row(0, (1, 4)))
     (shard,) = (tmp_path / "sklearn_patt_lite_features" / "2x3x4").iterdir()
-    (shard.parent / f"{'0' * 32}.features.tmp").touch()
+    (shard.parent / f".{'0' * 32}.part").touch()
     root = shard.parents[1]
     foreign = [
         tmp_path / "mine.features",

@@ -10,9 +10,9 @@ from sklearn_patt_lite._network.architecture import Architecture
 from sklearn_patt_lite._network.patt_lite import build_network
 from sklearn_patt_lite._process import seeded
 from sklearn_patt_lite._training.data import TrainingData
-from sklearn_patt_lite._training.fit import train_stage
+from sklearn_patt_lite._training.fit import StagedFit
+from sklearn_patt_lite._training.on_images import batches
 from sklearn_patt_lite._training.stages import end_to_end_stage
-from sklearn_patt_lite._training.streaming import batches, streaming_fit
 
 SIZE = 32
 N = 10
@@ -73,8 +73,8 @@ def train(files, y):
     with seeded(0):
         network = build_network(ARCHITECTURE)
     data = TrainingData(files, y, np.ones(N), files[: N // 2], y[: N // 2])
-    history = train_stage(network, STAGE, data, batch_size=4, seed=0, fit=streaming_fit)
-    return network, history
+    histories = StagedFit(network, [STAGE], data, batch_size=4, seed=0).run()
+    return network, histories["end_to_end"]
 
 
 def test_training_is_reproducible(source):

@@ -9,11 +9,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_patt_lite._network.architecture import Architecture
-from sklearn_patt_lite._network.parts import unfreeze_last
-from sklearn_patt_lite._network.patt_lite import BACKBONE, build_backbone, build_network
+from sklearn_patt_lite._network.parts import set_trainable
+from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
 from sklearn_patt_lite._process import seeded
 from sklearn_patt_lite._training.data import TrainingData
-from sklearn_patt_lite._training.fit import train_stage, train_stages
+from sklearn_patt_lite._training.fit import StagedFit
 from sklearn_patt_lite._training.stages import (
     MIN_DELTA,
     end_to_end_stage,
@@ -61,11 +61,15 @@ def model():
 
 @pytest.fixture(scope="module")
 def paper_backbone():
-    return build_backbone(Architecture(n_classes=7, image_shape=(224, 224, 3), alpha=0.25))
+    return build_network(Architecture(n_classes=None, image_shape=(224, 224, 3), alpha=0.25))
 
 
 def without_validation(data):
     return dataclasses.replace(data, X_val=None, y_val=None)
+
+
+def train_stage(model, stage, data):
+    return StagedFit(model, [stage], data, batch_size=8, seed=0).run()[stage.name]
 
 
 def weights_by_layer(model):
@@ -83,8 +87,8 @@ def changed(before, after):
 
 @pytest.mark.parametrize("n_layers", [0, 1, 40, 58, 59, 1000])
 def test_the_last_layers_are_unfrozen(paper_backbone, n_layers):
-    unfreeze_last(paper_backbone, n_layers)
-    layers = paper_backbone.layers
+    set_trainable(paper_backbone, n_layers)
+    layers = paper_backbone.get_layer(BACKBONE).layers
     last = layers[len(layers) - min(n_layers, len(layers)) :]
     expected = [
         layer.name
@@ -100,7 +104,7 @@ def test_the_last_layers_are_unfrozen(paper_backbone, n_layers):
 
 def test_stage_1_moves_the_head_only(model, data):
     before = weights_by_layer(model)
-    train_stage(model, head_stage(**HEAD), data, batch_size=8, seed=0)
+    train_stage(model, head_stage(**HEAD), data)
     backbone = {layer.name for layer in model.get_layer(BACKBONE).layers} | {BACKBONE}
     moved = changed(before, weights_by_layer(model))
     assert moved == set(before) - backbone
@@ -110,7 +114,7 @@ def test_stage_1_moves_the_head_only(model, data):
 def test_stage_2_moves_the_unfrozen_layers(model, data, n_layers):
     stage = finetune_stage(**{**FINETUNE, "unfreeze_layers": n_layers})
     before = weights_by_layer(model)
-    train_stage(model, stage, without_validation(data), batch_size=8, seed=0)
+    train_stage(model, stage, without_validation(data))
     moved = changed(before, weights_by_layer(model))
     backbone = model.get_layer(BACKBONE).layers
     expected = {layer.name for layer in backbone[-n_layers:] if layer.trainable_weights}
@@ -120,7 +124,7 @@ def test_stage_2_moves_the_unfrozen_layers(model, data, n_layers):
 
 def test_end_to_end_moves_everything(model, data):
     before = weights_by_layer(model)
-    train_stage(model, end_to_end_stage(**HEAD), without_validation(data), batch_size=8, seed=0)
+    train_stage(model, end_to_end_stage(**HEAD), without_validation(data))
     assert changed(before, weights_by_layer(model)) == set(before)
 
 
@@ -137,7 +141,7 @@ def test_dropout_of_the_stages(model):
 
 def test_the_best_epochs_weights_are_kept(model, data):
     stage = end_to_end_stage(**{**HEAD, "epochs": 8, "learning_rate": 0.03})
-    history = train_stage(model, stage, data, batch_size=8, seed=0)
+    history = train_stage(model, stage, data)
     best = history["best_epoch"]
     assert len(history["val_accuracy"]) == 8
     assert history["val_accuracy"][best] >= max(history["val_accuracy"]) - MIN_DELTA
@@ -151,12 +155,12 @@ def test_early_stopping_watches_validation_accuracy(model, data):
     # Labels that cannot be learnt from these images: validation accuracy cannot keep rising.
     noise = dataclasses.replace(data, y_val=rng.integers(0, 2, len(data.y_val)))
     stage = head_stage(**{**HEAD, "epochs": 60, "patience": 2})
-    history = train_stage(model, stage, noise, batch_size=8, seed=0)
+    history = train_stage(model, stage, noise)
     assert len(history["loss"]) == history["best_epoch"] + 1 + 2
 
 
 def test_without_patience_every_epoch_is_trained(model, data):
-    history = train_stage(model, head_stage(**HEAD), without_validation(data), batch_size=8, seed=0)
+    history = train_stage(model, head_stage(**HEAD), without_validation(data))
     assert set(history) == {"loss", "accuracy", "learning_rate", "best_epoch"}
     assert len(history["loss"]) == HEAD["epochs"]
     assert history["best_epoch"] == HEAD["epochs"] - 1
@@ -164,7 +168,7 @@ def test_without_patience_every_epoch_is_trained(model, data):
 
 def test_stage_2_decays_with_inverse_time_per_epoch(model, data):
     stage = finetune_stage(**{**FINETUNE, "epochs": 4, "learning_rate": 1e-5})
-    history = train_stage(model, stage, data, batch_size=8, seed=0)
+    history = train_stage(model, stage, data)
     expected = 1e-5 / (1 + np.arange(4) / 80)
     assert_allclose(history["learning_rate"], expected, rtol=1e-5)
 
@@ -176,7 +180,7 @@ def test_a_stall_lowers_the_learning_rate_in_both_stages(model, data, make_stage
         settings["unfreeze_layers"] = 6
     one_image = dataclasses.replace(data, X_val=data.X_val[:2], y_val=np.array([0, 0]))
     stage = make_stage(**settings)
-    history = train_stage(model, stage, one_image, batch_size=8, seed=0)
+    history = train_stage(model, stage, one_image)
     rates = np.array(history["learning_rate"])
     assert len(rates) == history["best_epoch"] + 1 + 5  # stopped by a stall of 5 epochs
     assert rates[-1] < 0.11 * rates[0]
@@ -198,7 +202,7 @@ def test_images_of_weight_zero_do_not_count(data):
         with seeded(0):
             model = build_network(ARCHITECTURE)
         some = dataclasses.replace(data, y=y, sample_weight=sample_weight, X_val=None, y_val=None)
-        train_stage(model, stage, some, batch_size=8, seed=0)
+        train_stage(model, stage, some)
         return model.get_layer("probabilities").get_weights()[0]
 
     mislabelled, without = np.where(wrong, 1 - data.y, data.y), np.where(wrong, 0.0, 1.0)
@@ -225,19 +229,19 @@ def test_a_stage_says_what_it_does(data):
 
 
 def test_a_stage_2_that_only_harms_gives_back_what_stage_1_reached(model, data, monkeypatch):
-    after_stage_1 = []
+    run_stage, after_stage_1 = StagedFit._run_stage, []
 
-    def ruin_in_stage_2(model, stage, data, **settings):
+    def ruin_in_stage_2(fit, stage):
         if stage.name == "head":
-            history = train_stage(model, stage, data, **settings)
+            history = run_stage(fit, stage)
             after_stage_1.extend(model.get_weights())
             return history
         model.set_weights([np.zeros_like(weights) for weights in model.get_weights()])
         return {"val_accuracy": [-1.0], "best_epoch": 0}
 
-    monkeypatch.setattr("sklearn_patt_lite._training.fit.train_stage", ruin_in_stage_2)
+    monkeypatch.setattr(StagedFit, "_run_stage", ruin_in_stage_2)
     stages = [head_stage(**HEAD), finetune_stage(**FINETUNE)]
-    histories = train_stages(model, stages, data, batch_size=8, seed=0)
+    histories = StagedFit(model, stages, data, batch_size=8, seed=0).run()
     assert histories["finetune"]["best_epoch"] == -1
     for found, expected in zip(model.get_weights(), after_stage_1, strict=True):
         assert_array_equal(found, expected)
@@ -246,4 +250,4 @@ def test_a_stage_2_that_only_harms_gives_back_what_stage_1_reached(model, data, 
 def test_training_that_diverges_is_an_error(model, data):
     stage = head_stage(**{**HEAD, "learning_rate": 1e30, "clipnorm": None})
     with pytest.raises(ValueError, match=r"diverged in stage 'head'.*learning rate"):
-        train_stage(model, stage, data, batch_size=8, seed=0)
+        train_stage(model, stage, data)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite._classifier import fitted_network
 
 FORMATS = {
     "LiteRT": {"format": "litert"},
@@ -41,7 +42,7 @@ def main():
                 calibration=X_train if "calibrate" in settings else None,
             )
             runs[name] = RUNNERS[settings["format"]](path)
-        images = classifier._read_as_trained(X_test[: arguments.rounds])
+        images = fitted_network(classifier).read(X_test[: arguments.rounds])
         latencies = {name: [] for name in runs}
         for image in images:
             for name, run in runs.items():

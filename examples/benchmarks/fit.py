@@ -24,9 +24,8 @@ from sklearn_patt_lite._network.architecture import Architecture
 from sklearn_patt_lite._network.patt_lite import build_network
 from sklearn_patt_lite._network.weights import load_weights
 from sklearn_patt_lite._training.data import TrainingData
-from sklearn_patt_lite._training.fit import train_stage
-from sklearn_patt_lite._training.on_features import FeatureTraining
-from sklearn_patt_lite._training.scikeras import scikeras_fit
+from sklearn_patt_lite._training.fit import StagedFit
+from sklearn_patt_lite._training.on_features import FrozenFeatures
 from sklearn_patt_lite._training.stages import end_to_end_stage, finetune_stage, head_stage
 
 PLAIN_EPOCHS = 3
@@ -142,16 +141,12 @@ def plain_seconds(stage, n_images):
 def quick_seconds(stage, n_images):
     data = draw(n_images, setting(stage)["side"])
     network, start = build(stage), time.perf_counter()
-    fit = scikeras_fit if stage.unfreeze_layers is None else features_of(network, stage, data)
+    features = None
+    if stage.unfreeze_layers is not None:
+        features = FrozenFeatures(network, [stage], data, augment=True)
     batch_size = setting(stage)["batch_size"]
-    train_stage(network, stage, data, batch_size=batch_size, seed=0, fit=fit)
+    StagedFit(network, [stage], data, batch_size=batch_size, seed=0, features=features).run()
     return time.perf_counter() - start
-
-
-def features_of(network, stage, data):
-    return FeatureTraining(
-        network, [stage], data, memory=None, augment=True, otherwise=scikeras_fit
-    )
 
 
 if __name__ == "__main__":

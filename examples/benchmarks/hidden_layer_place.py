@@ -27,8 +27,7 @@ from sklearn_patt_lite._network.patt_lite import (
 from sklearn_patt_lite._network.weights import load_weights
 from sklearn_patt_lite._process import seeded
 from sklearn_patt_lite._training.data import TrainingData
-from sklearn_patt_lite._training.fit import train_stage
-from sklearn_patt_lite._training.scikeras import scikeras_fit
+from sklearn_patt_lite._training.fit import StagedFit
 from sklearn_patt_lite._training.stages import head_stage
 
 ARCHITECTURE = Architecture(n_classes=7, image_shape=(48, 48, 1), augment=False)
@@ -94,7 +93,7 @@ def score(place, views, y, train, test, seed, arguments):
         epochs=arguments.epochs, learning_rate=1e-3, patience=5, clipnorm=3.0, dropout=0.1
     )
     keras.utils.set_random_seed(seed)
-    train_stage(head, stage, data, batch_size=arguments.batch_size, seed=seed, fit=scikeras_fit)
+    StagedFit(head, [stage], data, batch_size=arguments.batch_size, seed=seed).run()
     return np.mean(head.predict(views[0, test], verbose=0).argmax(axis=1) == y[test])
 
 

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-from _projected import ProjectedAttention, ProjectedResidualAttention
 from joblib import Parallel, delayed
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
@@ -123,8 +122,8 @@ def key_of(classifier, *data):
     return joblib.hash([joblib.hash(classifier), *data], coerce_mmap=True)
 
 
-def modern(seed, arguments, kind=PAttLiteClassifier):
-    return kind(recipe="modern", random_state=seed, **given(arguments))
+def modern(seed, arguments):
+    return PAttLiteClassifier(recipe="modern", random_state=seed, **given(arguments))
 
 
 def given(arguments):
@@ -139,9 +138,11 @@ def paper(seed, arguments):
     )
 
 
-def paper_head(seed, arguments, kind=PAttLiteClassifier, **changes):
+def paper_head(seed, arguments, **changes):
     memory = arguments.output / "features"
-    return kind(unfreeze_layers=0, memory=memory, random_state=seed, **given(arguments), **changes)
+    return PAttLiteClassifier(
+        unfreeze_layers=0, memory=memory, random_state=seed, **given(arguments), **changes
+    )
 
 
 def changed_head(**changes):
@@ -176,9 +177,6 @@ ROWS = {
     "stage 1, no hidden layer": changed_head(hidden_units=None),
     "stage 1, no patches": changed_head(patch_extraction=None, attention=None, hidden_units=None),
     "stage 1, mirror images": changed_head(flip_averaging=True),
-    "stage 1, projections": changed_head(kind=ProjectedAttention),
-    "stage 1, projections, residual": changed_head(kind=ProjectedResidualAttention),
-    "modern, projections, residual": functools.partial(modern, kind=ProjectedResidualAttention),
 }
 COMPARED = list(ROWS)[:5]
 DRAWN = {"backbone_weights": "drawn", "alpha": 0.25, "input_size": 96, "patch_size": 3}

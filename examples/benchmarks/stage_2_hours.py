@@ -9,12 +9,13 @@ ends sooner.
 """
 
 import argparse
+import time
 
-from fit import BATCH_SIZE, Clock, build, draw, make_stage
+from fit import PAPER, build, draw, make_stage
 
-from sklearn_patt_lite._training.checkpoint import Checkpoint
-from sklearn_patt_lite._training.fit import EpochLoop, keras_fit
-from sklearn_patt_lite._training.on_features import FeatureTraining
+from sklearn_patt_lite._training.fit import StagedFit
+from sklearn_patt_lite._training.on_features import FrozenFeatures
+from sklearn_patt_lite._training.progress import Progress
 
 N_TRAIN = {"CK+ (nine of ten folds)": 883, "RAF-DB": 12_271, "FER2013": 28_709, "FERPlus": 28_558}
 EPOCHS = 500
@@ -22,7 +23,7 @@ EPOCHS = 500
 
 def main():
     arguments = parse_arguments()
-    data = draw(arguments.images)
+    data = draw(arguments.images, PAPER["side"])
     for n_layers in arguments.unfreeze:
         speed = len(data.X) / seconds_an_epoch(make_stage(n_layers, 3), data)
         print(f"\n{n_layers} layers unfrozen: {speed:.0f} images a second")
@@ -40,13 +41,27 @@ def parse_arguments():
     return parser.parse_args()
 
 
+class Clock(Progress):
+    """Takes the time of each epoch."""
+
+    def begin_epoch(self, epoch, *, is_first):
+        """Start."""
+        super().begin_epoch(epoch, is_first=is_first)
+        self._start = time.perf_counter()
+
+    def end_epoch(self):
+        """Stop."""
+        super().end_epoch()
+        self.seconds = time.perf_counter() - self._start
+
+
 def seconds_an_epoch(stage, data):
     """Of the last epoch: the first compiles and computes features."""
-    network, clock = build(), Clock()
-    fit = FeatureTraining(network, [stage], data, memory=None, augment=False, otherwise=keras_fit)
-    loop = EpochLoop(stage, [clock], n_steps=1, verbose=0, checkpoint=Checkpoint())
-    fit(network, stage, data, batch_size=BATCH_SIZE, seed=0, loop=loop)
-    return clock.seconds[-1]
+    network, clock = build(stage), Clock()
+    features = FrozenFeatures(network, [stage], data, augment=False)
+    settings = {"batch_size": PAPER["batch_size"], "seed": 0, "progress": clock}
+    StagedFit(network, [stage], data, features=features, **settings).run()
+    return clock.seconds
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from sklearn_patt_lite._network.engines import (
     steps_digest,
     steps_engine,
 )
-from sklearn_patt_lite._network.patt_lite import BACKBONE
+from sklearn_patt_lite._network.parts import backbone_of
 
 #: The bank of views: whether an image is flipped left to right, and the factor of its contrast.
 #: Keras' layers draw the factor from 0.7 to 1.3 with a standard deviation of 0.17, as these have.
@@ -51,7 +51,7 @@ class FrozenBackbone:
     """
 
     def __init__(self, network):
-        backbone = network.get_layer(BACKBONE)
+        backbone = backbone_of(network)
         self._preprocessing = preprocessing(network)
         self._shapes = {layer.name: layer.output.shape[1:] for layer in backbone.layers}
         self._input_shape = backbone.input.shape[1:]

@@ -1,34 +1,32 @@
 """Feature rows kept on disk: found again by key, safe among processes, bounded in size.
 
-A shard is one file of rows that were written together: `_MAGIC`, the number of rows, then two
-arrays in NumPy's format, the entries (keys and checksums) and the rows. Its name is unique and its
-content never changes, so that all a process has to expect of others is that files come and go.
+They lie in shards. A shard's name is unique and its content never changes, so that all a process
+has to expect of others is that files come and go.
 """
 
 import contextlib
-import functools
-import io
 import math
 import numbers
 import os
 import re
-import time
 import uuid
 import warnings
-import zlib
 
 import numpy as np
+
+from sklearn_patt_lite._features.shards import (
+    KEY_SIZE,
+    ROW,
+    checksum_of,
+    headers,
+    make_entries,
+    read_shard,
+)
+from sklearn_patt_lite._files import PART, remove_abandoned, replaced
 
 _FOLDER = "sklearn_patt_lite_features"
 _ROW_FOLDER = re.compile(r"\d+(x\d+)*")  # one for each shape of rows
 _SHARD = re.compile(r"[0-9a-f]{32}\.features")
-_UNFINISHED = re.compile(r"[0-9a-f]{32}\.features\.tmp")
-_UNFINISHED_AGE = 24 * 3600  # in seconds; no process writes that long
-_MAGIC = b"PAttRow\x01"  # the last byte is the format's version
-_KEY_SIZE = 16
-# The checksum is of key and row: with one of the row alone, a damaged key would find a wrong row.
-_ENTRY = np.dtype([("key", f"V{_KEY_SIZE}"), ("checksum", "<u4")])
-_ROW = np.dtype("<u2")
 
 
 class FeatureMemory:
@@ -128,7 +126,7 @@ class FeatureMemory:
         """
         folders = [folder.path for folder in _scan(self._root(), _ROW_FOLDER)]
         for folder in folders:
-            for entry in [*_scan(folder, _SHARD), *_scan(folder, _UNFINISHED)]:
+            for entry in [*_scan(folder, _SHARD), *_scan(folder, PART)]:
                 with contextlib.suppress(FileNotFoundError):  # another process was quicker
                     os.remove(entry.path)
         for folder in [*folders, self._root()]:
@@ -241,7 +239,7 @@ class FeatureRows:
         self._seen = set()  # paths of shards
         self._used = set()  # paths of shards that were read or written here
         self._warned = False
-        _remove_unfinished(self._folder)
+        remove_abandoned(self._folder)
         self.refresh()
 
     def refresh(self):
@@ -250,7 +248,7 @@ class FeatureRows:
             if path in self._seen:
                 continue
             with contextlib.suppress(OSError):
-                shard = _read_shard(path, self._shape)
+                shard = read_shard(path, self._shape)
                 self._seen.add(path)
                 if shard is None:
                     _remove(path)
@@ -289,11 +287,11 @@ class FeatureRows:
                 complete = file.readinto(content) == out.nbytes
         except OSError:  # mostly: another process has removed it
             return False
-        if not complete or not (place in self._verified or _checksum(key, content) == checksum):
+        if not complete or not (place in self._verified or checksum_of(key, content) == checksum):
             _remove(path)
             return False
         self._note_use(place)
-        if out.dtype != _ROW:
+        if out.dtype != ROW:
             out.byteswap(inplace=True)
         return True
 
@@ -318,13 +316,13 @@ class FeatureRows:
             The first time that the operating system refuses to write.
         """
         _check_rows(rows, (len(keys), *self._shape))
-        if any(len(key) != _KEY_SIZE for key in keys):
-            raise ValueError(f"Keys have {_KEY_SIZE} bytes, got {sorted(set(map(len, keys)))}.")
+        if any(len(key) != KEY_SIZE for key in keys):
+            raise ValueError(f"Keys have {KEY_SIZE} bytes, got {sorted(set(map(len, keys)))}.")
         if len(keys) == 0:
             return
-        rows = np.ascontiguousarray(rows, dtype=_ROW)
+        rows = np.ascontiguousarray(rows, dtype=ROW)
         try:
-            self._keep(_make_entries(keys, rows), rows)
+            self._keep(make_entries(keys, rows), rows)
         except FileNotFoundError:  # another process has cleared the folder meanwhile
             pass
         except OSError as error:
@@ -334,17 +332,21 @@ class FeatureRows:
                 warnings.warn(message, UserWarning, stacklevel=2)
 
     def _keep(self, entries, rows):
-        before_entries, before_rows = _headers(len(rows), self._shape)
+        before_entries, before_rows = headers(len(rows), self._shape)
         front = before_entries + entries.tobytes() + before_rows
         path = os.path.join(self._folder, f"{uuid.uuid4().hex}.features")
         self._seen.add(path)
         self._used.add(path)
         if self._make_room(len(front) + rows.nbytes):
-            _write_file(path, front, rows)
+            os.makedirs(self._folder, exist_ok=True)
+            # What a power cut leaves of a shard is found damaged: no need to wait for the disk.
+            with replaced(path, sync=False) as part, open(part, "wb") as file:
+                file.write(front)
+                file.write(rows)
             self._add(path, len(front), entries)
 
     def _add(self, path, start, entries):
-        row_size = math.prod(self._shape) * _ROW.itemsize
+        row_size = math.prod(self._shape) * ROW.itemsize
         for row, (key, checksum) in enumerate(entries.tolist()):
             self._index[key] = path, start + row * row_size, checksum
 
@@ -371,75 +373,10 @@ class FeatureRows:
 
 
 def _check_rows(rows, shape):
-    if rows.shape != shape or rows.dtype.newbyteorder("<") != _ROW:
+    if rows.shape != shape or rows.dtype.newbyteorder("<") != ROW:
         raise ValueError(
             f"Expected uint16 of shape {shape}, got {rows.dtype} of shape {rows.shape}."
         )
-
-
-def _checksum(key, content):
-    return zlib.crc32(content, zlib.crc32(key))
-
-
-def _make_entries(keys, rows):
-    entries = np.empty(len(keys), dtype=_ENTRY)
-    entries["key"] = np.frombuffer(b"".join(keys), dtype=_ENTRY["key"])
-    entries["checksum"] = [_checksum(key, row) for key, row in zip(keys, rows, strict=True)]
-    return entries
-
-
-@functools.lru_cache(maxsize=256)  # a folder holds thousands of shards of a few sizes
-def _headers(n, shape):
-    """What stands in front of the entries and of the rows of a shard of `n` rows."""
-    before_entries = _MAGIC + n.to_bytes(8, "little") + _array_header(_ENTRY, (n,))
-    return before_entries, _array_header(_ROW, (n, *shape))
-
-
-def _array_header(dtype, shape):
-    descr = np.lib.format.dtype_to_descr(dtype)
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": descr, "fortran_order": False, "shape": shape}
-    )
-    return header.getvalue()
-
-
-def _read_shard(path, shape):
-    """Where a shard's rows start, and its entries; None if the file is damaged."""
-    with open(path, "rb") as file:
-        front = file.read(len(_MAGIC) + 8)
-        n = int.from_bytes(front[len(_MAGIC) :], "little")
-        # Headers are compared, not parsed: no damage to them goes unnoticed.
-        before_entries, before_rows = _headers(n, shape)
-        if front + file.read(len(before_entries) - len(front)) != before_entries:
-            return None
-        start = len(before_entries) + n * _ENTRY.itemsize + len(before_rows)
-        if os.fstat(file.fileno()).st_size != start + n * math.prod(shape) * _ROW.itemsize:
-            return None
-        entries = np.frombuffer(file.read(n * _ENTRY.itemsize), dtype=_ENTRY)
-        if file.read(len(before_rows)) != before_rows:
-            return None
-    return start, entries
-
-
-def _write_file(path, front, rows):
-    """Write a file that is there as a whole or not at all, even if the process is killed."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    unfinished = f"{path}.tmp"
-    try:
-        with open(unfinished, "xb") as file:
-            file.write(front)
-            file.write(rows)
-        os.replace(unfinished, path)
-    finally:
-        _remove(unfinished)
-
-
-def _remove_unfinished(folder):
-    for entry in _scan(folder, _UNFINISHED):
-        with contextlib.suppress(OSError):
-            if time.time() - entry.stat().st_mtime > _UNFINISHED_AGE:
-                os.remove(entry.path)
 
 
 def _least_recently_used(root):

@@ -1,8 +1,9 @@
-"""Quick forward passes on the CPU: a fitted network, taken apart for prediction.
+"""Quick predictions on the CPU: a fitted network, taken apart for inference.
 
 The backbone is nearly all of the work. Its BatchNormalization is folded into the convolutions
 before it. It and the head behind it run in LiteRT (the extra "litert") where that is installed,
-else in TensorFlow. What stands before it (resizing) stays Keras' own.
+else in TensorFlow. What is before it (resizing) stays Keras' own, and so does everything on other
+backends of Keras.
 """
 
 import functools
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from sklearn_patt_lite._features.backbone import CLEAN, FrozenBackbone, decode
 from sklearn_patt_lite._features.bank import FeatureBank, FeatureCache
+from sklearn_patt_lite._images.source import ImageFiles, read_images
 from sklearn_patt_lite._network.batch_norm import fold_for_inference
 from sklearn_patt_lite._network.engines import (
     BATCH,
@@ -24,10 +26,16 @@ from sklearn_patt_lite._network.engines import (
     preprocessing,
     steps_engine,
 )
-from sklearn_patt_lite._network.parts import head_of
-from sklearn_patt_lite._network.patt_lite import BACKBONE
-from sklearn_patt_lite._process import LRUCache, prefetch
+from sklearn_patt_lite._network.parts import (
+    backbone_after,
+    backbone_of,
+    depends_on_batch,
+    head_function,
+    head_of,
+)
+from sklearn_patt_lite._process import LRUCache, on_tensorflow, prefetch
 
+_CHUNK = 256  # images that are read at once
 _LARGE_KERNEL = 2**20  # values: 4 MB, more than a core's cache holds
 
 
@@ -39,116 +47,129 @@ class Predictor:
     network : keras.Model
         From `build_network`, with the weights that it is to predict with: later changes of
         them are not seen.
-    cut : str, default=None
-        Activation of the backbone: predict from the features there instead of from images.
     batch_size : int, default=32
         Images a forward pass; matters for the result with attention across the batch only.
+    flip_averaging : bool, default=False
+        Whether to average over an image and its mirror image.
+    frozen_until : str, default=None
+        Activation of the backbone up to which the weights are those of other networks, too: its
+        features are worth keeping in a memory.
     """
 
-    def __init__(self, network, cut=None, *, batch_size=BATCH):
-        backbone = network.get_layer(BACKBONE)
-        self._parts = [
-            functools.partial(preprocessing, network) if cut is None else None,
-            functools.partial(_backbone_part, backbone, cut),
-            functools.partial(_head_part, network, cut),
-        ]
-        self.batch_size = batch_size
-        self._engines = None
-        self._lock = threading.Lock()
+    def __init__(self, network, *, batch_size=BATCH, flip_averaging=False, frozen_until=None):
+        self._network = network
+        self._batch_size, self._flip_averaging = batch_size, flip_averaging
+        self._frozen_until = frozen_until
+        self._frozen = None  # made when it is needed, as are engines
+        self._engines = {}  # by the layer that they begin behind; None for images
+        self._lock = threading.Lock()  # threads would compile them once each
 
-    def __call__(self, images):
+    def __call__(self, images, memory=None):
         """Predict probabilities.
 
         Parameters
         ----------
-        images : ndarray of shape (n, height, width, channels)
-            Images of the network's own input shape, 0 to 255; or features at the cut.
+        images : ndarray or ImageFiles of shape (n, height, width, channels)
+            Images of the network's own input shape, 0 to 255.
+        memory : FeatureMemory, default=None
+            Keeps features of the frozen layers, and may have kept these.
 
         Returns
         -------
         ndarray of shape (n, n_classes), dtype float32
             Those of ``network.predict(images, batch_size)``, up to rounding.
         """
-        with self._lock:  # threads would compile the parts once each
-            if self._engines is None:
-                engines = [part() for part in self._parts if part is not None]
-                self._engines = [engine for engine in engines if engine is not None]
-                self._parts = None  # what is compiled no longer needs the Keras layers
-        starts = range(0, len(images), self.batch_size)
-        batches = (images[start : start + self.batch_size] for start in starts)
-        return np.concatenate([self._predict_batch(batch) for batch in batches])
+        if memory is not None and self._frozen_until is not None and not self._flip_averaging:
+            return np.concatenate(list(self._from_features(images, memory)))
+        return np.concatenate(list(self._from_images(images)))
 
-    def _predict_batch(self, x):
-        for engine in self._engines:
-            x = engine(x)
-        return x
+    def _from_images(self, images):
+        chunk_size = self._batch_size * max(1, _CHUNK // self._batch_size)
+        starts = range(0, len(images), chunk_size)
+        chunks = (read_images(images, slice(start, start + chunk_size)) for start in starts)
+        if isinstance(images, ImageFiles):
+            chunks = prefetch(chunks)
+        for chunk in chunks:
+            probabilities = self._forward(chunk)
+            if self._flip_averaging:
+                mirrored = np.ascontiguousarray(chunk[:, :, ::-1])
+                probabilities = (probabilities + self._forward(mirrored)) / 2
+            yield probabilities
 
-
-class KerasPredictor:
-    """A fitted network's probabilities on other backends of Keras, as a `Predictor` gives them.
-
-    Parameters
-    ----------
-    network : keras.Model
-        From `build_network`.
-    batch_size : int
-        As a `Predictor`'s.
-    """
-
-    def __init__(self, network, *, batch_size):
-        self._network, self.batch_size = network, batch_size
-        self._lock = threading.Lock()  # two threads would trace the network at once
-
-    def __call__(self, images):
-        """Predict probabilities: float32, (n, n_classes)."""
+    def _from_features(self, images, memory):
         with self._lock:
-            return self._network.predict(images, batch_size=self.batch_size, verbose=0)
+            if self._frozen is None:
+                self._frozen = FrozenBackbone(self._network)
+        layer = self._frozen_until
+        bank = FeatureBank(self._frozen, images, FeatureCache(memory, ram=0))
+        parts = np.array_split(np.arange(len(bank)), math.ceil(len(bank) / BATCH))
+        views = np.full(len(bank), CLEAN)
+        features = (bank.read(layer, rows, views[rows], {layer}) for rows in parts)
+        for part in prefetch(features):
+            yield self._forward(np.asarray(decode(part)), layer)
+
+    def _forward(self, x, layer=None):
+        """Predict from images in an array, or from the features at a layer, batch by batch."""
+        if not on_tensorflow():
+            with self._lock:
+                return self._network.predict(x, batch_size=self._batch_size, verbose=0)
+        with self._lock:
+            if layer not in self._engines:
+                self._engines[layer] = _engines(self._network, layer)
+        starts = range(0, len(x), self._batch_size)
+        return np.concatenate(
+            [
+                functools.reduce(
+                    lambda batch, engine: engine(batch),
+                    self._engines[layer],
+                    x[start : start + self._batch_size],
+                )
+                for start in starts
+            ]
+        )
 
 
-def _head_part(network, cut):
+def _engines(network, layer):
+    """Make the engines that lead from images, or from the features at a layer, to probabilities."""
+    engines = [
+        preprocessing(network) if layer is None else None,
+        _backbone_engine(network, layer),
+        _head_engine(network, layer),
+    ]
+    return [engine for engine in engines if engine is not None]
+
+
+def _backbone_engine(network, layer):
+    """Make an engine of the backbone, or of what is behind a layer of it; None if nothing is."""
+    backbone = backbone_of(network)
+    steps, shape = fold_for_inference(backbone), backbone.input.shape[1:]
+    if layer is not None:
+        names = [step.get("name") for _, step in steps]
+        steps, shape = steps[names.index(layer) + 1 :], backbone_after(network, layer)[1]
+    # What was trained is this network's alone: it is gone when the network's owner is.
+    make = new_engine if backbone.trainable_weights else steps_engine
+    return make(steps, shape) if steps else None
+
+
+def _head_engine(network, layer):
     """Make an engine of what is behind the backbone.
 
     It takes a moment to convert a head for LiteRT, and saves more where images go through the
     backbone one at a time; a search that predicts from features is better off without.
     """
     head = head_of(network)
-    if cut is not None or engine_class() is not LiteRTEngine or _is_for_tensorflow(head):
+    if layer is not None or engine_class() is not LiteRTEngine or _is_for_tensorflow(head):
         return SharedHead(head)
-    forward_head = functools.partial(_forward_head, head, *_weights(head))
-    return LiteRTEngine(forward_head, head.input.shape[1:])
+    return LiteRTEngine(head_function(head), head.input.shape[1:])
 
 
 def _is_for_tensorflow(head):
     """Whether a head is not for LiteRT, row by row and in float32."""
-    if any(layer.name == "batch_attention" for layer in head.layers):
+    if depends_on_batch(head):
         return True  # rows need their company
     # A large kernel is better read once a batch; 16-bit layers are not converted.
     has_large_kernel = any(math.prod(w.shape) > _LARGE_KERNEL for w in head.trainable_variables)
     return has_large_kernel or any(x.compute_dtype != "float32" for x in head.layers)
-
-
-def _forward_head(head, trainable, non_trainable, x):
-    """Predict with given weights, not with the layers' own variables: LiteRT has none."""
-    probabilities, _ = head.stateless_call(trainable, non_trainable, x, training=False)
-    return probabilities
-
-
-def _weights(head):
-    return [
-        [variable.numpy() for variable in variables]
-        for variables in (head.trainable_variables, head.non_trainable_variables)
-    ]
-
-
-def _backbone_part(backbone, cut):
-    """The engine of the backbone behind a cut; None if nothing is left there."""
-    steps, shape = fold_for_inference(backbone), backbone.input.shape[1:]
-    if cut is not None:
-        names = [step.get("name") for _, step in steps]
-        steps, shape = steps[names.index(cut) + 1 :], backbone.get_layer(cut).output.shape[1:]
-    # What was trained is this network's alone: it is gone when the network's owner is.
-    make = new_engine if backbone.trainable_weights else steps_engine
-    return make(steps, shape) if steps else None
 
 
 class SharedHead:
@@ -163,7 +184,10 @@ class SharedHead:
     _functions = LRUCache(8)  # a search has as many architectures as it has patch settings
 
     def __init__(self, head):
-        self._weights = [[tf.constant(w) for w in weights] for weights in _weights(head)]
+        self._weights = [
+            [tf.constant(variable.numpy()) for variable in variables]
+            for variables in (head.trainable_variables, head.non_trainable_variables)
+        ]
         configs = [layer.get_config() for layer in head.layers[1:]]  # the input's name is its own
         key = json.dumps([head.input.shape, configs])
         self._function = self._functions.get(key, lambda: self._trace(head))
@@ -171,39 +195,12 @@ class SharedHead:
     def _trace(self, head):
         weights = [[tf.TensorSpec(w.shape, w.dtype) for w in part] for part in self._weights]
         features = tf.TensorSpec((None, *head.input.shape[1:]), tf.float32)
-        forward_head = functools.partial(_forward_head, head)
-        return tf.function(forward_head, input_signature=[*weights, features])
+
+        def forward(trainable, fixed, features):
+            return head.stateless_call(trainable, fixed, features, training=False)[0]
+
+        return tf.function(forward, input_signature=[*weights, features], autograph=False)
 
     def __call__(self, features):
         """Map features, an ndarray of shape (n, ...), to probabilities."""
         return self._function(*self._weights, np.asarray(features, dtype=np.float32)).numpy()
-
-
-class FeaturePredictor:
-    """A fitted network's probabilities, by way of features that a memory keeps.
-
-    Parameters
-    ----------
-    network : keras.Model
-        From `build_network`, with the weights that it is to predict with.
-    cut : str
-        Activation of its backbone up to which the weights are those of other fits, too.
-    """
-
-    def __init__(self, network, cut):
-        self._network, self._cut = network, cut
-        self._frozen = None
-        self._predict = Predictor(network, cut)
-        self._lock = threading.Lock()
-
-    def __call__(self, images, memory):
-        """Predict probabilities: float32, (n, n_classes)."""
-        with self._lock:
-            if self._frozen is None:
-                self._frozen = FrozenBackbone(self._network)
-        bank = FeatureBank(self._frozen, images, FeatureCache(memory, ram=0))
-        parts = np.array_split(np.arange(len(bank)), math.ceil(len(bank) / BATCH))
-        views = np.full(len(bank), CLEAN)
-        kept = {self._cut}
-        features = (bank.read(self._cut, rows, views[rows], kept) for rows in parts)
-        return np.concatenate([self._predict(np.asarray(decode(x))) for x in prefetch(features)])

@@ -13,7 +13,7 @@ _LARGEST_IMAGE = 10_000  # no need to look further for a size that works
 class Architecture:
     """All that fixes the shape of a network; see `PAttLiteClassifier` for what each part does."""
 
-    n_classes: int
+    n_classes: int | None  # None: no head, the backbone's map is what comes out
     image_shape: tuple[int, int, int]  # of the images fed in: height, width, channels (1 or 3)
     alpha: float = 1.0
     input_size: int = 224

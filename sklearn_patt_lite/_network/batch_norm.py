@@ -5,8 +5,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from sklearn_patt_lite._network.parts import head_of, to_numpy
-from sklearn_patt_lite._network.patt_lite import BACKBONE
+from sklearn_patt_lite._images.source import read_images
+from sklearn_patt_lite._network.parts import backbone_of, head_of, image_to_backbone, to_numpy
 
 
 def fold_for_inference(backbone):
@@ -75,9 +75,8 @@ def fold_for_training(network):
     keras.Model
         With the same weights, not copies; not compiled.
     """
-    backbone = network.get_layer(BACKBONE)
-    image_to_backbone = keras.Model(network.input, network.get_layer("scale").output)
-    x = fold_layers(backbone.layers[1:], image_to_backbone(network.input))
+    before = image_to_backbone(network)
+    x = fold_layers(backbone_of(network).layers[1:], before(network.input))
     return keras.Model(network.input, head_of(network)(x), name=network.name)
 
 
@@ -198,7 +197,7 @@ _N_IMAGES = 256  # of which statistics are taken
 _CHUNK = 8  # images at once, whose maps are all held
 
 
-def refit_normalization(network, read, n_images, seed):
+def refit_normalization(network, images, seed):
     """Take the backbone's moving statistics anew from images, and change nothing that it computes.
 
     BatchNormalization that trains normalizes by the statistics of a batch, not by those that it
@@ -210,24 +209,22 @@ def refit_normalization(network, read, n_images, seed):
     ----------
     network : keras.Model
         From `build_network`; changed in place.
-    read : callable
-        Gives the images in these rows: float or uint8 (n, *image_shape), 0 to 255.
-    n_images : int
-        How many there are; some of them are enough.
+    images : ndarray or ImageFiles of shape (n, *image_shape)
+        Images, values 0 to 255; some of them are enough.
     seed : int
         Of which.
     """
-    backbone = network.get_layer(BACKBONE)
+    backbone = backbone_of(network)
     layers = [
         layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)
     ]
     maps = keras.Model(backbone.input, [layer.input for layer in layers])
-    scaled = keras.Model(network.input, network.get_layer("scale").output)
-    rows = np.sort(np.random.default_rng(seed).permutation(n_images)[:_N_IMAGES])
+    scaled = image_to_backbone(network)
+    rows = np.sort(np.random.default_rng(seed).permutation(len(images))[:_N_IMAGES])
     totals = [np.zeros((2, layer.gamma.shape[0])) for layer in layers]
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
-        moments = _moments(maps(scaled(read(chunk), training=False), training=False))
+        moments = _moments(maps(scaled(read_images(images, chunk), training=False), training=False))
         for total, moment in zip(totals, moments, strict=True):
             total += len(chunk) * moment
     for layer, total in zip(layers, totals, strict=True):

@@ -9,10 +9,10 @@ import importlib.util
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from sklearn_patt_lite._network.parts import image_to_size
 from sklearn_patt_lite._process import LRUCache, n_threads, without_chatter
 
 BATCH = 32  # images a forward pass: larger ones only take more memory
@@ -49,11 +49,10 @@ def preprocessing(network):
 
     In TensorFlow: LiteRT has no antialiased resizing.
     """
-    sized = network.get_layer("scale").input
-    if network.input.shape[1:] == sized.shape[1:]:
+    part = image_to_size(network)
+    if part is None:
         return None
-    part = functools.partial(keras.Model(network.input, sized), training=False)
-    return TensorFlowEngine(part, network.input.shape[1:])
+    return TensorFlowEngine(functools.partial(part, training=False), network.input.shape[1:])
 
 
 def engine_class():
@@ -115,7 +114,7 @@ class TensorFlowEngine:
     def __init__(self, function, shape):
         # Without a signature, a smaller last batch would be traced anew.
         signature = [tf.TensorSpec((None, *shape), tf.float32)]
-        self._function = tf.function(function, input_signature=signature)
+        self._function = tf.function(function, input_signature=signature, autograph=False)
 
     def __call__(self, batch, out=None):
         """Map an ndarray of shape (n, *shape) to the function's result; see `steps_engine`."""
@@ -160,7 +159,7 @@ class LiteRTEngine:
 def litert_model(function, shape):
     """Convert a function of one row, whose arrays are constants; bytes."""
     signature = tf.TensorSpec((1, *shape), tf.float32)
-    traced = tf.function(function).get_concrete_function(signature)
+    traced = tf.function(function, autograph=False).get_concrete_function(signature)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], tf.Module())
     converter.experimental_lower_to_saved_model = False  # there and back takes as long again
     with without_chatter():

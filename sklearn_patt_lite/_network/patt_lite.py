@@ -42,8 +42,8 @@ def build_network(architecture):
     -------
     keras.Model
         Takes float32 images of shape (n, *architecture.image_shape), gives float32
-        probabilities of shape (n, n_classes). Its weights are random; `draw_weights` draws those
-        of a seed.
+        probabilities of shape (n, n_classes), or maps of shape (n, rows, columns, channels) if
+        `n_classes` is None. Its weights are random; `draw_weights` draws those of a seed.
 
     Raises
     ------
@@ -55,6 +55,8 @@ def build_network(architecture):
     images = keras.Input(architecture.image_shape, name="image")
     x = _preprocess(images, architecture)  # input_size × input_size × 3
     x = build_backbone(architecture)(x)
+    if architecture.n_classes is None:
+        return keras.Model(images, x, name=BACKBONE + "_features")
     x = _extract_patches(x, architecture)
     probabilities = _classify(x, architecture)
     return keras.Model(images, probabilities, name="patt_lite")

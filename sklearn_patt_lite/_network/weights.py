@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from sklearn_patt_lite._network.parts import backbone_of
 from sklearn_patt_lite._network.patt_lite import BACKBONE
 
 DRAWN_ALPHA = 0.25
@@ -43,7 +44,7 @@ def load_weights(network, source, architecture):
     if source is None:
         return
     weights = read_weights(source, architecture.alpha)
-    backbone = network.get_layer(BACKBONE)
+    backbone = backbone_of(network)
     for layer in backbone.layers:
         if layer.weights:
             _set_backbone_layer(layer, weights, source)
@@ -136,7 +137,7 @@ def _saved_network(path):
             f"backbone_weights={str(path)!r} is not the network of a PAttLiteClassifier: it has no "
             f"{BACKBONE!r} among its layers. Save one with classifier.model_.save('….keras')."
         )
-    return _by_name([*network.layers, *network.get_layer(BACKBONE).layers])
+    return _by_name([*network.layers, *backbone_of(network).layers])
 
 
 def _mobilenet_file(path, alpha):

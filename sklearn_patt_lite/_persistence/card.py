@@ -1,64 +1,45 @@
-"""The model card of a saved classifier."""
+"""The model card of a saved classifier: `card.md`, filled in."""
 
+import importlib.resources
 import math
+import string
 
 from scipy.stats import binomtest
 
-# The model card
+_NO_DESCRIPTION = "No description was given: `save_model(path, description=...)`."
+_SPLITS = {
+    "groups": "cut off the training images by whole subjects",
+    "stratified": "cut off the training images by image: subjects may be on both sides",
+    "given": "given apart from the training images",
+    None: "none",
+}
 
 
 def model_card(metadata, description):
-    history = metadata["history"]
+    """Fill in the card from what `save` writes about a classifier; Markdown."""
+    template = importlib.resources.files(__package__).joinpath("card.md").read_text("utf-8")
+    history, classes = metadata["history"], metadata["classes"]["values"]
     validation = history["validation"]
-    classes = ", ".join(map(str, metadata["classes"]["values"]))
-    cut = {
-        "groups": "cut off the training images by whole subjects",
-        "stratified": "cut off the training images by image: subjects may be on both sides",
-        "given": "given apart from the training images",
-        None: "none",
-    }[validation["cut"]]
-    lines = [
-        "# PAtt-Lite, a classifier of facial expressions",
-        "",
-        description or "No description was given: `save_model(path, description=...)`.",
-        "",
-        "## What it is",
-        "",
-        f"- {metadata['n_parameters']:,} parameters; images of {metadata['images']['shape']} "
-        "(height, width, channels), others are converted.",
-        f"- Classes: {classes}. Chance is {100 / len(metadata['classes']['values']):.1f} %.",
-        f"- backbone_weights={metadata['parameters']['backbone_weights']!r}; what started from "
-        "'drawn' is of no use for photographs.",
-        f"- Saved {metadata['saved']}; "
-        + ", ".join(f"{name} {found}" for name, found in metadata["versions"].items() if found)
-        + ".",
-        "",
-        "## What it was trained on",
-        "",
-        f"- {validation['n_train']:,} images to train on.",
-        f"- Validation data, by which training stopped: {validation['n_validation']:,} images, "
-        f"{cut}.",
-        *(
-            f"- SHA-256 of the {name} that `fit` was given: {found}."
-            for name, found in history["data"].items()
-        ),
-        "",
-        "## How well it does",
-        "",
-        *_scores(history),
-        "",
-        "## What it is not for",
-        "",
-        "- Expressions are not emotions: what a face shows is not what a person feels, and the",
-        "  label of a picture is the opinion of those who labelled it.",
-        "- It knows faces like those that it was trained on. If the description does not tell who",
-        "  they were (age, skin, origin, posed or not), nobody knows whom it works for.",
-        "- It is not for decisions about people: hiring, policing, schooling, health.",
-        "- Scores here are of validation data, which chose the epoch; test it on subjects of its",
-        "  own, with `expression_report`.",
-        "",
-    ]
-    return "\n".join(lines)
+    versions = (f"{name} {found}" for name, found in metadata["versions"].items() if found)
+    digests = (
+        f"- SHA-256 of the {name} that `fit` was given: {found}."
+        for name, found in history["data"].items()
+    )
+    return string.Template(template).substitute(
+        description=description or _NO_DESCRIPTION,
+        n_parameters=f"{metadata['n_parameters']:,}",
+        image_shape=metadata["images"]["shape"],
+        classes=", ".join(map(str, classes)),
+        chance=f"{100 / len(classes):.1f}",
+        backbone_weights=repr(metadata["parameters"]["backbone_weights"]),
+        saved=metadata["saved"],
+        versions=", ".join(versions),
+        n_train=f"{validation['n_train']:,}",
+        n_validation=f"{validation['n_validation']:,}",
+        split=_SPLITS[validation["split"]],
+        digests="\n".join(digests),
+        scores="\n".join(_scores(history)),
+    )
 
 
 def _scores(history):

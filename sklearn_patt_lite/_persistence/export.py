@@ -7,7 +7,6 @@ is two products with constant matrices: the same in every runtime, antialiasing 
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import importlib.util
 import io
@@ -25,11 +24,16 @@ import tensorflow as tf
 
 import sklearn_patt_lite
 from sklearn_patt_lite._files import part_of, replaced
-from sklearn_patt_lite._inference.predictor import _forward_head, _weights
 from sklearn_patt_lite._network.batch_norm import fold_for_inference
 from sklearn_patt_lite._network.engines import forward
-from sklearn_patt_lite._network.parts import head_of, policy_of, rebuild_network
-from sklearn_patt_lite._network.patt_lite import BACKBONE
+from sklearn_patt_lite._network.parts import (
+    backbone_of,
+    head_function,
+    head_of,
+    policy_of,
+    rebuild_network,
+    resizing,
+)
 from sklearn_patt_lite._persistence.save import plain
 from sklearn_patt_lite._process import on_tensorflow, without_chatter
 
@@ -86,27 +90,23 @@ class ExportReport:
         )
 
 
-def export(network, architecture, classes, path, format, images, calibration, *, flip_averaging):
+def export(fitted, classes, path, format, images, calibration):
     """Write a network for another runtime, and compare what it says there.
 
     Parameters
     ----------
-    network : keras.Model
-        From `build_network`, fitted.
-    architecture : Architecture
-        Its architecture.
+    fitted : FittedNetwork
+        The network.
     classes : ndarray of shape (n_classes,)
         The labels.
     path : path-like
         Where.
     format : {"litert", "onnx", "saved_model"}
         For which runtime.
-    images : ndarray of shape (n, *architecture.image_shape)
+    images : ndarray of shape (n, *image_shape)
         Images to compare on, 0 to 255.
-    calibration : ndarray of shape (m, *architecture.image_shape) or None
+    calibration : ndarray of shape (m, *image_shape) or None
         With them, weights of 8 bits.
-    flip_averaging : bool
-        Whether a prediction is the mean of an image's and of its mirror image's.
 
     Returns
     -------
@@ -124,6 +124,7 @@ def export(network, architecture, classes, path, format, images, calibration, *,
             f"Keras runs on {keras.backend.backend()} here: export_model needs TensorFlow. Keep "
             "the classifier with save_model, and load it where KERAS_BACKEND is not set."
         )
+    network, architecture = fitted.network, fitted.architecture
     if architecture.attention == "batch":
         raise ValueError(
             'attention="batch" cannot be exported: its predictions depend on the other images of '
@@ -133,9 +134,9 @@ def export(network, architecture, classes, path, format, images, calibration, *,
         network = rebuild_network(architecture, network.get_weights(), "float32")
     path = Path(os.path.realpath(path))
     with _new(path, format) as part:
-        _WRITERS[format](network, part, calibration, flip_averaging)
+        _WRITERS[format](network, part, calibration, fitted.flip_averaging)
         expected = network.predict(images, batch_size=_BATCH, verbose=0)
-        if flip_averaging:
+        if fitted.flip_averaging:
             mirrored = network.predict(images[:, :, ::-1], batch_size=_BATCH, verbose=0)
             expected = (expected + mirrored) / 2
         found = _predict(_RUNNERS[format](part), images)
@@ -211,8 +212,7 @@ def _files(path):
 
 def _graph(network, steps, flip_averaging):
     """Make a TensorFlow function of float32 images (n, *image_shape), 0 to 255."""
-    head = head_of(network)
-    forward_head = functools.partial(_forward_head, head, *_weights(head))
+    forward_head = head_function(head_of(network))
     bring_to_size = _preprocessing(network)
 
     def predict(image):
@@ -224,17 +224,18 @@ def _graph(network, steps, flip_averaging):
         return tf.reduce_mean(tf.reshape(both, (2, -1, both.shape[-1])), axis=0)
 
     signature = tf.TensorSpec((None, *network.input.shape[1:]), tf.float32, name=_INPUT)
-    return tf.function(average if flip_averaging else predict, input_signature=[signature])
+    graph = average if flip_averaging else predict
+    return tf.function(graph, input_signature=[signature], autograph=False)
 
 
 def _preprocessing(network):
     """Bring images to the network's size and to three channels, by constants."""
     height, width, channels = network.input.shape[1:]
-    size = network.get_layer("scale").input.shape[1]
+    size, antialias = resizing(network)
     if (height, width) == (size, size):
         resize = tf.identity
     else:
-        rows, columns = (_resizing(network, side, size) for side in (height, width))
+        rows, columns = (_resizing(side, size, antialias) for side in (height, width))
 
         def resize(x):  # n×height×width×3
             x = tf.matmul(rows, tf.reshape(x, (-1, height, width * 3)))
@@ -243,9 +244,8 @@ def _preprocessing(network):
     return lambda x: resize(tf.concat([x] * 3, axis=-1) if channels == 1 else x)
 
 
-def _resizing(network, side, size):
+def _resizing(side, size, antialias):
     """The matrix that resizes along one side, as the network's layer does; (size, side)."""
-    antialias = network.get_layer("resize").antialias
     each_pixel = tf.reshape(tf.eye(side), (side, side, 1, 1))  # an image of one column for each
     resized = tf.image.resize(each_pixel, (size, 1), antialias=antialias)
     return tf.transpose(resized[:, :, 0, 0]).numpy()
@@ -255,7 +255,7 @@ def _resizing(network, side, size):
 
 
 def _write_litert(network, path, calibration, flip_averaging):
-    steps = fold_for_inference(network.get_layer(BACKBONE))
+    steps = fold_for_inference(backbone_of(network))
     if calibration is not None:
         steps = _correct_biases(steps, _preprocessing(network), calibration)
     model = _convert_to_litert(_graph(network, steps, flip_averaging))
@@ -325,20 +325,22 @@ def _means(batches):
 def _write_onnx(network, path, calibration, flip_averaging):
     import tf2onnx
 
-    graph = _graph(network, fold_for_inference(network.get_layer(BACKBONE)), flip_averaging)
+    graph = _graph(network, fold_for_inference(backbone_of(network)), flip_averaging)
     model, _ = tf2onnx.convert.from_function(graph, graph.input_signature, opset=_OPSET)
     path.write_bytes(model.SerializeToString())
 
 
 def _write_saved_model(network, path, calibration, flip_averaging):
-    steps = fold_for_inference(network.get_layer(BACKBONE))
+    steps = fold_for_inference(backbone_of(network))
     _save(_graph(network, steps, flip_averaging), os.fspath(path))
 
 
 def _save(graph, folder):
     module = tf.Module()
     module.serve = tf.function(
-        lambda image: {_OUTPUT: graph(image)}, input_signature=graph.input_signature
+        lambda image: {_OUTPUT: graph(image)},
+        input_signature=graph.input_signature,
+        autograph=False,
     )
     tf.saved_model.save(module, folder, signatures={"serving_default": module.serve})
 

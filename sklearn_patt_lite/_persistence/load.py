@@ -1,21 +1,20 @@
 """Reading what `save` wrote, and refusing everything else."""
 
 import dataclasses
-import io
 import json
 import os
 import re
 import struct
-import tempfile
 import zipfile
 from numbers import Integral
 from pathlib import Path
 
-import h5py
 import numpy as np
+import safetensors.numpy
 from sklearn.utils._param_validation import Interval, Options, validate_parameter_constraints
 
 import sklearn_patt_lite
+from sklearn_patt_lite._inference.fitted import FittedNetwork
 from sklearn_patt_lite._network.architecture import (
     Architecture,
     check_architecture,
@@ -28,19 +27,16 @@ from sklearn_patt_lite._persistence.save import (
     FORMAT,
     FORMAT_VERSION,
     METADATA,
-    NETWORK,
     NOT_KEPT,
+    WEIGHTS,
     digest,
 )
-from sklearn_patt_lite._process import seeded
+from sklearn_patt_lite._process import seeded, under_policy
 
 _MOST_UNPACKED = 100  # times the packed size: JSON shrinks to a tenth, arrays hardly at all
 _MOST_METADATA = 2**24  # bytes: parsed, it takes many times as much memory
-_MOST_NODES = 10_000  # of HDF5: groups that hold each other have any number of paths
 _LONGEST_SIDE = 2**13  # pixels: the side of the images that a prediction resizes to
 _DTYPE_POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
-_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
-_KERAS_MEMBERS = {"metadata.json", _CONFIG, _WEIGHTS}
 
 
 def load(path, names, constraints):
@@ -59,8 +55,12 @@ def load(path, names, constraints):
     -------
     parameters : dict
         Of the classifier's constructor.
-    state : dict
-        The fitted attributes, as `PAttLiteClassifier.__setstate__` takes them.
+    classes : ndarray of shape (n_classes,)
+        The labels.
+    history : dict
+        The classifier's `history_`.
+    fitted : FittedNetwork
+        Its network.
 
     Raises
     ------
@@ -92,43 +92,43 @@ def _refuse(path, why):
 
 
 def _load(archive, names, constraints):
-    _check_members(archive, {METADATA, NETWORK, CARD})
+    _check_members(archive)
     metadata = _read_metadata(archive)
     card = _read_member(archive, CARD)
     architecture = _read_architecture(metadata["architecture"], constraints)
-    network_bytes = _read_member(archive, NETWORK)
-    for name, content in ((NETWORK, network_bytes), (CARD, card)):
-        if metadata["digests"].get(name) != digest(content):
+    content = _read_member(archive, WEIGHTS)
+    for name, found in ((WEIGHTS, content), (CARD, card)):
+        if metadata["digests"].get(name) != digest(found):
             raise _RefusedError(f"{name} is not what was saved: its digest differs")
     # Before anything is built: a network may ask for any amount of memory.
     n_parameters = count_parameters(architecture)
-    if metadata["n_parameters"] != n_parameters or 4 * n_parameters > len(network_bytes):
+    if metadata["n_parameters"] != n_parameters or 4 * n_parameters > len(content):
         raise _RefusedError(
-            f"{NETWORK} holds {len(network_bytes):,} bytes, which are not of the network of "
+            f"{WEIGHTS} holds {len(content):,} bytes, which are not of the network of "
             f"{n_parameters:,} parameters that {METADATA} describes"
         )
-    if metadata["cut"] not in (None, *_activations(architecture)):
-        raise _RefusedError(f"{METADATA} names no layer by {metadata['cut'][:100]!r}")
+    if metadata["frozen_until"] not in (None, *_activations(architecture)):
+        raise _RefusedError(f"{METADATA} names no layer by {metadata['frozen_until'][:100]!r}")
     if metadata["dtype_policy"] not in _DTYPE_POLICIES:
         raise _RefusedError(f"{METADATA} has the dtype policy {metadata['dtype_policy'][:100]!r}")
     _check_history(metadata["history"])
-    state = {
-        "classes_": _read_classes(metadata["classes"], architecture.n_classes),
-        "image_shape_": architecture.image_shape,
-        "n_parameters_": n_parameters,
-        "history_": metadata["history"],
-        "_fitted_architecture": architecture,
-        "_fitted_batch_size": metadata["batch_size"],
-        "_fitted_flip_averaging": metadata["flip_averaging"],
-        "_cut": metadata["cut"],
-        "_dtype_policy": metadata["dtype_policy"],
-        "model_": _read_weights(network_bytes, architecture),
-    }
-    return _read_parameters(metadata["parameters"], names), state
+    parameters = _read_parameters(metadata["parameters"], names)
+    classes = _read_classes(metadata["classes"], architecture.n_classes)
+    with seeded(0), under_policy(metadata["dtype_policy"]):  # any seed: weights are replaced
+        network = build_network(architecture)
+    network.set_weights(_read_weights(content, network))
+    fitted = FittedNetwork(
+        network,
+        architecture,
+        batch_size=metadata["batch_size"],
+        flip_averaging=metadata["flip_averaging"],
+        frozen_until=metadata["frozen_until"],
+    )
+    return parameters, classes, metadata["history"], fitted
 
 
-def _check_members(archive, expected):
-    names = archive.namelist()
+def _check_members(archive):
+    expected, names = {METADATA, WEIGHTS, CARD}, archive.namelist()
     for name in names:
         if name not in expected:
             raise _RefusedError(
@@ -177,7 +177,8 @@ def _read_metadata(archive):
         raise _RefusedError(
             f"it is of format version {version!r}, and this is sklearn-patt-lite "
             f"{sklearn_patt_lite.__version__}, which reads version {FORMAT_VERSION}: install the "
-            f"one that wrote it ({_written_by(metadata)})"
+            f"one that wrote it ({_written_by(metadata)}), or unpack its model.keras and go on "
+            "from there, with the path of that as backbone_weights"
         )
     odd = set(metadata) - {*_KINDS, "format", "format_version", "saved", "versions", "images"}
     if odd:
@@ -199,7 +200,7 @@ _KINDS = {
     "n_parameters": int,
     "batch_size": int,
     "flip_averaging": bool,
-    "cut": str | None,
+    "frozen_until": str | None,
     "dtype_policy": str,
 }
 
@@ -270,7 +271,7 @@ def _check_history(history):
     is_proper = (
         isinstance(validation, dict)
         and all(type(validation.get(name)) is int for name in counts)
-        and validation.get("cut") in ("groups", "stratified", "given", None)
+        and validation.get("split") in ("groups", "stratified", "given", None)
         and isinstance(history.get("data"), dict)
         and all(isinstance(part, dict) for part in history.values())
         and all(_is_stage(part) for part in history.values() if "best_epoch" in part)
@@ -312,81 +313,24 @@ def _read_parameters(parameters, names):
         raise _RefusedError(f"{METADATA} holds no proper parameters ({error!r})") from error
 
 
-def _read_weights(content, architecture):
-    """Read a network's arrays out of a file of Keras, into a network that is built anew."""
-    with seeded(0):  # any seed: the weights are replaced at once
-        network = build_network(architecture)
-    most = 2 * 4 * network.count_params() + 2**20  # bytes of arrays: some are not parameters
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            _check_members(archive, _KERAS_MEMBERS)
-            config = _read_member(archive, _CONFIG)
-            weights = _read_member(archive, _WEIGHTS)
-    except zipfile.BadZipFile as error:
-        raise _RefusedError(f"{NETWORK} is damaged ({error})") from error
-    _check_layers(config, network)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, _WEIGHTS)
-        path.write_bytes(weights)
-        try:
-            _check_arrays(path, most)
-            network.load_weights(path)
-        except _RefusedError:
-            raise
-        except Exception as error:  # of h5py and Keras, which know many
-            raise _RefusedError(f"{NETWORK} holds other arrays ({error})") from error
-    return network.get_weights()
+# The weights
 
 
-def _check_layers(config, network):
-    """Refuse layers of classes that the network does not have, although none of them is made."""
+def _read_weights(content, network):
+    """Read a network's arrays, in the order of its weights: by name, shape and dtype."""
     try:
-        described = _class_names(json.loads(config))
-    except (ValueError, RecursionError) as error:
-        raise _RefusedError(f"{NETWORK} describes no network ({error})") from error
-    odd = described - _class_names(json.loads(network.to_json()))
+        arrays = safetensors.numpy.load(content)
+    except Exception as error:  # safetensors' own, of a header that describes no arrays
+        raise _RefusedError(f"{WEIGHTS} is damaged ({error})") from error
+    expected = {variable.path: tuple(variable.shape) for variable in network.weights}
+    found = {name: array.shape for name, array in arrays.items()}
+    odd = [name for name in {*expected, *found} if expected.get(name) != found.get(name)]
     if odd:
+        name = min(odd)
         raise _RefusedError(
-            f"{NETWORK} holds a {min(odd)[:100]!r}, which the network that {METADATA} describes "
-            "does not"
+            f"{WEIGHTS} holds other arrays than the network that {METADATA} describes: "
+            f"{name[:200]!r} has the shape {found.get(name)}, and not {expected.get(name)}"
         )
-
-
-def _class_names(config):
-    """Names of all classes in a configuration of Keras."""
-    if isinstance(config, list):
-        return set().union(*map(_class_names, config))
-    if not isinstance(config, dict):
-        return set()
-    name = config.get("class_name")
-    own = {name} if isinstance(name, str) else set()
-    return own.union(*map(_class_names, config.values()))
-
-
-def _check_arrays(path, most):
-    """Refuse what HDF5 offers besides arrays in the file: links to other files, and compression."""
-    with h5py.File(path, "r") as file:
-        groups, total, n_nodes = [file], 0, 0
-        while groups:
-            group = groups.pop()
-            for name in group:
-                n_nodes += 1
-                node = _plain_node(group, name)
-                if isinstance(node, h5py.Group):
-                    groups.append(node)
-                else:
-                    total += node.nbytes
-                if total > most or n_nodes > _MOST_NODES:
-                    raise _RefusedError(f"{NETWORK} holds more than the network's arrays")
-
-
-def _plain_node(group, name):
-    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        raise _RefusedError(f"{NETWORK} holds a link, {name!r}")
-    node = group[name]
-    if isinstance(node, h5py.Group):
-        return node
-    is_plain = node.external is None and not node.is_virtual and node.chunks is None
-    if not is_plain or node.dtype.kind not in "fiu":
-        raise _RefusedError(f"{NETWORK} holds {node.name!r}, which is no plain array of numbers")
-    return node
+    if any(array.dtype != np.float32 for array in arrays.values()):
+        raise _RefusedError(f"{WEIGHTS} holds other numbers than float32")
+    return [arrays[name] for name in expected]

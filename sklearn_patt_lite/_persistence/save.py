@@ -2,12 +2,12 @@
 
 A zip archive of three members::
 
-    metadata.json   parameters, classes, architecture, history, versions, digests
-    model.keras     the network as Keras saves it, for other tools as well
-    README.md       the model card
+    metadata.json         parameters, classes, architecture, history, versions, digests
+    weights.safetensors   the network's arrays, by the names of its variables
+    README.md             the model card
 
-When it is loaded, the network is built anew from the architecture, and takes the arrays out of
-`model.keras`. The layers that Keras describes there are only looked at: nothing is made of them.
+When it is loaded, the network is built from the architecture, and takes its arrays from the
+weights.
 """
 
 import dataclasses
@@ -15,32 +15,34 @@ import datetime
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
-from pathlib import Path
 
 import numpy as np
+import safetensors.numpy
 
 from sklearn_patt_lite._files import replaced, versions
-from sklearn_patt_lite._network.parts import policy_of, rebuild_network
+from sklearn_patt_lite._network.parts import named_weights, policy_of
 from sklearn_patt_lite._persistence.card import model_card
-from sklearn_patt_lite._process import without_copy_warnings
 
 FORMAT = "sklearn-patt-lite"
-FORMAT_VERSION = 2
-METADATA, NETWORK, CARD = "metadata.json", "model.keras", "README.md"
+FORMAT_VERSION = 3
+METADATA, WEIGHTS, CARD = "metadata.json", "weights.safetensors", "README.md"
 _LIBRARIES = ("sklearn-patt-lite", "scikit-learn", "keras", "tensorflow", "numpy")
 #: Parameters that belong to a machine or a process, not to what was learned.
 NOT_KEPT = ("memory", "checkpoint_dir", "verbose")
 
 
-def save(state, parameters, path, description=None):
+def save(fitted, classes, history, parameters, path, description=None):
     """Write a fitted classifier.
 
     Parameters
     ----------
-    state : dict
-        The classifier's `vars`; "model_" is the network.
+    fitted : FittedNetwork
+        Its network.
+    classes : ndarray of shape (n_classes,)
+        Its labels.
+    history : dict
+        Its `history_`.
     parameters : dict
         Of `get_params`.
     path : path-like
@@ -55,8 +57,7 @@ def save(state, parameters, path, description=None):
     """
     if description is not None and not isinstance(description, str):
         raise TypeError(f"description must be a string, got {type(description).__name__}.")
-    policy = policy_of(state["model_"])
-    network = _keras_bytes(state["_fitted_architecture"], state["model_"], policy)
+    weights = safetensors.numpy.save(named_weights(fitted.network))
     metadata = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -67,24 +68,24 @@ def save(state, parameters, path, description=None):
             for name, value in parameters.items()
             if name not in NOT_KEPT
         },
-        "classes": _plain_classes(state["classes_"]),
-        "architecture": dataclasses.asdict(state["_fitted_architecture"]),
+        "classes": _plain_classes(classes),
+        "architecture": dataclasses.asdict(fitted.architecture),
         "images": {
-            "shape": list(state["image_shape_"]),
+            "shape": list(fitted.architecture.image_shape),
             "values": "0 to 255 at the network's input; integers 0 to 255 or floats 0 to 1 at "
             "predict's",
         },
-        "n_parameters": state["n_parameters_"],
-        "history": state["history_"],
-        "batch_size": state["_fitted_batch_size"],
-        "flip_averaging": state["_fitted_flip_averaging"],
-        "cut": state["_cut"],
-        "dtype_policy": policy,
+        "n_parameters": fitted.network.count_params(),
+        "history": history,
+        "batch_size": fitted.batch_size,
+        "flip_averaging": fitted.flip_averaging,
+        "frozen_until": fitted.frozen_until,
+        "dtype_policy": policy_of(fitted.network),
     }
     card = model_card(metadata, description).encode(errors="backslashreplace")
-    metadata["digests"] = {NETWORK: digest(network), CARD: digest(card)}
+    metadata["digests"] = {WEIGHTS: digest(weights), CARD: digest(card)}
     text = json.dumps(metadata, indent=1).encode()
-    _write(path, {METADATA: text, CARD: card, NETWORK: network})
+    _write(path, {METADATA: text, CARD: card, WEIGHTS: weights})
 
 
 # The archive
@@ -127,13 +128,3 @@ def _plain_classes(classes):
 
 
 # The network
-
-
-def _keras_bytes(architecture, model, policy):
-    """Save a network as Keras does: without the optimizer, which training leaves in it."""
-    network = rebuild_network(architecture, model.get_weights(), policy)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, NETWORK)
-        with without_copy_warnings():
-            network.save(path)
-        return path.read_bytes()

@@ -24,7 +24,7 @@ class TrainingData:
     y_val: np.ndarray | None = None
     classes: np.ndarray | None = None  # the labels behind y
     split: dict[str, Any] | None = None  # where X_val came from: `history_["validation"]`
-    source: tuple[Any, np.ndarray] | None = None  # images and encoded labels before the split
+    digests: dict[str, str] | None = None  # of all that `fit` was given: `history_["data"]`
 
     @classmethod
     def read(cls, X, y, sample_weight, groups, validation, settings, seed):
@@ -70,7 +70,7 @@ class TrainingData:
             y_val,
             classes,
             split,
-            source=(images, codes),
+            data_digests(images, codes),
         )
 
     @property
@@ -82,10 +82,6 @@ class TrainingData:
     def validation(self):
         """What Keras takes as `validation_data`."""
         return None if self.X_val is None else (self.X_val, self.y_val)
-
-    def digests(self):
-        """Compute the SHA-256 of all images and encoded labels: `history_["data"]`."""
-        return data_digests(*self.source)
 
 
 def _encode_labels(y, images):
@@ -115,19 +111,19 @@ def _check_groups(groups, images):
 def _split(images, codes, classes, groups, validation, settings, seed):
     """Set validation data apart: the rows to train on, its images and labels, and a record."""
     # Everything, unless some is cut off; a slice, since an index would copy all images.
-    train, rows, cut, X_val, y_val = slice(None), None, None, None, None
+    train, rows, how, X_val, y_val = slice(None), None, None, None, None
     if any(part is not None for part in validation):
-        cut = "given"
+        how = "given"
         X_val, y_val = _read_validation(*validation, images, classes, settings)
     elif settings.validation_fraction is not None:
-        cut = "stratified" if groups is None else "groups"
+        how = "stratified" if groups is None else "groups"
         train, rows = cut_validation(
             codes, groups, fraction=settings.validation_fraction, classes=classes, seed=seed
         )
         X_val, y_val = images[rows], codes[rows]
     n_train = len(images) if rows is None else len(train)
     split = {
-        "cut": cut,
+        "split": how,
         "n_train": n_train,
         "n_validation": 0 if y_val is None else len(y_val),
         "indices": None if rows is None else rows.tolist(),

@@ -1,268 +1,287 @@
-"""The two stages of training, in plain Keras 3.
+"""A fit in the order in which it happens: network, stages, epochs.
 
-Stage 1 trains the head on a frozen backbone; stage 2 unfreezes the backbone's last layers.
-Both follow the paper and its notebook, except that *validation* data drives early stopping,
-the reduction of the learning rate and the choice of the best weights in both stages.
+Stage 1 trains the head on a frozen backbone; stage 2 unfreezes the backbone's last layers. Both
+follow the paper and its notebook, except that *validation* data drives early stopping, the
+reduction of the learning rate and the choice of the best weights.
 """
 
 import math
 
 import keras
 
-from sklearn_patt_lite._process import seeded, without_copy_warnings
-from sklearn_patt_lite._training.checkpoint import Checkpoint
+from sklearn_patt_lite._images.source import data_digests
+from sklearn_patt_lite._inference.fitted import FittedNetwork
+from sklearn_patt_lite._network.batch_norm import refit_normalization
+from sklearn_patt_lite._network.engines import engine_class
+from sklearn_patt_lite._network.parts import policy_of
+from sklearn_patt_lite._network.patt_lite import build_network, draw_weights
+from sklearn_patt_lite._network.weights import load_weights
+from sklearn_patt_lite._process import (
+    FIT_LOCK,
+    on_tensorflow,
+    seeded,
+    without_copy_warnings,
+    without_retracing_warnings,
+)
+from sklearn_patt_lite._training.checkpoint import Checkpoint, checkpoint_path
+from sklearn_patt_lite._training.on_features import FrozenFeatures, train_on_features
+from sklearn_patt_lite._training.on_images import trainer_for
 from sklearn_patt_lite._training.progress import Progress
 from sklearn_patt_lite._training.stages import (
     best_epoch,
     compile_for,
-    epoch_order,
-    epoch_seed,
-    prepare,
     set_stage,
     stage_callbacks,
+    stages_of,
 )
 
-
-def train_stages(model, stages, data, *, verbose=0, checkpoint=None, **settings):
-    """Train a network stage after stage; parameters and errors as in `train_stage`.
-
-    A stage whose every epoch validates worse than what it began with gives its weights back:
-    its "best_epoch" is -1 then.
-
-    Returns
-    -------
-    dict
-        The history of each stage, by its name.
-    """
-    checkpoint = Checkpoint() if checkpoint is None else checkpoint
-    checkpoint.restore(model)
-    remaining = stages[len(checkpoint.histories) :]
-    if not remaining:
-        set_stage(model, stages[-1])
-        compile_for(model, stages[-1])
-    for stage in remaining:
-        checkpoint.begin_stage(model)
-        if verbose:
-            print(f"[PAttLiteClassifier] {stage.describe(data, checkpoint.n_epochs)}")
-        history = train_stage(
-            model, stage, data, verbose=verbose, checkpoint=checkpoint, **settings
-        )
-        reached = checkpoint.reached
-        if "val_accuracy" in history:
-            best = history["val_accuracy"][history["best_epoch"]]
-            if reached is not None and best < reached:
-                checkpoint.restore(model)
-                history["best_epoch"] = -1
-            else:
-                reached = best
-        checkpoint.end_stage(stage.name, history, reached, model)
-    return checkpoint.histories
+_KERAS_VERBOSE = (0, 2, 1)  # silent, a line an epoch, a bar: Keras counts them otherwise
 
 
-def train_stage(
-    model,
-    stage,
-    data,
-    *,
-    batch_size,
-    seed,
-    verbose=0,
-    fit=None,
-    checkpoint=None,
-    progress=None,
-):
-    """Train a network for one stage; it keeps the weights of its best epoch.
+def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None):
+    """Build a network, and train it as the settings say.
 
     Parameters
     ----------
-    model : keras.Model
+    data : TrainingData
+        What to train on, and what to validate on.
+    settings : Settings
+        How.
+    seed : int
+        Of weights, dropout, augmentation and the order of images.
+    memory : FeatureMemory, default=None
+        Where features of frozen layers are kept beyond the fit.
+    checkpoint_dir : path-like, default=None
+        Where the fit is kept at the end of each epoch, and may have come to already.
+
+    Returns
+    -------
+    fitted : FittedNetwork
+        The trained network.
+    history : dict
+        The history of each stage, by its name, and the numbers of "features"; see
+        `PAttLiteClassifier.history_`.
+
+    Raises
+    ------
+    ConnectionError, FileNotFoundError, ValueError
+        As `PAttLiteClassifier.fit`.
+    """
+    architecture = settings.architecture(data.image_shape, len(data.classes))
+    stages = stages_of(settings)
+    with FIT_LOCK, without_retracing_warnings():
+        network = _initial_network(architecture, settings.backbone_weights, seed)
+        checkpoint = Checkpoint()
+        if checkpoint_dir is not None:
+            facts = _identity(network, architecture, stages, data, settings, seed)
+            checkpoint = Checkpoint(checkpoint_path(checkpoint_dir, network, *facts))
+        if settings.adapts_normalization and not checkpoint.has_begun:
+            # It starts from the statistics of faces, not of photographs of a thousand things.
+            refit_normalization(network, data.X, seed)
+        features = None
+        if _may_train_on_features(network, settings):
+            features = FrozenFeatures(network, stages, data, memory, augment=settings.augment)
+        staged = StagedFit(
+            network,
+            stages,
+            data,
+            batch_size=settings.batch_size,
+            seed=seed,
+            features=features,
+            checkpoint=checkpoint,
+            progress=_progress(stages, features, settings),
+            verbose=_KERAS_VERBOSE[settings.verbose],
+        )
+        history = staged.run()
+    counts = {"computed": 0, "found": 0} if features is None else features.counts
+    fitted = FittedNetwork(
+        network,
+        architecture,
+        batch_size=settings.batch_size,
+        flip_averaging=bool(settings.flip_averaging),
+        frozen_until=None if features is None else features.layer(stages[-1]),
+    )
+    return fitted, {**history, "features": counts}
+
+
+def _initial_network(architecture, backbone_weights, seed):
+    with seeded(seed):
+        network = build_network(architecture)
+        draw_weights(network, seed)
+        load_weights(network, backbone_weights, architecture)
+    return network
+
+
+def _identity(network, architecture, stages, data, settings, seed):
+    """All that a fit's result depends on, besides the network that it begins with."""
+    given = data_digests(*data.validation) if data.split["split"] == "given" else None
+    trained_by = (stages, settings.batch_size, settings.augment)
+    computed_by = (policy_of(network), engine_class().__name__)
+    sets = (data.digests, data.split, given, data.sample_weight)
+    return architecture, seed, *sets, trained_by, computed_by
+
+
+def _may_train_on_features(network, settings):
+    # Mixed precision would need Keras' scaling of the loss.
+    is_plain = policy_of(network) == "float32" and on_tensorflow()
+    has_views = settings.augment in (True, False)  # a bank of them stands for all
+    return is_plain and has_views and settings.attention != "batch"
+
+
+def _progress(stages, features, settings):
+    return Progress(
+        stages,
+        passes=None if features is None else features.passes,
+        shows=settings.verbose == 1,
+        ways_out=settings.faster_fits(),
+    )
+
+
+class StagedFit:
+    """Trains a network stage after stage, and each stage epoch after epoch.
+
+    Parameters
+    ----------
+    network : keras.Model
         From `build_network`; trained in place.
-    stage : Stage
-        What to train, and how.
+    stages : list of Stage
+        What to train, and how, in order.
     data : TrainingData
         On what.
     batch_size : int
         Images a gradient step.
     seed : int
         Of the order of the images.
-    verbose : int
-        Keras' `verbose` of `keras.Model.fit`.
-    fit : callable, default=None
-        What runs the stage's `EpochLoop`; `keras_fit` by default.
+    features : FrozenFeatures, default=None
+        What to train on in the stages in which that is cheaper than images; None: in none.
+    open_trainer : callable, default=None
+        Opens a stage's `Trainer` on images; by default the one that `trainer_for` chooses.
     checkpoint : Checkpoint, default=None
-        Whose current stage this is.
+        Where the fit may have come to already.
     progress : Progress, default=None
-        What watches the steps of the fit; by default nothing does.
-
-    Returns
-    -------
-    dict
-        A list of one float an epoch for "loss", "accuracy", "learning_rate" and, with
-        validation data, "val_loss" and "val_accuracy"; "best_epoch", counted from 0, is the
-        one whose weights were kept.
-
-    Raises
-    ------
-    ValueError
-        If the training diverged.
-    """
-    loop = EpochLoop(
-        stage,
-        stage_callbacks(stage, has_validation=data.X_val is not None),
-        n_steps=math.ceil(len(data.y) / batch_size),
-        verbose=verbose,
-        checkpoint=Checkpoint() if checkpoint is None else checkpoint,
-        progress=progress,
-    )
-    (fit or keras_fit)(model, stage, data, batch_size=batch_size, seed=seed, loop=loop)
-    compile_for(model, stage)  # what was trained may be another model of its weights
-    return loop.history
-
-
-class EpochLoop:
-    """Runs a stage epoch after epoch, with Keras' callbacks around each.
-
-    Parameters
-    ----------
-    stage : Stage
-        What is trained.
-    callbacks : list of keras.callbacks.Callback
-        What watches it.
-    n_steps : int
-        Gradient steps an epoch.
-    verbose : int
+        What watches the steps; by default nothing does.
+    verbose : int, default=0
         Keras' `verbose` of `keras.Model.fit`.
-    checkpoint : Checkpoint
-        Where the stage may have come to already.
-    progress : Progress, default=None
-        What watches its steps; by default nothing does.
-
-    Attributes
-    ----------
-    history : dict
-        Of the stage, once it has run; see `train_stage`.
     """
 
-    def __init__(self, stage, callbacks, *, n_steps, verbose, checkpoint, progress=None):
-        self._stage, self._n_steps = stage, n_steps
-        self._callbacks = callbacks
-        self._checkpoint = checkpoint
+    def __init__(
+        self,
+        network,
+        stages,
+        data,
+        *,
+        batch_size,
+        seed,
+        features=None,
+        open_trainer=None,
+        checkpoint=None,
+        progress=None,
+        verbose=0,
+    ):
+        self._network, self._stages, self._data = network, stages, data
+        self._batch_size, self._seed = batch_size, seed
+        self._features = features
+        self._open_trainer = trainer_for(data) if open_trainer is None else open_trainer
+        self._checkpoint = Checkpoint() if checkpoint is None else checkpoint
         self._progress = Progress() if progress is None else progress
-        self._history = keras.callbacks.History()
-        self._events = keras.callbacks.CallbackList(
-            [*callbacks, self._history],
-            add_progbar=verbose != 0,
-            verbose=verbose,
-            epochs=stage.epochs,
-            steps=n_steps,
-        )
-        self._has_bar = verbose != 0
-        self.history = {}
+        self._verbose = verbose
 
-    @property
-    def within(self):
-        """What a fit of Keras is to call within the coming epoch, if somebody watches."""
-        if not (self._has_bar or self._progress.watches):
-            return []
-        return [keras.callbacks.LambdaCallback(on_train_batch_end=self.on_batch_end)]
+    def run(self):
+        """Train the stages that are not behind the fit yet.
 
-    def on_batch_end(self, step, logs, once=0.0):
-        """Tell who watches that a gradient step, counted from 0, has been taken.
-
-        See `Progress.step` for `once`.
-        """
-        self._events.on_train_batch_end(step, logs)
-        self._progress.step(step + 1, once)
-
-    def run(self, trained, train_epoch):
-        """Train.
-
-        Parameters
-        ----------
-        trained : keras.Model
-            What `prepare` gives, or like it: what the callbacks watch and stop, and a checkpoint
-            keeps.
-        train_epoch : callable
-            Trains it for an epoch, whose number it is given, counted from 0; it returns the
-            epoch's "loss", "accuracy" and, with validation data, "val_loss" and "val_accuracy".
+        Returns
+        -------
+        dict
+            Of each stage's history by its name: a list of one float an epoch for "loss",
+            "accuracy", "learning_rate" and, with validation data, "val_loss" and "val_accuracy";
+            "best_epoch", counted from 0, is the one whose weights were kept, or -1 where each
+            epoch validated worse than what the stage began with.
 
         Raises
         ------
         ValueError
             If the training diverged.
         """
-        trained.stop_training = False
-        self._events.set_model(trained)
-        self._events.on_train_begin()
-        self._checkpoint.resume(trained, self._callbacks, self._history)
-        self._progress.begin_stage(self._stage, self._n_steps)
-        first = len(self._history.epoch)
-        for epoch in range(first, self._stage.epochs):
-            if trained.stop_training:
-                break
-            with without_copy_warnings():
-                self._events.on_epoch_begin(epoch)
-            self._progress.begin_epoch(epoch, is_first=epoch == first)
-            logs = dict(train_epoch(epoch))
-            self._progress.end_epoch()
-            self._refuse_divergence(logs["loss"])
-            with without_copy_warnings():
-                self._events.on_epoch_end(epoch, logs)
-            self._checkpoint.end_epoch(trained, self._callbacks, self._history)
-        self._events.on_train_end()
-        history = self._history.history
-        self.history = {key: [float(v) for v in values] for key, values in history.items()}
-        self.history["best_epoch"] = best_epoch(self._callbacks, len(self._history.epoch))
+        self._checkpoint.restore(self._network)
+        for stage in self._stages[len(self._checkpoint.histories) :]:
+            self._checkpoint.begin_stage(self._network)
+            if self._verbose:
+                described = stage.describe(self._data, self._checkpoint.n_epochs)
+                print(f"[PAttLiteClassifier] {described}")
+            history = self._run_stage(stage)
+            self._end_stage(stage, history)
+        # What was trained may be another model of the network's weights.
+        set_stage(self._network, self._stages[-1])
+        compile_for(self._network, self._stages[-1])
+        return self._checkpoint.histories
 
-    def _refuse_divergence(self, loss):
-        if not math.isfinite(loss):
-            stage = self._stage
+    def _run_stage(self, stage):
+        """Train for a stage, and keep the weights of its best epoch; return its history."""
+        callbacks = stage_callbacks(stage, has_validation=self._data.X_val is not None)
+        history = keras.callbacks.History()
+        with self._trainer(stage) as trainer:
+            events = self._events(stage, [*callbacks, history], trainer.model)
+            self._checkpoint.resume(trainer.model, callbacks, history)
+            first = len(history.epoch)
+            for epoch in range(first, stage.epochs):
+                if trainer.model.stop_training:
+                    break
+                self._run_epoch(stage, trainer, events, epoch, is_first=epoch == first)
+                self._checkpoint.end_epoch(trainer.model, callbacks, history)
+            events.on_train_end()
+        numbers = {name: [float(v) for v in values] for name, values in history.history.items()}
+        return {**numbers, "best_epoch": best_epoch(callbacks, len(history.epoch))}
+
+    def _trainer(self, stage):
+        settings = {"batch_size": self._batch_size, "seed": self._seed}
+        if self._features is None or self._features.layer(stage) is None:
+            return self._open_trainer(self._network, stage, self._data, **settings)
+        return train_on_features(self._network, stage, self._data, self._features, **settings)
+
+    def _events(self, stage, callbacks, model):
+        """Tell callbacks, and who watches, that a stage begins."""
+        n_steps = math.ceil(len(self._data.y) / self._batch_size)
+        events = keras.callbacks.CallbackList(
+            callbacks,
+            add_progbar=self._verbose != 0,
+            verbose=self._verbose,
+            epochs=stage.epochs,
+            steps=n_steps,
+        )
+        model.stop_training = False
+        events.set_model(model)
+        events.on_train_begin()
+        self._progress.begin_stage(stage, n_steps)
+        return events
+
+    def _run_epoch(self, stage, trainer, events, epoch, *, is_first):
+        def on_step(step, logs, waited=0.0):
+            events.on_train_batch_end(step, logs)
+            self._progress.step(step + 1, waited)
+
+        with without_copy_warnings():
+            events.on_epoch_begin(epoch)
+        self._progress.begin_epoch(epoch, is_first=is_first)
+        is_watched = self._verbose != 0 or self._progress.watches
+        logs = trainer.epoch(epoch, on_step if is_watched else None)
+        self._progress.end_epoch()
+        if not math.isfinite(logs["loss"]):
             raise ValueError(
                 f"Training diverged in stage {stage.name!r}: the loss is not finite. Lower its "
                 f"learning rate (now {stage.learning_rate}) or set clipnorm (now "
                 f"{stage.clipnorm})."
             )
+        with without_copy_warnings():
+            events.on_epoch_end(epoch, logs)
 
-
-def keras_fit(model, stage, data, *, batch_size, seed, loop):
-    """Run a stage with `keras.Model.fit`, an epoch at a time, on any backend of Keras.
-
-    Parameters
-    ----------
-    model : keras.Model
-        The network; trained in place.
-    stage : Stage
-        What to train, and how.
-    data : TrainingData
-        On what.
-    batch_size : int
-        Images a gradient step.
-    seed : int
-        Of the order of the images.
-    loop : EpochLoop
-        Runs the epochs, and knows their history then.
-    """
-    network = prepare(model, stage)
-
-    def train_epoch(epoch):
-        # Backends shuffle each in their own way, and by seeds of their own.
-        order = epoch_order(seed, epoch, len(data.y))
-        with seeded(epoch_seed(seed, epoch)):
-            history = network.fit(
-                data.X[order],
-                data.y[order],
-                sample_weight=data.sample_weight[order],
-                validation_data=data.validation,
-                batch_size=batch_size,
-                shuffle=False,
-                callbacks=loop.within,
-                verbose=0,
-            )
-        return last_of(history.history)
-
-    loop.run(network, train_epoch)
-
-
-def last_of(history):
-    """The last epoch's numbers in a history of Keras."""
-    return {name: values[-1] for name, values in history.items()}
+    def _end_stage(self, stage, history):
+        """Go back to what the stage began with if no epoch of it was better."""
+        reached = self._checkpoint.reached
+        if "val_accuracy" in history:
+            best = history["val_accuracy"][history["best_epoch"]]
+            if reached is not None and best < reached:
+                self._checkpoint.restore(self._network)
+                history["best_epoch"] = -1
+            else:
+                reached = best
+        self._checkpoint.end_stage(stage.name, history, reached, self._network)

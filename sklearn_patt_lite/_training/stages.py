@@ -2,13 +2,15 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
 from sklearn_patt_lite._network.batch_norm import fold_for_training
-from sklearn_patt_lite._network.parts import set_trainable
+from sklearn_patt_lite._network.parts import set_dropout, set_trainable
 
 MIN_DELTA = 0.003  # gains in validation accuracy below this count as none
 MIN_LEARNING_RATE = 1e-6
@@ -18,7 +20,7 @@ DECAY_EPOCHS = 80  # stage 2's learning rate is halved after so many epochs
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One stage of training."""
+    """A stage of training: what trains in it, and how."""
 
     name: str  # its key in the history
     epochs: int
@@ -45,6 +47,35 @@ class Stage:
         )
 
 
+def stages_of(settings):
+    """List the stages of a fit with these `Settings`, in order."""
+    both = {
+        "clipnorm": settings.clipnorm,
+        "schedule": settings.schedule,
+        "label_smoothing": settings.label_smoothing,
+    }
+    first = {
+        "epochs": settings.epochs,
+        "learning_rate": settings.learning_rate,
+        "patience": settings.patience,
+        "dropout": settings.dropout,
+        **both,
+    }
+    if settings.end_to_end:
+        return [end_to_end_stage(**first)]
+    if not settings.has_stage_2:
+        return [head_stage(**first)]
+    second = finetune_stage(
+        epochs=settings.finetune_epochs,
+        learning_rate=settings.finetune_learning_rate,
+        patience=settings.finetune_patience,
+        dropout=settings.finetune_dropout,
+        unfreeze_layers=settings.unfreeze_layers,
+        **both,
+    )
+    return [head_stage(**first), second]
+
+
 def head_stage(*, dropout, **settings):
     """Stage 1: the backbone is frozen."""
     return Stage(name="head", unfreeze_layers=0, token_dropout=dropout, **settings)
@@ -67,8 +98,19 @@ def finetune_stage(*, dropout, **settings):
     )
 
 
+class Trainer(NamedTuple):
+    """What trains in a stage, and how an epoch of it goes."""
+
+    #: Compiled, its optimizer built. Callbacks watch it, and checkpoints keep it.
+    model: keras.Model
+    #: Trains for an epoch. Takes its number, counted from 0, and None or a function that it calls
+    #: after each step with the step's number and logs. Returns the epoch's "loss", "accuracy" and,
+    #: with validation data, "val_loss" and "val_accuracy".
+    epoch: Callable[..., dict[str, float]]
+
+
 def epoch_seed(seed, epoch):
-    """Seed an epoch by itself: those before it need not be run again to come to the same."""
+    """Seed of one epoch: a fit that goes on need not run the epochs before it again."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
@@ -118,9 +160,13 @@ def cross_entropy(stage):
 
 def set_stage(model, stage):
     """Set what trains in a stage, and at which dropout rates."""
-    set_trainable(model, stage)
-    for name in ("patch_dropout", "token_dropout", "attention_dropout"):
-        model.get_layer(name).rate = getattr(stage, name)
+    set_trainable(model, stage.unfreeze_layers)
+    set_dropout(
+        model,
+        patches=stage.patch_dropout,
+        tokens=stage.token_dropout,
+        attention=stage.attention_dropout,
+    )
 
 
 def optimizer(stage):

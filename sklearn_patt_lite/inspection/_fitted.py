@@ -7,7 +7,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_patt_lite._classifier import PAttLiteClassifier
+from sklearn_patt_lite._classifier import PAttLiteClassifier, fitted_network
 from sklearn_patt_lite.inspection._figures import names_of
 
 
@@ -58,7 +58,7 @@ def fitted_classifier(estimator, X):
         As `last_step`.
     """
     classifier = last_step(estimator)
-    return classifier, classifier._read_as_trained(_transformed(estimator, X))
+    return classifier, fitted_network(classifier).read(_transformed(estimator, X))
 
 
 def _transformed(estimator, X):
@@ -79,7 +79,7 @@ def refuse_batch_attention(classifier):
     ValueError
         If it was fitted with `attention="batch"`.
     """
-    if classifier._fitted_architecture.attention == "batch":
+    if fitted_network(classifier).architecture.attention == "batch":
         raise ValueError(
             'attention="batch" predicts an image by its company: nothing in the image alone shows '
             "why. See batch_invariance."

@@ -22,6 +22,7 @@ from sklearn_patt_lite.inspection._fitted import (
     check_true,
     classes_shown,
     fitted_classifier,
+    fitted_network,
     in_words,
     refuse_batch_attention,
 )
@@ -274,7 +275,7 @@ def _grad_cam(classifier, images, layer, target):
     """Compute logits, heat maps in the images' size, and the classes that they are of."""
     from keras import ops
 
-    from sklearn_patt_lite._network.parts import cut_at, last_map, maps_of, places_of
+    from sklearn_patt_lite._network.maps import last_map, maps_of, places_of, split_at
     from sklearn_patt_lite.inspection._gradients import gradient, in_batches
 
     refuse_batch_attention(classifier)
@@ -283,7 +284,7 @@ def _grad_cam(classifier, images, layer, target):
     layer = last_map(network) if layer is None else layer
     if layer not in layers:
         raise ValueError(f"layer={layer!r} has no map to show; these have: {', '.join(layers)}.")
-    to_map, to_logits = cut_at(network, layer)
+    to_map, to_logits = split_at(network, layer)
     maps = in_batches(to_map, images.astype(np.float32))
     logits = in_batches(to_logits, maps)
     codes = classes_shown(target, logits, classifier.classes_)
@@ -296,7 +297,7 @@ def _grad_cam(classifier, images, layer, target):
         return ops.relu(ops.sum(weights * x, axis=3))  # n × rows × columns
 
     heat = in_batches(cam, maps, of_class)
-    side = classifier._fitted_architecture.input_size
+    side = fitted_network(classifier).architecture.input_size
     places = places_of(network, layer)
     return logits, _spread(heat, places, side, images.shape[1:3]), codes
 

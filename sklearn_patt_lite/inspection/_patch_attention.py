@@ -22,6 +22,7 @@ from sklearn_patt_lite.inspection._fitted import (
     check_true,
     classes_shown,
     fitted_classifier,
+    fitted_network,
     in_words,
     refuse_batch_attention,
 )
@@ -333,48 +334,32 @@ def _middles(edges):
 
 def _weigh_patches(classifier, images):
     """Compute attention (n, t, t), logits (n, n_classes) and contributions (n, t, n_classes)."""
-    from keras import Model, ops
-
+    from sklearn_patt_lite._network.maps import patches_of
     from sklearn_patt_lite.inspection._gradients import in_batches
 
-    network, architecture = classifier.model_, classifier._fitted_architecture
+    architecture = fitted_network(classifier).architecture
     refuse_batch_attention(classifier)
     if architecture.attention is None and architecture.patch_extraction is None:
         raise ValueError(
             "The classifier has no patches: patch_extraction=None and attention=None leave their "
             "mean alone."
         )
-    attends = architecture.attention == "patches"
-    layer = network.get_layer("patch_attention" if attends else "pool")
-    to_tokens = Model(network.input, layer.input)
-
-    def attention_and_tokens(images):
-        tokens = to_tokens(images, training=False)
-        if attends:
-            _, scores = layer(tokens, return_attention_scores=True)
-            tokens = tokens[1]  # the first is the query: the same, scaled
-        else:
-            n_tokens = tokens.shape[1]
-            scores = ops.ones_like(tokens[:, :, :1]) * ops.ones((1, 1, n_tokens)) / n_tokens
-        return ops.concatenate([scores, tokens], axis=2)  # n × t × (t + units)
-
-    found = in_batches(attention_and_tokens, images.astype(np.float32))
+    to_tokens, kernel, bias, _ = patches_of(classifier.model_)
+    found = in_batches(to_tokens, images.astype(np.float32))
     n_tokens = found.shape[1]
     attention, tokens = found[..., :n_tokens], found[..., n_tokens:]
     received = attention.mean(axis=1)[..., np.newaxis]  # n × t × 1
-    kernel, bias = network.get_layer("probabilities").get_weights()
     added = received * (tokens @ kernel)  # n × t × n_classes
     return attention, added.sum(axis=1) + bias, added - added.mean(axis=2, keepdims=True)
 
 
 def _edges(classifier):
     """Borders of the patches, as shares of the image's height and width."""
-    from sklearn_patt_lite._network.parts import maps_of, places_of
+    from sklearn_patt_lite._network.maps import maps_of, patches_of, places_of
 
-    network, side = classifier.model_, classifier._fitted_architecture.input_size
-    layer = maps_of(network)[-1]
-    distance, first = places_of(network, layer)
-    rows, columns = network.get_layer("tokens").input.shape[1:3]
+    network, side = classifier.model_, fitted_network(classifier).architecture.input_size
+    distance, first = places_of(network, maps_of(network)[-1])
+    *_, (rows, columns) = patches_of(network)
     return tuple(_borders_between(n, distance, first, side) for n in (rows, columns))
 
 

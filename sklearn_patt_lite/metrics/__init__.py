@@ -1,5 +1,6 @@
 """Scores of expressions, with how sure they are."""
 
-from sklearn_patt_lite.metrics._report import ExpressionReport, expression_report
+from sklearn_patt_lite.metrics._expression_report import ExpressionReport
+from sklearn_patt_lite.metrics._report import expression_report
 
 __all__ = ["ExpressionReport", "expression_report"]

@@ -1,7 +1,6 @@
 """The features that a frozen backbone sees in a face, for any other estimator."""
 
 import os
-import threading
 from numbers import Integral, Real
 from typing import Literal, Self
 
@@ -16,8 +15,9 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_patt_lite._features.memory import FeatureMemory, as_feature_memory
-from sklearn_patt_lite._images.source import as_source, read_images
-from sklearn_patt_lite._process import import_tensorflow, keep_to_share_of_cores
+from sklearn_patt_lite._images.source import as_source
+from sklearn_patt_lite._network.architecture import Architecture
+from sklearn_patt_lite._process import keep_to_share_of_cores
 from sklearn_patt_lite._typing import Cache, Images, PathLike, validate_parameters_first
 
 _CHUNK = 256  # images whose features are held before they are pooled
@@ -154,20 +154,27 @@ class BackboneFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """
         keep_to_share_of_cores()
         images = as_source(X, self.input_size)
-        extractor = _Extractor(
-            tuple(int(side) for side in images.shape[1:]),
-            self.backbone_weights,
-            self.alpha,
-            self.input_size,
-            self.output_layer,
+        from sklearn_patt_lite._inference.extractor import MapExtractor
+
+        architecture = Architecture(
+            n_classes=None,
+            image_shape=tuple(int(side) for side in images.shape[1:]),
+            alpha=self.alpha,
+            input_size=self.input_size,
+            output_layer=self.output_layer,
+            patch_extraction=None,
+            attention=None,
+            hidden_units=None,
+            augment=False,
         )
+        extractor = MapExtractor.build(self.backbone_weights, architecture)
         cells = extractor.shape[0]
         if self.grid > cells:
             raise ValueError(
                 f"grid={self.grid} is finer than the map at output_layer={self.output_layer!r}, "
                 f"which has {cells}×{cells} cells at input_size={self.input_size}."
             )
-        self.image_shape_ = extractor.image_shape
+        self.image_shape_ = architecture.image_shape
         self._grid = self.grid
         self._n_features_out = self.grid**2 * extractor.shape[2]
         self._extractor = extractor
@@ -210,7 +217,7 @@ class BackboneFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         (3, 128)
         """
         check_is_fitted(self)
-        images = as_source(X, self._extractor.input_size, self.image_shape_)
+        images = as_source(X, self._extractor.architecture.input_size, self.image_shape_)
         memory = as_feature_memory(self.memory)
         starts = range(0, len(images), _CHUNK)
         chunks = (images[start : start + _CHUNK] for start in starts)
@@ -226,86 +233,21 @@ class BackboneFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
-
-class _Extractor:
-    """A backbone with its weights, which pickles as these.
-
-    Parameters
-    ----------
-    image_shape : tuple of int
-        (height, width, channels) of the images.
-    backbone_weights, alpha, input_size, output_layer
-        As `BackboneFeatures`.
-    """
-
-    def __init__(self, image_shape, backbone_weights, alpha, input_size, output_layer):
-        from sklearn_patt_lite._network.architecture import Architecture, check_architecture
-        from sklearn_patt_lite._network.patt_lite import build_network
-        from sklearn_patt_lite._network.weights import load_weights
-        from sklearn_patt_lite._process import seeded, under_policy
-
-        self.image_shape, self.input_size = image_shape, input_size
-        self._architecture = Architecture(
-            n_classes=2,  # of a head that is not used
-            image_shape=image_shape,
-            alpha=alpha,
-            input_size=input_size,
-            output_layer=output_layer,
-            patch_extraction=None,
-            attention=None,
-            hidden_units=None,
-            augment=False,
-        )
-        check_architecture(self._architecture)
-        with seeded(0), under_policy("float32"):
-            network = build_network(self._architecture)
-        load_weights(network, backbone_weights, self._architecture)
-        self._set_network(network)
-
-    def __call__(self, images, memory):
-        """Compute maps (n, cells, cells, channels), float32, of images of `image_shape`."""
-        from sklearn_patt_lite._features.backbone import CLEAN, decode
-        from sklearn_patt_lite._features.bank import FeatureBank, FeatureCache
-
-        if self._frozen is None:
-            pixels = read_images(images).astype(np.float32)
-            return self._network.predict(pixels, batch_size=32, verbose=0)
-        cut = self._cut
-        bank = FeatureBank(self._frozen, images, FeatureCache(memory, ram=0))
-        rows = np.arange(len(images))
-        views = np.full(len(images), CLEAN)
-        kept = () if memory is None else {cut}
-        with self._lock:
-            return np.asarray(decode(bank.read(cut, rows, views, kept)))
-
-    def _set_network(self, network):
-        import keras
-
-        from sklearn_patt_lite._features.backbone import FrozenBackbone
-        from sklearn_patt_lite._network.patt_lite import BACKBONE
-        from sklearn_patt_lite._process import on_tensorflow
-
-        backbone = network.get_layer(BACKBONE)
-        self._weights = network.get_weights()
-        self._network = keras.Model(network.input, backbone(network.get_layer("scale").output))
-        self._frozen = FrozenBackbone(network) if on_tensorflow() else None
-        self._cut = backbone.layers[-1].name
-        self.shape = backbone.output.shape[1:]
-        self._lock = threading.Lock()
-
     def __getstate__(self):
-        return {
-            name: value
-            for name, value in vars(self).items()
-            if name not in ("_network", "_frozen", "_lock", "_cut", "shape")
-        }
+        """Pickle the backbone as its weights."""
+        state = super().__getstate__()
+        if "_extractor" in state:
+            state = {**state, "_extractor": state["_extractor"].state()}
+        return state
 
     def __setstate__(self, state):
-        import_tensorflow()
-        from sklearn_patt_lite._network.parts import rebuild_network
+        """Build the backbone around the pickled weights."""
+        super().__setstate__(state)
+        if "_extractor" in state:
+            keep_to_share_of_cores()
+            from sklearn_patt_lite._inference.extractor import MapExtractor
 
-        vars(self).update(state)
-        self._set_network(rebuild_network(self._architecture, self._weights, "float32"))
+            self._extractor = MapExtractor.from_state(state["_extractor"])
 
 
 def _pool(maps, grid):

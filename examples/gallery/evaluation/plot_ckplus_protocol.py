@@ -101,7 +101,7 @@ with tempfile.TemporaryDirectory() as memory:
 
 print(
     "inner validation was cut by",
-    {f.history_["validation"]["cut"] for f in folds["estimator"]},
+    {f.history_["validation"]["split"] for f in folds["estimator"]},
 )
 for fold, score in enumerate(folds["test_score"]):
     print(f"fold {fold}: {score:.3f}")

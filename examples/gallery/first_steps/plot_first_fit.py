@@ -73,7 +73,7 @@ print(
     f"{classifier.n_parameters_:,} parameters, "
     f"{len(classifier.history_['head']['loss'])} epochs; "
     f"{validation['n_validation']} faces for validation, "
-    f"cut off by {validation['cut']}"
+    f"cut off by {validation['split']}"
 )
 
 # %%

@@ -115,7 +115,7 @@ pipeline.fit(
 
 print(
     "validation data was cut off by",
-    pipeline[-1].history_["validation"]["cut"],
+    pipeline[-1].history_["validation"]["split"],
 )
 
 # %%

@@ -1,0 +1,205 @@
+"""Training on images, by Keras' own steps: images in arrays, or in files that are read meanwhile.
+
+SciKeras gives what `keras.Model.fit` lacks on TensorFlow: operations that are deterministic, with
+the global seeds put back afterwards. Importing it patches how Keras' models are pickled.
+"""
+
+import contextlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+from scikeras.utils.random_state import tensorflow_random_state
+from scikeras.wrappers import KerasClassifier
+from sklearn.preprocessing import FunctionTransformer
+from tensorflow.python.framework.config import is_op_determinism_enabled
+
+from sklearn_patt_lite._images.source import ImageFiles, read_images
+from sklearn_patt_lite._process import on_tensorflow, seeded
+from sklearn_patt_lite._training.stages import Trainer, epoch_order, epoch_seed, prepare
+
+
+def trainer_for(data):
+    """Choose what opens a `Trainer` for training data: see `train_on_arrays`."""
+    if isinstance(data.X, ImageFiles):
+        return train_on_files
+    return train_by_scikeras if on_tensorflow() else train_on_arrays
+
+
+@contextlib.contextmanager
+def train_on_arrays(network, stage, data, *, batch_size, seed):
+    """Open a trainer on images in an array, on any backend of Keras.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From `build_network`; trained in place.
+    stage : Stage
+        What to train, and how.
+    data : TrainingData
+        On what.
+    batch_size : int
+        Images a gradient step.
+    seed : int
+        Of the order of the images.
+
+    Yields
+    ------
+    Trainer
+        For the stage.
+    """
+    model = prepare(network, stage)
+
+    def run_epoch(epoch, on_step):
+        # Backends shuffle each in their own way, and by seeds of their own.
+        order = epoch_order(seed, epoch, len(data.y))
+        with seeded(epoch_seed(seed, epoch)):
+            history = model.fit(
+                data.X[order],
+                data.y[order],
+                sample_weight=data.sample_weight[order],
+                validation_data=data.validation,
+                batch_size=batch_size,
+                shuffle=False,
+                callbacks=_watching(on_step),
+                verbose=0,
+            )
+        return _last_epoch(history.history)
+
+    yield Trainer(model, run_epoch)
+
+
+@contextlib.contextmanager
+def train_by_scikeras(network, stage, data, *, batch_size, seed):
+    """Open a trainer on images in an array, on TensorFlow; parameters as `train_on_arrays`."""
+    # TensorFlow decides this when it is first asked. Within SciKeras' `fit` the answer would be
+    # yes, so that SciKeras would leave it on for the process: random operations fail then.
+    is_op_determinism_enabled()
+    model = prepare(network, stage)
+    # A stage needs its own wrapper: with `warm_start` SciKeras silently keeps the optimizer of
+    # the stage before, its learning rate and its list of what trains.
+    classifier = _EncodedLabelsClassifier(
+        lambda: model,
+        warm_start=True,
+        shuffle=False,  # by TensorFlow's seed, which takes a second to set
+        batch_size=batch_size,
+        verbose=0,
+    )
+
+    def run_epoch(epoch, on_step):
+        order = epoch_order(seed, epoch, len(data.y))
+        classifier.callbacks = _watching(on_step)
+        classifier.fit(
+            data.X[order],
+            data.y[order],
+            sample_weight=data.sample_weight[order],
+            validation_data=data.validation,
+            epochs=1,
+            initial_epoch=epoch,
+        )
+        return _last_epoch(classifier.history_)
+
+    with tensorflow_random_state(seed):
+        yield Trainer(model, run_epoch)
+
+
+class _EncodedLabelsClassifier(KerasClassifier):
+    """Takes labels as they come: encoded, and the same for training and validation.
+
+    SciKeras would number the labels that it sees in training, but not those that it validates on,
+    and so shift all classes behind one that is missing.
+    """
+
+    @property
+    def target_encoder(self):
+        return FunctionTransformer()
+
+    def _type_of_target(self, y):
+        return "multiclass"
+
+
+@contextlib.contextmanager
+def train_on_files(network, stage, data, *, batch_size, seed):
+    """Open a trainer on images in files: for more than fit in memory.
+
+    Parameters as `train_on_arrays`. SciKeras takes arrays only, hence Keras and `tf.data`.
+    """
+    errors = []
+    model = prepare(network, stage)
+
+    def run_epoch(epoch, on_step):
+        validation = None
+        if data.validation is not None:
+            validation = batches(*data.validation, np.ones(len(data.y_val)), batch_size, errors)
+        history = model.fit(
+            batches(
+                data.X,
+                data.y,
+                data.sample_weight,
+                batch_size,
+                errors,
+                seed=epoch_seed(seed, epoch),
+            ),
+            validation_data=validation,
+            shuffle=False,  # the dataset does
+            callbacks=_watching(on_step),
+            verbose=0,
+        )
+        return _last_epoch(history.history)
+
+    try:
+        with tensorflow_random_state(seed):
+            yield Trainer(model, run_epoch)
+    except tf.errors.OpError:
+        if errors:  # TensorFlow would tell of it in its own words
+            raise errors[0] from None
+        raise
+
+
+def batches(images, y, sample_weight, batch_size, errors, *, seed=None):
+    """Make a dataset of batches that are read in parallel, ahead of their use.
+
+    Parameters
+    ----------
+    images : ndarray or ImageFiles of shape (n, height, width, channels)
+        Images, values 0 to 255.
+    y, sample_weight : ndarray of shape (n,)
+        Their labels and weights.
+    batch_size : int
+        Images a batch.
+    errors : list
+        Gets the exceptions of reading, which TensorFlow does not hand on.
+    seed : int, default=None
+        Of the order of the images; None keeps their own.
+
+    Returns
+    -------
+    tf.data.Dataset
+        Of (images, labels, weights).
+    """
+
+    def read(rows):
+        try:
+            return np.asarray(read_images(images, rows), dtype=np.float32)
+        except Exception as error:
+            errors.append(error)
+            raise
+
+    def load(rows):
+        x = tf.numpy_function(read, [rows], tf.float32)
+        x = tf.ensure_shape(x, (None, *images.shape[1:]))
+        return x, tf.gather(y, rows), tf.gather(sample_weight.astype(np.float32), rows)
+
+    rows = tf.data.Dataset.range(len(y))
+    if seed is not None:
+        rows = rows.shuffle(len(y), seed=seed)  # of numbers: images are read behind it
+    return rows.batch(batch_size).map(load, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+
+
+def _watching(on_step):
+    """Callbacks that tell of each gradient step, if anybody wants to know."""
+    return [] if on_step is None else [keras.callbacks.LambdaCallback(on_train_batch_end=on_step)]
+
+
+def _last_epoch(history):
+    return {name: values[-1] for name, values in history.items()}
