@@ -95,8 +95,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     dropout : float, default=0.1
         Share of a token's values dropped in stage 1, in [0, 1).
     end_to_end : bool or "auto", default="auto"
-        Whether everything trains in one stage, the backbone's BatchNormalization included (its
-        statistics are taken anew from the training images first). Parameters of stage 1 hold for
+        Whether everything trains in one stage, the backbone's BatchNormalization included (starting
+        from statistics of the training images). Parameters of stage 1 hold for
         it, those of stage 2 are not used.
     epochs : int or "auto", default="auto"
         Epochs of stage 1 at most.
@@ -140,9 +140,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         Whether training images are flipped left to right and changed in contrast at random.
         Validation images never are.
 
-        - "affine": anew in every epoch, by a factor of 0.7 to 1.3, and besides turned by up to 10
-          degrees, shifted by up to 8 % of the side, and zoomed by 0.9 to 1.18.
-        - "exact": anew in every epoch, by a factor of 0.7 to 1.3 ([1]_, Section III-A).
+        - "affine": at random in every epoch, by a factor of 0.7 to 1.3, and besides turned by up to
+          10 degrees, shifted by up to 8 % of the side, and zoomed by 0.9 to 1.18.
+        - "exact": at random in every epoch, by a factor of 0.7 to 1.3 ([1]_, Section III-A).
         - True: the same, except that a stage whose frozen layers are computed once (see Notes)
           takes each image through a bank of 6 views, one an epoch: flipped or not, with a
           contrast of 0.8, 1 or 1.2.

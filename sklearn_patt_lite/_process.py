@@ -45,7 +45,7 @@ def import_tensorflow():
 
 @contextlib.contextmanager
 def without_chatter():
-    """Take away from standard error, of C++ too, the lines that TensorFlow's switch leaves out."""
+    """Filter standard error, C++'s too, by the level in TensorFlow's switch."""
     chatter = _chatter()
     with contextlib.ExitStack() as stack:
         if chatter is not None:
@@ -55,7 +55,7 @@ def without_chatter():
 
 
 def _chatter():
-    """Compile a pattern of the lines to leave out; None if none is left out."""
+    """Pattern of the lines to leave out; None at level 0."""
     level = os.environ.get(LEVEL, str(_SILENT))
     level = int(level) if level.isdigit() else 0
     return re.compile(b"|".join(_MESSAGES[:level])) if level else None
@@ -86,7 +86,7 @@ def _filtered_stderr(chatter):
 
 @contextlib.contextmanager
 def without_retracing_warnings():
-    """Silence TensorFlow's warning, after a few fits, that it traces: each network is new."""
+    """Silence TensorFlow's warning that it traces often: each fit has a network of its own."""
 
     def is_news(record):
         return "triggered tf.function retracing" not in record.getMessage()
@@ -117,7 +117,7 @@ def n_threads():
 
 
 def keep_to_share_of_cores():
-    """Tell TensorFlow of the share; later than its first operation it can no longer be told."""
+    """Limit TensorFlow's threads to `n_threads`; no longer possible after its first operation."""
     import_tensorflow()
     import tensorflow as tf
 
@@ -128,12 +128,12 @@ def keep_to_share_of_cores():
 
 
 def prefetch(items):
-    """Make the next item of an iterable in another thread while one is in use.
+    """Iterate with one item of lookahead, which another thread computes.
 
     Parameters
     ----------
     items : iterable
-        Makes items when it is asked for them; an exception of it comes where its item would.
+        Computes its items lazily. An exception is raised where its item would have come.
 
     Yields
     ------
@@ -158,7 +158,7 @@ def prefetch(items):
 
 
 def on_tensorflow():
-    """Whether Keras runs on TensorFlow, which trains on features, and in which engines run."""
+    """Whether Keras' backend is TensorFlow: training on features and engines need it."""
     import keras
 
     return keras.backend.backend() == "tensorflow"

@@ -124,7 +124,7 @@ class Settings:
         return architecture
 
     def faster_fits(self):
-        """Say what to do about a fit that takes hours."""
+        """Advice for a fit that takes hours."""
         ways = ["Fewer epochs or a smaller input_size take less time."]
         if self.recipe != "modern":
             ways.insert(0, "recipe='modern' takes a fraction of it, and knows photographs better.")

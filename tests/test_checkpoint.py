@@ -219,7 +219,7 @@ def test_a_damaged_file_is_told_of(faces, tmp_path):
     packed[good.rindex(b"PK\x01\x02") + 10] = 77
     for bad in (b"", good[: len(good) // 2], bytes(flipped), bytes(packed), b"\x80\x04pickle"):
         path.write_bytes(bad)
-        with pytest.warns(UserWarning, match=r"fit-.*npz' is damaged .*: the fit begins anew"):
+        with pytest.warns(UserWarning, match=r"fit-.*npz' is damaged .*: the fit starts over"):
             classifier.fit(faces.images, faces.target)
         assert_same_fit(classifier, expected)
 

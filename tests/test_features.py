@@ -68,8 +68,8 @@ def bank_of(frozen, images, memory=None, **settings):
     return FeatureBank(frozen, images, FeatureCache(memory, **settings))
 
 
-def read(bank, cut, view=CLEAN, kept=(EARLY, LATE)):
-    return bank.read(cut, np.arange(len(bank)), np.full(len(bank), view), kept)
+def read(bank, layer, view=CLEAN, worth_keeping=(EARLY, LATE)):
+    return bank.read(layer, np.arange(len(bank)), np.full(len(bank), view), worth_keeping)
 
 
 # What is computed
@@ -154,7 +154,7 @@ def paper_networks():
 
 
 def test_features_do_not_depend_on_what_is_kept(frozen, images, memory):
-    expected = read(bank_of(frozen, images), LATE, kept=())
+    expected = read(bank_of(frozen, images), LATE, worth_keeping=())
     kept = bank_of(frozen, images, memory)
     read(kept, EARLY)
     assert_array_equal(read(kept, LATE), expected)
@@ -176,7 +176,7 @@ def test_the_way_is_shared(frozen, images, memory, passes):
 
 def test_only_what_is_worth_it_is_kept(frozen, images, passes):
     bank = bank_of(frozen, images)
-    read(bank, LATE, kept={EARLY})
+    read(bank, LATE, worth_keeping={EARLY})
     passes.clear()
     read(bank, EARLY)
     assert passes == []
@@ -190,7 +190,7 @@ def test_what_exceeds_memory_goes_to_a_temporary_file(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     row = read(bank_of(frozen, images), LATE)[0].nbytes
     bank = bank_of(frozen, images, ram=2 * row)
-    expected = read(bank, LATE, kept={LATE})
+    expected = read(bank, LATE, worth_keeping={LATE})
     passes.clear()
     assert_array_equal(read(bank, LATE), expected)
     assert passes == []
@@ -231,7 +231,7 @@ def test_other_images_views_weights_and_sizes_have_other_features(frozen, images
 
 
 def test_weights_behind_the_cut_do_not_matter(frozen, images, memory, passes):
-    read(bank_of(frozen, images, memory), EARLY, kept={EARLY})
+    read(bank_of(frozen, images, memory), EARLY, worth_keeping={EARLY})
     passes.clear()
     other = build()
     layer = other.get_layer(BACKBONE).get_layer("conv_dw_8")

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from sklearn_patt_lite.model_selection._holdout import cut_validation
+from sklearn_patt_lite.model_selection._holdout import split_validation
 
 NAMES = np.array(["angry", "fear", "happy"])
 
 
 def cut(y, groups=None, fraction=0.1, seed=0):
-    return cut_validation(y, groups, fraction=fraction, classes=NAMES, seed=seed)
+    return split_validation(y, groups, fraction=fraction, classes=NAMES, seed=seed)
 
 
 @pytest.mark.parametrize("groups", [None, np.repeat(np.arange(30), 10)], ids=["images", "groups"])
@@ -89,12 +89,12 @@ def test_an_image_a_class_and_a_group_is_too_little():
 def test_missing_subjects_are_one_that_is_cut_off_whole_or_not_at_all():
     y, groups = np.array([0, 1, 2, 2]), np.array([3, 1, np.nan, np.nan])
     with pytest.raises(ValueError, match="cannot be cut off by whole groups"):
-        cut_validation(y, groups, fraction=0.1, classes=np.arange(3), seed=0)
+        split_validation(y, groups, fraction=0.1, classes=np.arange(3), seed=0)
 
 
 def test_a_single_subject_is_cut_off_where_larger_cuts_would_take_a_class():
     y, groups = np.array([0, 1, 2, 1, 1, 2]), np.array([0, 3, 1, 0, 2, 4])
-    train, validation = cut_validation(y, groups, fraction=0.5, classes=np.arange(3), seed=0)
+    train, validation = split_validation(y, groups, fraction=0.5, classes=np.arange(3), seed=0)
     assert set(y[train]) == {0, 1, 2}
     assert len(set(groups[validation])) == 1
     assert not set(groups[train]) & set(groups[validation])

@@ -18,7 +18,7 @@ from sklearn_patt_lite._images.check import check_images, resize_images
 from sklearn_patt_lite._images.decode import decode_image
 from sklearn_patt_lite._training.data import _encode_labels
 from sklearn_patt_lite.model_selection import SubjectKFold
-from sklearn_patt_lite.model_selection._holdout import cut_validation
+from sklearn_patt_lite.model_selection._holdout import split_validation
 from sklearn_patt_lite.preprocessing import FaceAugmenter, FaceResizer
 
 # The same examples each time: a test that fails now and then is of no use to those who wait for it.
@@ -180,7 +180,7 @@ def can_be_cut(codes, groups):
 def test_validation_data_is_cut_off_by_whole_subjects(case, fraction, seed):
     codes, groups, n_classes = case
     try:
-        train, validation = cut_validation(
+        train, validation = split_validation(
             codes, groups, fraction=fraction, classes=np.arange(n_classes), seed=seed
         )
     except ValueError:

@@ -19,7 +19,7 @@ from sklearn_patt_lite._training.stages import (
     set_stage,
     stage_callbacks,
 )
-from sklearn_patt_lite.model_selection._holdout import cut_validation
+from sklearn_patt_lite.model_selection._holdout import split_validation
 
 
 def prepare(network, stage):
@@ -53,7 +53,7 @@ class PlainPAttLite(ClassifierMixin, BaseEstimator):
     def fit(self, X, y):
         """Train on uint8 images of shape (n, height, width, 3); labels are 0 to n_classes - 1."""
         self.classes_ = np.unique(y)
-        train, validation = cut_validation(
+        train, validation = split_validation(
             y, None, fraction=0.1, classes=self.classes_, seed=self.random_state
         )
         architecture = Architecture(

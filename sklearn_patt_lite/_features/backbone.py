@@ -1,11 +1,9 @@
-"""Features of frozen layers, computed once for each image and view, and trained on after that.
+"""Features of frozen layers: a pure function of an image, a view of it, and the frozen weights.
 
-The features at an activation of the frozen backbone are a pure function of an image, a view of it
-(flip, contrast) and the frozen weights. The backbone's later activations are *stations*: the
-features at each are computed from those at the station before, rounded as they are stored. So they
-are the same, bit for bit, whether that station's were computed a moment ago or found in memory:
-the stages of a fit, and fits that cut the backbone at different depths, share the way that they
-have in common.
+A view is a flip and a contrast. Features are computed from layer to layer, over the activations
+of the backbone from `FIRST_SMALL_MAP` on, and rounded at each as they are stored. So they are the
+same to the bit whether those of the layer before were computed a moment ago or read from a memory,
+and fits that freeze the backbone up to different layers share the way they have in common.
 
 They are stored in 16 bits over ReLU6's range: as small as float16, more exact (to 0.00005), and
 much quicker to convert in NumPy.
@@ -16,6 +14,7 @@ import hashlib
 import numpy as np
 from keras import ops
 
+from sklearn_patt_lite._network.architecture import FIRST_SMALL_MAP
 from sklearn_patt_lite._network.batch_norm import fold_for_inference
 from sklearn_patt_lite._network.engines import (
     engine_class,
@@ -32,8 +31,7 @@ CLEAN = 0  # the view that changes nothing
 _LEVELS = 2**16 - 1  # between ReLU6's 0 and 6
 _ENCODE = "scale", {"factor": _LEVELS / 6, "offset": 0.5}  # what becomes uint16 is cut, not rounded
 _DECODE = "scale", {"factor": 6 / _LEVELS, "offset": 0.0}
-_FORMAT = b"1"  # of what is computed here; another one makes all that is kept unknown
-_FIRST_STATION = "conv_pw_6_relu"  # before it maps are large, and nobody cuts
+_FORMAT = b"1"  # version of what is computed here: features of another one are not found
 
 
 def decode(features):
@@ -42,7 +40,7 @@ def decode(features):
 
 
 class FrozenBackbone:
-    """The frozen way from an image to its features, station by station.
+    """The frozen layers of a network, from an image to the features at any activation.
 
     Parameters
     ----------
@@ -58,18 +56,19 @@ class FrozenBackbone:
         self._steps = fold_for_inference(backbone)
         names = [step.get("name") for _, step in self._steps]
         self._places = {name: i for i, name in enumerate(names) if name is not None}
-        first = self._places.get(_FIRST_STATION, len(names))
-        self._stations = [name for name, place in self._places.items() if place >= first]
+        # Before it maps are large: nothing is stored there.
+        first = self._places.get(FIRST_SMALL_MAP, len(names))
+        self._stored = [name for name, place in self._places.items() if place >= first]
         self._digests, self._engines = {}, {}
 
-    def before(self, name):
-        """The station before an activation; None for the image itself."""
-        earlier = [n for n in self._stations if self._places[n] < self._places[name]]
+    def previous_layer(self, layer):
+        """The activation from whose features those at a layer are computed; None: the image."""
+        earlier = [name for name in self._stored if self._places[name] < self._places[layer]]
         return earlier[-1] if earlier else None
 
-    def shape(self, name):
-        """Of one image's features at an activation."""
-        return self._shapes[name]
+    def shape(self, layer):
+        """Shape of one image's features at an activation."""
+        return self._shapes[layer]
 
     def view(self, images, views):
         """Bring images to the backbone's size, and show a view of each; float32."""
@@ -80,29 +79,29 @@ class FrozenBackbone:
             _show(image, view, out)
         return shown
 
-    def forward(self, name, x, out):
-        """Compute the features at an activation from those at the station before."""
-        if name not in self._engines:
-            before = self.before(name)
-            shape = self._input_shape if before is None else self.shape(before)
-            self._engines[name] = steps_engine(self._segment(name), shape)
-        self._engines[name](x, out)
+    def forward(self, layer, x, out):
+        """Compute the features at a layer from those at the previous one, or from views."""
+        if layer not in self._engines:
+            previous = self.previous_layer(layer)
+            shape = self._input_shape if previous is None else self.shape(previous)
+            self._engines[layer] = steps_engine(self._steps_to(layer), shape)
+        self._engines[layer](x, out)
 
-    def digest(self, name):
-        """Tell what computes the features at an activation from all that computes others."""
-        if name not in self._digests:
-            before = self.before(name)
-            start = self._start() if before is None else self.digest(before)
+    def digest(self, layer):
+        """16-byte digest of all that computes the features at a layer, from the image on."""
+        if layer not in self._digests:
+            previous = self.previous_layer(layer)
+            start = self._start() if previous is None else self.digest(previous)
             digest = hashlib.blake2b(start, digest_size=16)
-            digest.update(steps_digest(self._segment(name)))
-            self._digests[name] = digest.digest()
-        return self._digests[name]
+            digest.update(steps_digest(self._steps_to(layer)))
+            self._digests[layer] = digest.digest()
+        return self._digests[layer]
 
-    def _segment(self, name):
-        before, end = self.before(name), self._places[name] + 1
-        if before is None:
+    def _steps_to(self, layer):
+        previous, end = self.previous_layer(layer), self._places[layer] + 1
+        if previous is None:
             return [*self._steps[:end], _ENCODE]
-        return [_DECODE, *self._steps[self._places[before] + 1 : end], _ENCODE]
+        return [_DECODE, *self._steps[self._places[previous] + 1 : end], _ENCODE]
 
     def _start(self):
         # Engines round differently: a memory that both have filled would not be reproducible.

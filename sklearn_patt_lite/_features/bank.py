@@ -1,4 +1,4 @@
-"""Features of a set of images: computed where they are asked for first, and kept."""
+"""Features of a set of images: computed at the first request, and cached."""
 
 import hashlib
 import itertools
@@ -77,7 +77,7 @@ def _temporary_memory(owner):
 
 
 class FeatureBank:
-    """Features of a set of images: computed where they are asked for first, and kept.
+    """Features of a set of images: computed at the first request, and cached.
 
     Parameters
     ----------
@@ -116,60 +116,63 @@ class FeatureBank:
         """
         return self._orders[:, epoch % len(VIEWS)]
 
-    def read(self, cut, rows, views, kept=()):
-        """Get features.
+    def read(self, layer, rows, views, worth_keeping=()):
+        """Read features, or compute those that are not there yet.
 
         Parameters
         ----------
-        cut : str
+        layer : str
             Activation of the backbone.
         rows : ndarray of shape (m,), dtype int
             Which images.
         views : ndarray of shape (m,), dtype int
             Which view of each, as an index of `VIEWS`.
-        kept : collection of str
-            Activations whose features are worth keeping if the way to the cut leads through them.
+        worth_keeping : collection of str
+            Activations whose features are kept where they are computed on the way to the layer.
 
         Returns
         -------
         ndarray of shape (m, cells, cells, depth), dtype uint16
             Features, to be decoded.
         """
-        out = np.empty((len(rows), *self._frozen.shape(cut)), dtype=np.uint16)
+        out = np.empty((len(rows), *self._frozen.shape(layer)), dtype=np.uint16)
 
         def fill(start):
             part = slice(start, start + BATCH)
-            return self._fill(cut, rows[part], views[part], kept, out[part])
+            return self._fill(layer, rows[part], views[part], worth_keeping, out[part])
 
         n_missing = sum(self._pool.map(fill, range(0, len(rows), BATCH)))
         self.n_computed += n_missing
         self.n_found += len(rows) - n_missing
         return out
 
-    def _fill(self, cut, rows, views, kept, out):
-        """Find features, or else compute them from those at the station before."""
-        keys = self._keys(cut, rows, views)
+    def _fill(self, layer, rows, views, worth_keeping, out):
+        """Write features into `out`; return how many rows had to be computed."""
+        keys = self._keys(layer, rows, views)
         missing = [i for i, key in enumerate(keys) if not self._cache.find(key, out[i])]
         if missing:
+            # Mostly all are missing or none is: then they are computed in place, without a copy.
             computed = out if len(missing) == len(out) else np.empty_like(out[: len(missing)])
-            self._compute(cut, rows[missing], views[missing], kept, computed)
+            self._compute(layer, rows[missing], views[missing], worth_keeping, computed)
             if computed is not out:
                 out[missing] = computed
-            if cut in kept:
+            if layer in worth_keeping:
                 self._cache.keep([keys[i] for i in missing], computed)
         return len(missing)
 
-    def _compute(self, cut, rows, views, kept, out):
-        before = self._frozen.before(cut)
-        if before is None:
+    def _compute(self, layer, rows, views, worth_keeping, out):
+        """Compute features from those at the previous layer, which may have to be computed too."""
+        previous = self._frozen.previous_layer(layer)
+        if previous is None:
             x = self._frozen.view(read_images(self._images, rows), views)
         else:
-            x = np.empty((len(rows), *self._frozen.shape(before)), dtype=np.uint16)
-            self._fill(before, rows, views, kept, x)
-        self._frozen.forward(cut, x, out)
+            x = np.empty((len(rows), *self._frozen.shape(previous)), dtype=np.uint16)
+            self._fill(previous, rows, views, worth_keeping, x)
+        self._frozen.forward(layer, x, out)
 
-    def _keys(self, cut, rows, views):
-        start = hashlib.blake2b(self._frozen.digest(cut), digest_size=16)
+    def _keys(self, layer, rows, views):
+        """16-byte digests of all that the features depend on: weights, views, images."""
+        start = hashlib.blake2b(self._frozen.digest(layer), digest_size=16)
         keys = []
         for row, view in zip(rows, views, strict=True):
             key = start.copy()

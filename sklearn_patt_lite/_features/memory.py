@@ -80,8 +80,8 @@ class FeatureMemory:
         """
         Bytes on disk of all features that are kept.
 
-        It is counted anew at every use, so that what other processes have written or removed
-        meanwhile is in it.
+        It is counted at every use, and includes what other processes have written or removed
+        meanwhile.
 
         See Also
         --------
@@ -106,7 +106,7 @@ class FeatureMemory:
         Delete all features that are kept.
 
         Other files in the folder stay. Processes that use the features may go on: what they no
-        longer find they compute anew.
+        longer find they compute again.
 
         See Also
         --------

@@ -18,7 +18,7 @@ CHANNELS = (1, 3, 4)
 
 
 def is_paths(X):
-    """Tell whether `X` is a sequence of file paths.
+    """Check whether `X` is a sequence of file paths.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where a fit's images are: in an array, or in files that are read when they are needed."""
+"""The images of a fit: in an array, or in files that are read when they are needed."""
 
 import hashlib
 import os
@@ -89,7 +89,7 @@ class ImageFiles:
         return (Path(path).read_bytes() for path in self._paths)
 
     def digests(self):
-        """Tell the files' contents from others: 16 bytes a file."""
+        """16-byte digests of the files' contents, and of how they are read."""
         reading = f"{PIL.__version__} {self._size} {self.shape[1:]}"
         return _digests(self._paths, lambda path: Path(path).read_bytes(), reading)
 
@@ -101,14 +101,14 @@ def read_images(images, rows=slice(None)):
 
 
 def image_digests(images):
-    """Tell the images of a source from others by their content: 16 bytes an image."""
+    """16-byte digests of the images of a source."""
     if isinstance(images, ImageFiles):
         return images.digests()
     return _digests(images, np.ascontiguousarray, f"{images.dtype.str} {images.shape[1:]}")
 
 
 def data_digests(images, codes):
-    """Tell a training set from others: the SHA-256 of its images and of its labels, as text."""
+    """SHA-256 of a training set's images, and of its labels, in hex."""
     of_images = hashlib.sha256()
     if isinstance(images, ImageFiles):
         for content in images.contents():

@@ -5,6 +5,8 @@ import math
 
 _STRIDED_BLOCKS = (2, 4, 6, 12)  # MobileNetV1's blocks that halve the map
 _POINTWISE_FILTERS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
+#: The first activation whose map is small enough to be stored rather than computed again.
+FIRST_SMALL_MAP = "conv_pw_6_relu"
 _SMALLEST_IMAGE = 32  # the smallest that keras.applications.MobileNet builds
 _LARGEST_IMAGE = 10_000  # no need to look further for a size that works
 

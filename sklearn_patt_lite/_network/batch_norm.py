@@ -20,7 +20,7 @@ def fold_for_inference(backbone):
     Returns
     -------
     list of (str, dict)
-        What is to be done, in order: "scale" (of 0 to 255, first), "conv", "depthwise",
+        Operations in order: "scale" (of 0 to 255, first), "conv", "depthwise",
         "relu6" or "pad", with its arrays (float32) and settings.
     """
     steps = [("scale", {"factor": 1 / 127.5, "offset": -1.0})]
@@ -188,8 +188,8 @@ class FusedNormalization(layers.Layer):
         momentum = normalization.momentum
         statistics = {"moving_mean": mean, "moving_variance": variance}
         for name, of_batch in statistics.items():
-            kept = getattr(normalization, name)
-            kept.assign(momentum * kept + (1 - momentum) * of_batch)
+            moving = getattr(normalization, name)
+            moving.assign(momentum * moving + (1 - momentum) * of_batch)
         return tf.cast(y, self.compute_dtype)
 
 
@@ -198,7 +198,7 @@ _CHUNK = 8  # images at once, whose maps are all held
 
 
 def refit_normalization(network, images, seed):
-    """Take the backbone's moving statistics anew from images, and change nothing that it computes.
+    """Replace the backbone's moving statistics by those of images, with the same outputs.
 
     BatchNormalization that trains normalizes by the statistics of a batch, not by those that it
     came with. Where the two differ, as they do between photographs of a thousand things and faces,

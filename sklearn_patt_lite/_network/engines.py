@@ -20,12 +20,12 @@ _ENGINES = LRUCache(24)  # the fits of a search share their frozen backbone
 
 
 def steps_engine(steps, shape):
-    """Get the quickest forward pass at hand of folded steps.
+    """Get the fastest engine available for folded steps, cached by their digest.
 
     Parameters
     ----------
     steps : list of (str, dict)
-        From `fold`, or a part of it; the first of all takes images, values 0 to 255.
+        From `fold_for_inference`, or a part of them; the first of all takes images, 0 to 255.
     shape : tuple of int
         Of one row that goes in.
 
@@ -33,14 +33,14 @@ def steps_engine(steps, shape):
     -------
     callable
         Maps an ndarray of shape (n, *shape) to another one, row by row: a new one of dtype
-        float32, or a given one, ``out``. The same steps get the same engine again.
+        float32, or the given ``out``.
     """
     key = (engine_class(), shape, steps_digest(steps))
     return _ENGINES.get(key, lambda: new_engine(steps, shape))
 
 
 def new_engine(steps, shape):
-    """Make an engine that nobody else gets; parameters as in `steps_engine`."""
+    """Make an engine without caching it; parameters as in `steps_engine`."""
     return engine_class()(functools.partial(forward, steps), shape)
 
 
@@ -56,7 +56,7 @@ def preprocessing(network):
 
 
 def engine_class():
-    """The class of the engine that is quickest here."""
+    """The fastest class of engine on this machine."""
     return LiteRTEngine if _has_litert() else TensorFlowEngine
 
 
@@ -112,7 +112,7 @@ class TensorFlowEngine:
     """A function of a batch in TensorFlow: traced once, whatever the size of the batch."""
 
     def __init__(self, function, shape):
-        # Without a signature, a smaller last batch would be traced anew.
+        # Without a signature, a smaller last batch would be traced again.
         signature = [tf.TensorSpec((None, *shape), tf.float32)]
         self._function = tf.function(function, input_signature=signature, autograph=False)
 

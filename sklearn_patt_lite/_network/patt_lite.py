@@ -63,10 +63,10 @@ def build_network(architecture):
 
 
 def draw_weights(network, seed):
-    """Draw the random weights of a network, and the seeds of its random layers, anew.
+    """Draw the random weights of a network, and the seeds of its random layers, from one seed.
 
-    Keras has taken a seed for each from Python's `random`. Other threads may have drawn from it,
-    too: an event loop does. This is a function of the seed alone.
+    When it is built, Keras draws them from Python's `random`, which other threads (an event loop,
+    say) may use at the same time.
     """
     rng = np.random.default_rng(seed)
     for variable in network.variables:
@@ -195,7 +195,7 @@ def _attend(tokens, name):
 
 
 def _attend_across_batch(x):
-    """The published notebook's mistake, kept to reproduce it: the *images* are the tokens."""
+    """The published notebook's mistake, here to reproduce it: the *images* are the tokens."""
     x = ops.expand_dims(x, 0)  # 1 × batch × 32
     x = layers.Attention(use_scale=True, name="batch_attention")([x, x])
     return ops.squeeze(x, 0)

@@ -82,7 +82,7 @@ class ExportReport:
     agreement: float
 
     def __str__(self):
-        """Say it in a line."""
+        """One line: size, differences and agreement."""
         return (
             f"{self.path}: {self.format}, {self.n_bytes / 1e6:.2f} MB; on {self.n_images} images "
             f"probabilities differ by at most {self.max_difference:.1e}, {self.agreement:.1%} of "

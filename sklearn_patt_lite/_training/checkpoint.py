@@ -1,7 +1,7 @@
-"""Where a fit is: the stages behind it and the epoch it has reached, in a file if there is one.
+"""Checkpoints: the stages behind a fit and the epoch it has reached, in a file if there is one.
 
-An epoch is a function of what is kept here and of its own seed. So a fit that is killed goes on
-from its last epoch, and ends with the weights that it would have had.
+An epoch is a function of this state and of its own seed. So a fit that was killed goes on from its
+last epoch, and ends with the weights that it would have had.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ _DAMAGE = (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zli
 
 
 class Checkpoint:
-    """Where a fit is.
+    """The state of a fit after its last epoch.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Checkpoint:
     Warns
     -----
     UserWarning
-        If the file is damaged: the fit begins anew.
+        If the file is damaged: the fit starts over.
     """
 
     def __init__(self, path=None):
@@ -68,12 +68,12 @@ class Checkpoint:
 
     @property
     def has_begun(self):
-        """Whether a network was kept, which `restore` and `resume` bring back."""
+        """Whether there is a network for `restore` and `resume` to bring back."""
         return self._network is not None
 
     @property
     def n_epochs(self):
-        """How many epochs of the current stage lie behind a fit that goes on."""
+        """Epochs of the current stage that a resumed fit has behind it."""
         return 0 if self._epoch is None else self._epoch["n_epochs"]
 
     def restore(self, network):
@@ -82,7 +82,7 @@ class Checkpoint:
             _assign(network, self._network)
 
     def begin_stage(self, network):
-        """Take down where a stage begins."""
+        """Remember the network with which a stage begins."""
         self._network = _values(network)
 
     def resume(self, trained, callbacks, history):
@@ -161,7 +161,7 @@ class Checkpoint:
             return
         except _DAMAGE as error:
             warnings.warn(
-                f"{os.fspath(self._path)!r} is damaged ({error}): the fit begins anew.",
+                f"{os.fspath(self._path)!r} is damaged ({error}): the fit starts over.",
                 UserWarning,
                 stacklevel=6,
             )
@@ -172,8 +172,8 @@ class Checkpoint:
             self._epoch = told["epoch"] | arrays
 
 
-def checkpoint_path(folder, network, *facts):
-    """Name the file of a fit after all that its result depends on.
+def checkpoint_path(folder, network, *identity):
+    """Name the file of a fit by a hash of all that its result depends on.
 
     Parameters
     ----------
@@ -181,8 +181,8 @@ def checkpoint_path(folder, network, *facts):
         Where it lies.
     network : keras.Model
         As the fit begins with it.
-    *facts : object
-        Further ones: ndarrays, and what `repr` tells apart.
+    *identity : object
+        All else: ndarrays, and objects with a `repr` that is theirs alone.
 
     Returns
     -------
@@ -190,11 +190,11 @@ def checkpoint_path(folder, network, *facts):
         The file; it need not be there.
     """
     digest = hashlib.sha256(repr(versions(_LIBRARIES)).encode())
-    for fact in (keras.backend.backend(), *_values(network), *facts):
-        is_array = isinstance(fact, np.ndarray)
-        digest.update(repr((fact.dtype, fact.shape) if is_array else fact).encode())
+    for part in (keras.backend.backend(), *_values(network), *identity):
+        is_array = isinstance(part, np.ndarray)
+        digest.update(repr((part.dtype, part.shape) if is_array else part).encode())
         if is_array:
-            digest.update(np.ascontiguousarray(fact))
+            digest.update(np.ascontiguousarray(part))
     return Path(folder, f"fit-{digest.hexdigest()[:32]}.npz")
 
 

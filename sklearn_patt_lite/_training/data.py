@@ -10,7 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite
 
 from sklearn_patt_lite._images.source import ImageFiles, as_source, data_digests, read_images
-from sklearn_patt_lite.model_selection._holdout import cut_validation
+from sklearn_patt_lite.model_selection._holdout import split_validation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _split(images, codes, classes, groups, validation, settings, seed):
         X_val, y_val = _read_validation(*validation, images, classes, settings)
     elif settings.validation_fraction is not None:
         how = "stratified" if groups is None else "groups"
-        train, rows = cut_validation(
+        train, rows = split_validation(
             codes, groups, fraction=settings.validation_fraction, classes=classes, seed=seed
         )
         X_val, y_val = images[rows], codes[rows]

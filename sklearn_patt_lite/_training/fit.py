@@ -73,8 +73,8 @@ def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None):
         network = _initial_network(architecture, settings.backbone_weights, seed)
         checkpoint = Checkpoint()
         if checkpoint_dir is not None:
-            facts = _identity(network, architecture, stages, data, settings, seed)
-            checkpoint = Checkpoint(checkpoint_path(checkpoint_dir, network, *facts))
+            identity = _identity(network, architecture, stages, data, settings, seed)
+            checkpoint = Checkpoint(checkpoint_path(checkpoint_dir, network, *identity))
         if settings.adapts_normalization and not checkpoint.has_begun:
             # It starts from the statistics of faces, not of photographs of a thousand things.
             refit_normalization(network, data.X, seed)
@@ -239,7 +239,7 @@ class StagedFit:
         return train_on_features(self._network, stage, self._data, self._features, **settings)
 
     def _events(self, stage, callbacks, model):
-        """Tell callbacks, and who watches, that a stage begins."""
+        """Begin a stage for its callbacks and the progress display."""
         n_steps = math.ceil(len(self._data.y) / self._batch_size)
         events = keras.callbacks.CallbackList(
             callbacks,

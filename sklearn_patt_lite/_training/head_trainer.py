@@ -2,7 +2,7 @@
 
 A step of the head alone takes a few milliseconds, most of which `keras.Model.fit` spends around
 it. Here TensorFlow loops over the steps itself, and where there are many, XLA compiles the loop.
-Tracing takes seconds, and so does compiling: trainers are kept for the other fits of a search.
+Tracing takes seconds, and so does compiling: trainers are cached for the other fits of a search.
 """
 
 import json
@@ -81,7 +81,7 @@ class HeadTrainer:
         shape = model.input.shape[1:]
         by_rows = self._signature(None, shape)
         self._steps = tf.function(self._run_steps, input_signature=by_rows, autograph=False)
-        # XLA compiles each shape anew, for seconds: it gets chunks of one size.
+        # XLA compiles each shape separately, which takes seconds: chunks have one size.
         chunk = [*self._signature(self.chunk_size, shape), tf.TensorSpec((), tf.int32)]
         self._compiled_steps = tf.function(
             self._run_steps, input_signature=chunk, autograph=False, jit_compile=True

@@ -40,29 +40,29 @@ class Progress:
 
     @property
     def watches(self):
-        """Whether steps are of interest at present."""
+        """Whether anybody needs to hear of each step."""
         return self._shows or self._judges
 
     def begin_stage(self, stage, n_steps):
-        """Take note that a stage begins whose epochs have so many steps."""
+        """Begin a stage whose epochs have `n_steps` steps."""
         self._stage, self._n_steps = stage, n_steps
         self._judges = stage in self._stages and not self._has_warned
         self._last_epoch = None  # its seconds
 
     def begin_epoch(self, epoch, *, is_first):
-        """Take note that an epoch begins, and whether it is the first of its stage in this fit."""
+        """Begin an epoch; `is_first` of its stage in this process."""
         self._epoch, self._once = epoch, 0.0
         self._began = self._shown = self._clock()
         # The first step compiles: the pace is that of those after it.
         self._start = None if is_first else (self._began, 0)
 
     def step(self, n_done, once=0.0):
-        """Take note of the epoch's steps until now.
+        """Record that steps of the epoch have been taken.
 
         Parameters
         ----------
         n_done : int
-            How many there are.
+            How many of this epoch until now.
         once : float, default=0.0
             Seconds that the last of them waited for features of frozen layers: those will not be
             computed again.
@@ -81,7 +81,7 @@ class Progress:
             self._show(self._describe(now, n_done, computes=once > 0))
 
     def end_epoch(self):
-        """Take note that an epoch has ended, its validation included."""
+        """End an epoch, its validation included."""
         self._last_epoch = self._clock() - self._began
         self._clear()
 
@@ -152,7 +152,7 @@ class Progress:
 
 
 def duration(seconds):
-    """Say how long something takes, as exactly as anybody wants to know.
+    """Format a duration with the precision that a person needs.
 
     Examples
     --------

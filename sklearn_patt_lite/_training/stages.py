@@ -36,7 +36,7 @@ class Stage:
     label_smoothing: float = 0.0
 
     def describe(self, data, n_epochs=0):
-        """Say in a line what is about to happen, when so many epochs lie behind it."""
+        """One line on what is about to happen, `n_epochs` epochs into the stage."""
         layers = "all" if self.unfreeze_layers is None else f"the last {self.unfreeze_layers}"
         trains = "frozen" if self.unfreeze_layers == 0 else f"{layers} layers train"
         validated = "none" if data.X_val is None else len(data.X_val)

@@ -1,4 +1,4 @@
-"""FERPlus: FER2013's images, labelled anew by ten people each."""
+"""FERPlus: FER2013's images, relabelled by ten people each."""
 
 from typing import Literal
 
@@ -68,7 +68,7 @@ def load_ferplus(
     """
     Load FER2013's images with FERPlus' labels from disk.
 
-    Ten people labelled each image of FER2013 anew, as one of eight expressions, as unknown, or as
+    Ten people relabelled each image of FER2013, as one of eight expressions, as unknown, or as
     no face. `labels_as` says how their votes become labels.
 
     Parameters

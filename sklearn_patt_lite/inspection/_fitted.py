@@ -132,7 +132,7 @@ def classes_shown(target, logits, classes):
 
 
 def in_words(logits, true, shown, classes, target_names):
-    """Say what a display tells of each image, by the names of its parameters."""
+    """Predicted, true and shown labels of each image as words, and the probability."""
     names = np.array(names_of(classes, target_names))
     return {
         "predicted": names[logits.argmax(axis=1)].tolist(),

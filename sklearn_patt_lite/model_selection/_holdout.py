@@ -1,4 +1,4 @@
-"""The cut of the inner validation data, which early stopping watches, off the training data."""
+"""Splitting validation data, which early stopping watches, off the training data."""
 
 import warnings
 
@@ -11,22 +11,22 @@ _WAYS_OUT = (
 )
 
 
-def cut_validation(y, groups, *, fraction, classes, seed):
-    """Cut validation data off the training data: by whole groups if there are any.
+def split_validation(y, groups, *, fraction, classes, seed):
+    """Split validation data off the training data: by whole groups if there are any.
 
     Parameters
     ----------
     y : ndarray of shape (n,), dtype int
         Encoded labels, 0 to n_classes - 1.
     groups : ndarray of shape (n,) or None
-        Subjects; None cuts by image.
+        Subjects; None splits by image.
     fraction : float
-        Share of the images to cut off; with groups, about this share, and a single group where
-        larger cuts would take a class from training.
+        Share of the images to split off; with groups, about this share, and a single group where
+        more would take a class from training.
     classes : ndarray of shape (n_classes,)
         The labels behind `y`, to name them in errors.
     seed : int
-        Of the cut.
+        Seed of the split.
 
     Returns
     -------
@@ -39,9 +39,9 @@ def cut_validation(y, groups, *, fraction, classes, seed):
         If a class would be missing from what is left to train on.
     """
     if groups is None:
-        validation = _cut_images(y, fraction, classes, seed)
+        validation = _split_images(y, fraction, classes, seed)
     else:
-        validation = _cut_groups(y, groups, fraction, classes, seed)
+        validation = _split_groups(y, groups, fraction, classes, seed)
     return _rest(y, validation), np.sort(validation)
 
 
@@ -49,7 +49,7 @@ def _rest(y, validation):
     return np.setdiff1d(np.arange(len(y)), validation)
 
 
-def _cut_images(y, fraction, classes, seed):
+def _split_images(y, fraction, classes, seed):
     counts = np.bincount(y, minlength=len(classes))
     if counts.min() < 2:
         raise ValueError(
@@ -68,7 +68,7 @@ def _cut_images(y, fraction, classes, seed):
     )
 
 
-def _cut_groups(y, groups, fraction, classes, seed):
+def _split_groups(y, groups, fraction, classes, seed):
     if len(np.unique(groups)) < 2:
         raise ValueError(
             f"All {len(y)} images belong to the group {groups.tolist()[0]!r}: there are no others "
@@ -77,20 +77,22 @@ def _cut_groups(y, groups, fraction, classes, seed):
     values, codes = np.unique(groups, return_inverse=True)
     single = (np.flatnonzero(codes == code) for code in range(len(values)))
     for candidates in (_merged_folds(y, groups, fraction, seed), single):
-        cuts = [cut for cut in candidates if len(np.unique(y[_rest(y, cut)])) == len(classes)]
-        if cuts:
-            return min(cuts, key=lambda cut: _distance(y, cut, fraction))
+        possible = [
+            rows for rows in candidates if len(np.unique(y[_rest(y, rows)])) == len(classes)
+        ]
+        if possible:
+            return min(possible, key=lambda rows: _distance(y, rows, fraction))
     raise ValueError(_class_in_one_group(y, groups, fraction, classes))
 
 
 def _merged_folds(y, groups, fraction, seed):
-    """Candidates for the cut: as many neighbouring folds of stratified groups as make it up."""
+    """Candidates: as many neighbouring folds of stratified groups as make up the fraction."""
     n_folds = min(max(10, round(1 / fraction)), len(np.unique(groups)), np.bincount(y).max())
     if n_folds < 2:
         return
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # A class with fewer images than folds is no harm: the cut need not hold it.
+        # A class with fewer images than folds is no harm: validation data need not hold it.
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         folds = [fold for _, fold in splitter.split(y, y, groups)]
     n_merged = min(max(1, round(fraction * n_folds)), n_folds - 1)
@@ -102,9 +104,9 @@ def _merged_folds(y, groups, fraction, seed):
 
 
 def _distance(y, validation, fraction):
-    """How far the validation data is from a `fraction` of each class, summed over the classes."""
-    counts, cut = np.bincount(y), np.bincount(y[validation], minlength=y.max() + 1)
-    return np.abs(cut - fraction * counts).sum()
+    """Distance of the validation data from a `fraction` of each class, summed over classes."""
+    counts, validated = np.bincount(y), np.bincount(y[validation], minlength=y.max() + 1)
+    return np.abs(validated - fraction * counts).sum()
 
 
 def _class_in_one_group(y, groups, fraction, classes):

@@ -122,7 +122,7 @@ def find_leaks(
     """
     Find images and subjects that the folds of a cross-validation have on both sides.
 
-    Images are compared by content: equal ones are found, and such as were stored anew as JPEG,
+    Images are compared by content: equal ones are found, and such as were stored again as JPEG,
     mirrored, or shifted by two pixels or so.
 
     Parameters

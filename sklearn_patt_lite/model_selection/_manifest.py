@@ -158,7 +158,7 @@ def verify_manifest(
     manifest: dict[str, Any], X: Photographs, groups: ArrayLike | None = None
 ) -> list[str]:
     """
-    Tell what differs between a manifest and the data at hand.
+    List the differences between a manifest and the data at hand.
 
     `manifest_splits` refuses other images than those of the manifest; this says which they are. It
     also looks at subjects, whose names may have been corrected since.
@@ -233,7 +233,7 @@ def list_splits(cv, X, y, groups):
 
 
 def digests(X):
-    """Tell each image by its content, or its file's: a list of str."""
+    """Hash of each image's content, or of its file's: a list of str."""
     digest = _file_digest if is_paths(X) else _array_digest
     return [digest(item) for item in X]
 

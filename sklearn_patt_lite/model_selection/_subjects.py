@@ -57,7 +57,7 @@ class SubjectKFold(BaseCrossValidator):
 
     def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
         """
-        Tell the number of folds.
+        Return the number of folds.
 
         scikit-learn's searches ask for it beforehand. It does not depend on the data.
 

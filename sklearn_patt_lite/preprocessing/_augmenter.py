@@ -51,7 +51,7 @@ class FaceAugmenter(TransformerMixin, BaseEstimator):
     This is for pipelines with other classifiers. Before `PAttLiteClassifier` it would also vary
     the validation images that the classifier splits off its training images, and draw one
     variation per image for the whole fit; the classifier's own `augment` varies training images
-    only, and anew in every epoch.
+    only, and differently in every epoch.
 
     As with :class:`~sklearn.preprocessing.TargetEncoder`, `fit_transform(X)` differs from
     `fit(X).transform(X)`. Nothing is learned from the data: the transformer is stateless.
@@ -180,7 +180,7 @@ class FaceAugmenter(TransformerMixin, BaseEstimator):
         Return a random variation of every image.
 
         A pipeline calls it on the images that it is fitted to. With an int as `random_state` every
-        call varies them alike; otherwise each call does so anew.
+        call varies them alike; otherwise each call varies them differently.
 
         Parameters
         ----------

@@ -156,9 +156,10 @@ class BackboneFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         images = as_source(X, self.input_size)
         from sklearn_patt_lite._inference.extractor import MapExtractor
 
+        height, width, channels = images.shape[1:]
         architecture = Architecture(
             n_classes=None,
-            image_shape=tuple(int(side) for side in images.shape[1:]),
+            image_shape=(int(height), int(width), int(channels)),
             alpha=self.alpha,
             input_size=self.input_size,
             output_layer=self.output_layer,

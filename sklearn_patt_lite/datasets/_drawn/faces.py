@@ -99,7 +99,7 @@ def _reflect(turn):
 
 
 def _act(subject, expression, view):
-    """Tell how far each movement of the subject's face goes in one image."""
+    """Intensity of each movement of the subject's face in one image."""
     shown = np.array(PROTOTYPES[EXPRESSIONS[expression]]) * subject.gains[expression]
     shown = view.intensity * (shown + subject.manner[expression])
     return Actions(*(subject.resting + shown + view.jitter).tolist())
