@@ -91,6 +91,7 @@ def by_hand(network, stage, data, *, batch_size, seed):
         order, totals = epoch_order(seed, epoch, len(data.y)), np.zeros(2)
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
+            network.reset_metrics()
             scores = network.train_on_batch(data.X[rows], data.y[rows], data.sample_weight[rows])
             totals += len(rows) * np.array(scores)  # of this batch alone
         scores = [*totals / len(order), *network.evaluate(*data.validation, verbose=0)]

@@ -85,7 +85,7 @@ def split_manifest(
     subjects = None if groups is None else [str(group) for group in column_or_1d(groups).tolist()]
     folds = []
     for train, test in list_splits(cv, X, y, groups):
-        fold = {"train": np.asarray(train).tolist(), "test": np.asarray(test).tolist()}
+        fold: dict[str, Any] = {"train": list(map(int, train)), "test": list(map(int, test))}
         if subjects is not None:
             fold["test_subjects"] = sorted({subjects[i] for i in fold["test"]})
         folds.append(fold)
