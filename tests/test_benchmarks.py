@@ -19,6 +19,7 @@ SCRIPTS = {
 }
 #: Those that take half a minute each even so: ``pytest -m benchmarks``.
 OPTIONAL = {
+    "ablations.py": ["--steps", "2", "--images", "8", "--rounds", "1", "--rows", "dropout"],
     "stage_2_hours.py": ["--images", "16", "--unfreeze", "4"],
     "crop_photos.py": ["--photos", "10"],
     "export_formats.py": ["faces.npz", "--epochs", "1", "--rounds", "3"],

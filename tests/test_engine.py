@@ -9,11 +9,10 @@ import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose
 
-from sklearn_patt_lite._inference.predictor import Predictor, SharedHead
+from sklearn_patt_lite._inference.predictor import Predictor
 from sklearn_patt_lite._network.architecture import Architecture
 from sklearn_patt_lite._network.batch_norm import fold_for_inference
 from sklearn_patt_lite._network.engines import LiteRTEngine, TensorFlowEngine, forward, steps_engine
-from sklearn_patt_lite._network.parts import head_of
 from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
 from sklearn_patt_lite._network.weights import load_weights
 
@@ -101,7 +100,7 @@ def test_a_gpu_is_left_to_tensorflow(found, monkeypatch):
     assert litert == ([False, False] if found else [True, True])
 
 
-def test_a_changing_last_batch_is_not_traced_anew():
+def test_a_smaller_last_batch_is_not_traced_again():
     calls = []
 
     def function(x):
@@ -129,16 +128,6 @@ def test_networks_with_one_backbone_share_its_engine():
     assert backbone_engine(second) is not shared
 
 
-def test_heads_of_one_architecture_share_their_function():
-    networks = build(seed=0), build(seed=1), build(n_filters=8)
-    heads = [SharedHead(head_of(network)) for network in networks]
-    features = np.random.default_rng(0).random((3, 4, 4, 128), dtype=np.float32)
-    found = [head(features) for head in heads]
-    functions = [head._function for head in heads]
-    assert functions[0] is functions[1] is not functions[2]
-    assert np.abs(found[0] - found[1]).max() > 1e-3  # each with weights of its own
-
-
 def test_every_normalization_is_folded_away():
     backbone = build(output_layer=None, patch_extraction=None).get_layer(BACKBONE)
     rng = np.random.default_rng(0)
@@ -156,7 +145,7 @@ def test_every_normalization_is_folded_away():
 
 
 @needs_litert
-@pytest.mark.parametrize(("largest", "kind"), [(0, SharedHead), (2**20, LiteRTEngine)])
+@pytest.mark.parametrize(("largest", "kind"), [(0, TensorFlowEngine), (2**20, LiteRTEngine)])
 def test_a_head_with_a_large_kernel_is_left_to_tensorflow(largest, kind, monkeypatch):
     monkeypatch.setattr("sklearn_patt_lite._inference.predictor._LARGE_KERNEL", largest)
     network, images = build(patch_extraction="conv"), noise(3)

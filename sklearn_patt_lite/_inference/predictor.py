@@ -7,12 +7,10 @@ backends of Keras.
 """
 
 import functools
-import json
 import math
 import threading
 
 import numpy as np
-import tensorflow as tf
 
 from sklearn_patt_lite._features.backbone import CLEAN, FrozenBackbone, decode
 from sklearn_patt_lite._features.bank import FeatureBank, FeatureCache
@@ -21,6 +19,7 @@ from sklearn_patt_lite._network.batch_norm import fold_for_inference
 from sklearn_patt_lite._network.engines import (
     BATCH,
     LiteRTEngine,
+    TensorFlowEngine,
     engine_class,
     new_engine,
     preprocessing,
@@ -33,7 +32,7 @@ from sklearn_patt_lite._network.parts import (
     head_function,
     head_of,
 )
-from sklearn_patt_lite._process import LRUCache, on_tensorflow, prefetch
+from sklearn_patt_lite._process import on_tensorflow, prefetch
 
 _CHUNK = 256  # images that are read at once
 _LARGE_KERNEL = 2**20  # values: 4 MB, more than a core's cache holds
@@ -159,7 +158,7 @@ def _head_engine(network, layer):
     """
     head = head_of(network)
     if layer is not None or engine_class() is not LiteRTEngine or _is_for_tensorflow(head):
-        return SharedHead(head)
+        return TensorFlowEngine(head_function(head), head.input.shape[1:])
     return LiteRTEngine(head_function(head), head.input.shape[1:])
 
 
@@ -170,37 +169,3 @@ def _is_for_tensorflow(head):
     # A large kernel is better read once a batch; 16-bit layers are not converted.
     has_large_kernel = any(math.prod(w.shape) > _LARGE_KERNEL for w in head.trainable_variables)
     return has_large_kernel or any(x.compute_dtype != "float32" for x in head.layers)
-
-
-class SharedHead:
-    """A head in TensorFlow, traced once for all heads of its architecture: they differ in weights.
-
-    Parameters
-    ----------
-    head : keras.Model
-        From the backbone's features to probabilities.
-    """
-
-    _functions = LRUCache(8)  # a search has as many architectures as it has patch settings
-
-    def __init__(self, head):
-        self._weights = [
-            [tf.constant(variable.numpy()) for variable in variables]
-            for variables in (head.trainable_variables, head.non_trainable_variables)
-        ]
-        configs = [layer.get_config() for layer in head.layers[1:]]  # the input's name is its own
-        key = json.dumps([head.input.shape, configs])
-        self._function = self._functions.get(key, lambda: self._trace(head))
-
-    def _trace(self, head):
-        weights = [[tf.TensorSpec(w.shape, w.dtype) for w in part] for part in self._weights]
-        features = tf.TensorSpec((None, *head.input.shape[1:]), tf.float32)
-
-        def forward(trainable, fixed, features):
-            return head.stateless_call(trainable, fixed, features, training=False)[0]
-
-        return tf.function(forward, input_signature=[*weights, features], autograph=False)
-
-    def __call__(self, features):
-        """Map features, an ndarray of shape (n, ...), to probabilities."""
-        return self._function(*self._weights, np.asarray(features, dtype=np.float32)).numpy()

@@ -112,13 +112,14 @@ class TensorFlowEngine:
     """A function of a batch in TensorFlow: traced once, whatever the size of the batch."""
 
     def __init__(self, function, shape):
-        # Without a signature, a smaller last batch would be traced again.
+        # With a signature, a smaller last batch is not traced again.
         signature = [tf.TensorSpec((None, *shape), tf.float32)]
-        self._function = tf.function(function, input_signature=signature, autograph=False)
+        traced = tf.function(function, input_signature=signature, autograph=False)
+        self._function = traced.get_concrete_function()
 
     def __call__(self, batch, out=None):
         """Map an ndarray of shape (n, *shape) to the function's result; see `steps_engine`."""
-        result = self._function(np.asarray(batch, dtype=np.float32)).numpy()
+        result = self._function(tf.constant(np.asarray(batch, dtype=np.float32))).numpy()
         if out is None:
             return result
         out[...] = result
