@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # The classifier's module is light too, but one rule for all public names is simpler to keep:
 # a name is imported when it is first used.

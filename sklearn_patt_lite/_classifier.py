@@ -429,8 +429,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         Warns
         -----
         UserWarning
-            With `attention="batch"`, and if parameters of stage 2 are set that random weights
-            leave unused. Once its first steps are taken, of a fit that may take over an hour.
+            With `attention="batch"`, and if parameters of stage 2 are set that one stage leaves
+            unused. Once its first steps are taken, of a fit that may take over an hour.
 
         See Also
         --------
@@ -624,9 +624,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         ...         print(sorted(archive.namelist()))
         ['README.md', 'metadata.json', 'weights.safetensors']
         """
+        check_is_fitted(self)
         from sklearn_patt_lite._persistence.save import save
 
-        check_is_fitted(self)
         parameters = self.get_params(deep=False)
         save(self._fitted, self.classes_, self.history_, parameters, path, description)
 
@@ -779,9 +779,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         >>> report.agreement
         1.0
         """
+        check_is_fitted(self)
         from sklearn_patt_lite._persistence.export import export
 
-        check_is_fitted(self)
         X = calibration if X is None else X
         if X is None:
             X = make_expression_faces(n_subjects=2, image_size=64, random_state=0).images

@@ -3,7 +3,7 @@
 TensorFlow's own switch for its log is `TF_CPP_MIN_LOG_LEVEL`. The first messages come while its
 libraries are being loaded, before they have read it, and LiteRT has no switch at all: of these,
 what the switch would leave out is taken away from the process' standard error, and everything else
-is handed on.
+is handed on, a moment later. What another thread's new process writes in that moment is lost.
 """
 
 import collections

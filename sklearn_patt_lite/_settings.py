@@ -5,6 +5,8 @@ import os
 import warnings
 from typing import Any, Self
 
+import numpy as np
+
 from sklearn_patt_lite._network.architecture import Architecture, check_architecture
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -81,7 +83,9 @@ class Settings:
     @classmethod
     def of(cls, classifier) -> Self:
         """Take a classifier's parameters, whose constraints have been checked."""
-        values = {field.name: getattr(classifier, field.name) for field in dataclasses.fields(cls)}
+        values = {
+            field.name: _plain(getattr(classifier, field.name)) for field in dataclasses.fields(cls)
+        }
         for name, of_recipe in RECIPES[classifier.recipe].items():
             if isinstance(values[name], str) and values[name] == "auto":
                 values[name] = of_recipe
@@ -131,6 +135,11 @@ class Settings:
         if self.verbose == 0:
             ways.append("verbose=1 shows how far it is.")
         return " ".join(ways)
+
+
+def _plain(value):
+    """Python's number for one of NumPy, as grids have them: JSON and Keras take no other."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def check_settings(settings, classifier, *, has_validation):

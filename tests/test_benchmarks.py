@@ -15,7 +15,6 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 SCRIPTS = {
     "find_leaks.py": ["--images", "300", "--side", "48"],
-    "fuzz_files.py": ["--files", "30"],
 }
 #: Those that take half a minute each even so: ``pytest -m benchmarks``.
 OPTIONAL = {
@@ -23,6 +22,7 @@ OPTIONAL = {
     "stage_2_hours.py": ["--images", "16", "--unfreeze", "4"],
     "crop_photos.py": ["--photos", "10"],
     "export_formats.py": ["faces.npz", "--epochs", "1", "--rounds", "3"],
+    "fuzz_files.py": ["--files", "30"],
     "fit.py": ["--images", "20", "--epochs", "1", "--unfreeze", "4", "everything"],
     "grid_search.py": [
         *("--images", "42", "--folds", "2", "--epochs", "1"),

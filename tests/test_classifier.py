@@ -307,6 +307,17 @@ def test_random_weights_train_in_one_stage(faces):
     assert history["features"] == {"computed": 0, "found": 0}
 
 
+def test_parameters_may_be_numbers_of_numpy(faces, tmp_path):
+    """As grids made by `np.arange` have them."""
+    numbers = {"batch_size": 16, "hidden_units": 8, "n_filters": 8, "patch_size": 2, "epochs": 1}
+    expected = quick(**numbers, unfreeze_layers=0).fit(faces.images, faces.target)
+    changes = {name: np.int64(value) for name, value in numbers.items()}
+    classifier = quick(**changes, unfreeze_layers=np.int64(0), learning_rate=np.float64(1e-2))
+    found = classifier.fit(faces.images, faces.target).predict_proba(faces.images)
+    assert_array_equal(found, expected.predict_proba(faces.images))
+    classifier.save_model(tmp_path / "classifier.zip")
+
+
 @pytest.mark.usefixtures("without_training")
 def test_random_weights_warn_of_parameters_that_are_not_used(faces):
     with pytest.warns(UserWarning, match="unfreeze_layers, finetune_epochs.* not used") as caught:

@@ -174,6 +174,7 @@ def test_the_map_moves_when_the_evidence_does():
     ],
     ids=str,
 )
+@pytest.mark.usefixtures("without_training")
 def test_contributions_are_the_whole_of_the_decision(faces, parameters):
     from sklearn_patt_lite.inspection._patch_attention import _weigh_patches
 

@@ -223,7 +223,7 @@ def test_epochs_beyond_the_views_compute_nothing(data):
 
 
 def test_stage_2_finds_what_stage_1_passed(data):
-    """Its cut lies on the way to that of stage 1."""
+    """Its layer lies on the way to that of stage 1."""
     architecture = dataclasses.replace(
         ARCHITECTURE, input_size=64, image_shape=(64, 64, 1), output_layer="conv_dw_7_relu"
     )

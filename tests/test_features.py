@@ -124,6 +124,16 @@ def test_images_of_other_shapes_are_resized_as_the_network_does(shape, tmp_path)
     assert_allclose(found, network.predict(images, verbose=0), atol=1e-3)
 
 
+def test_on_other_backends_keras_predicts_and_nothing_is_kept(tmp_path, monkeypatch):
+    network, memory = build(), FeatureMemory(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (3, *network.input.shape[1:]))
+    images = images.astype(np.uint8)
+    monkeypatch.setattr("sklearn_patt_lite._inference.predictor.on_tensorflow", lambda: False)
+    found = Predictor(network, frozen_until=LATE)(images, memory)
+    assert_allclose(found, network.predict(images, verbose=0), atol=1e-6)
+    assert memory.nbytes == 0
+
+
 @pytest.mark.parametrize(
     ("alpha", "unfreeze_layers", "expected"),
     [
@@ -164,7 +174,7 @@ def test_features_do_not_depend_on_what_is_kept(frozen, images, memory):
 
 
 def test_the_way_is_shared(frozen, images, memory, passes):
-    """Features at an earlier cut are kept on the way to a later one, and a way goes on there."""
+    """Features of an earlier layer are kept on the way to a later one, and found there."""
     read(bank_of(frozen, images, memory), LATE)
     assert set(passes) > {EARLY, LATE}
     passes.clear()
@@ -230,7 +240,7 @@ def test_other_images_views_weights_and_sizes_have_other_features(frozen, images
     assert passes.count(LATE) == 4 * N + 1
 
 
-def test_weights_behind_the_cut_do_not_matter(frozen, images, memory, passes):
+def test_weights_behind_the_layer_do_not_matter(frozen, images, memory, passes):
     read(bank_of(frozen, images, memory), EARLY, worth_keeping={EARLY})
     passes.clear()
     other = build()

@@ -15,8 +15,6 @@ from quick import QUICK, quick
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
-from sklearn_patt_lite import FeatureMemory
-
 
 @pytest.fixture(scope="module")
 def expected(faces):
@@ -44,7 +42,7 @@ def shards(folder):
     return sorted(folder.rglob("*.features"))
 
 
-@pytest.mark.parametrize("kind", [str, lambda folder: folder, joblib.Memory, FeatureMemory])
+@pytest.mark.parametrize("kind", [str, joblib.Memory])  # others: see test_feature_memory.py
 def test_a_memory_changes_no_result(faces, expected, tmp_path, kind):
     memory = kind(tmp_path, verbose=0) if kind is joblib.Memory else kind(tmp_path)
     for _ in range(2):

@@ -479,8 +479,11 @@ def test_a_header_that_lies(header, saved):
 
 
 def test_a_file_of_an_older_format(saved):
-    change_metadata(saved, lambda metadata: metadata.update(format_version=2))
-    assert_refused(saved, "of format version 2, .* unpack its model.keras and go on from there")
+    contents = members(saved)
+    with zipfile.ZipFile(saved, "w") as archive:
+        for name in ("metadata.json", "model.keras", "README.md"):
+            archive.writestr(name, contents.get(name, b""))
+    assert_refused(saved, "the format of sklearn-patt-lite 0.1.0, .* unpack its model.keras and go")
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,9 @@ from sklearn_patt_lite import PAttLiteClassifier
 
 images = np.load("images.npy")
 paths = [f"{{i}}.png" for i in range(len(images))]
-for recipe, stage_2 in (("paper", dict(finetune_epochs=1)), ("modern", {{}})):
-    for X in (images, paths):
-        classifier = PAttLiteClassifier(recipe=recipe, **stage_2, **{QUICK})
-        classifier.fit(X, np.arange(len(images)) % 2).predict(X)
+for recipe, X, stage_2 in (("paper", images, dict(finetune_epochs=1)), ("modern", paths, {{}})):
+    classifier = PAttLiteClassifier(recipe=recipe, **stage_2, **{QUICK})
+    classifier.fit(X, np.arange(len(images)) % 2).predict(X)
     classifier.save_model(f"{{recipe}}.zip")
 print(os.environ["TF_CPP_MIN_LOG_LEVEL"])
 """

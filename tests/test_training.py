@@ -110,7 +110,7 @@ def test_stage_1_moves_the_head_only(model, data):
     assert moved == set(before) - backbone
 
 
-@pytest.mark.parametrize("n_layers", [1, 7, 10, 1000])
+@pytest.mark.parametrize("n_layers", [1, 10, 1000])
 def test_stage_2_moves_the_unfrozen_layers(model, data, n_layers):
     stage = finetune_stage(**{**FINETUNE, "unfreeze_layers": n_layers})
     before = weights_by_layer(model)
@@ -196,7 +196,7 @@ def test_clipping_bounds_the_step(model, data):
 def test_images_of_weight_zero_do_not_count(data):
     """Whatever their labels, the same weights come out; with a weight, others do."""
     wrong = np.arange(len(data.y)) % 3 == 0
-    stage = end_to_end_stage(**{**HEAD, "epochs": 1})
+    stage = head_stage(**{**HEAD, "epochs": 1})
 
     def trained(y, sample_weight):
         with seeded(0):

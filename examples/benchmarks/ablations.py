@@ -136,12 +136,13 @@ def epoch_on_images(architecture, data, fused):
         opened = train_by_scikeras(
             network, end_to_end_stage(**STAGE), data, batch_size=IMAGE_BATCH, seed=0
         )
-        trainer = opened.__enter__()  # until the process ends
+        trainer = opened.__enter__()
 
     def epoch():
         trainer.epoch(next(number), None)
 
     epoch()
+    epoch.opened = opened  # until the process ends: TensorFlow stays deterministic
     return epoch
 
 

@@ -90,10 +90,10 @@ def timed_search(search, faces, name):
 
     n_rows, forward = 0, FrozenBackbone.forward
 
-    def counted(self, cut, x, out):
+    def counted(self, layer, x, out):
         nonlocal n_rows
         n_rows += len(x)
-        forward(self, cut, x, out)
+        forward(self, layer, x, out)
 
     FrozenBackbone.forward = counted
     start = time.perf_counter()

@@ -100,8 +100,9 @@ def score(place, views, y, train, test, seed, arguments):
 def build_head(place):
     features = keras.Input((14, 14, 512))
     # A stage looks for its backbone; that of ready-made features has nothing left to do.
+    scaled = layers.Identity(name="scale")(features)
     backbone = keras.Sequential([layers.Identity()], name=BACKBONE)
-    tokens = _extract_patches(backbone(features), ARCHITECTURE)
+    tokens = _extract_patches(backbone(scaled), ARCHITECTURE)
     tokens = layers.Reshape((4, 256))(tokens)
     x = layers.Dropout(0.1, name="token_dropout")(tokens)
     if place == "before":

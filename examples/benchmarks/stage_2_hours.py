@@ -47,12 +47,12 @@ class Clock(Progress):
     def begin_epoch(self, epoch, *, is_first):
         """Start."""
         super().begin_epoch(epoch, is_first=is_first)
-        self._start = time.perf_counter()
+        self._epoch_began = time.perf_counter()
 
     def end_epoch(self):
         """Stop."""
         super().end_epoch()
-        self.seconds = time.perf_counter() - self._start
+        self.seconds = time.perf_counter() - self._epoch_began
 
 
 def seconds_an_epoch(stage, data):

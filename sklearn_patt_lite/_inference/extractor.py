@@ -9,10 +9,9 @@ from sklearn_patt_lite._features.bank import FeatureBank, FeatureCache
 from sklearn_patt_lite._images.source import read_images
 from sklearn_patt_lite._network.architecture import check_architecture
 from sklearn_patt_lite._network.maps import last_map
-from sklearn_patt_lite._network.parts import rebuild_network
-from sklearn_patt_lite._network.patt_lite import build_network
+from sklearn_patt_lite._network.parts import build_again, rebuild_network
 from sklearn_patt_lite._network.weights import load_weights
-from sklearn_patt_lite._process import on_tensorflow, seeded, under_policy
+from sklearn_patt_lite._process import on_tensorflow
 
 
 class MapExtractor:
@@ -38,8 +37,7 @@ class MapExtractor:
     def build(cls, backbone_weights, architecture):
         """Build it with the weights that `load_weights` finds; errors as there."""
         check_architecture(architecture)
-        with seeded(0), under_policy("float32"):
-            network = build_network(architecture)
+        network = build_again(architecture, "float32")
         load_weights(network, backbone_weights, architecture)
         return cls(network, architecture)
 

@@ -4,7 +4,6 @@ from sklearn_patt_lite._images.source import as_source, read_images
 from sklearn_patt_lite._inference.predictor import Predictor
 from sklearn_patt_lite._network.engines import BATCH
 from sklearn_patt_lite._network.parts import policy_of, rebuild_network
-from sklearn_patt_lite._process import FIT_LOCK
 
 
 class FittedNetwork:
@@ -65,6 +64,4 @@ class FittedNetwork:
         """Build the network around the weights of a `state`."""
         state = dict(state)
         weights, policy = state.pop("weights"), state.pop("policy")
-        with FIT_LOCK:
-            network = rebuild_network(state["architecture"], weights, policy)
-        return cls(network, **state)
+        return cls(rebuild_network(state["architecture"], weights, policy), **state)

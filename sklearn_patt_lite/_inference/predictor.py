@@ -44,8 +44,8 @@ class Predictor:
     Parameters
     ----------
     network : keras.Model
-        From `build_network`, with the weights that it is to predict with: later changes of
-        them are not seen.
+        From `build_network`, with the weights that it is to predict with. Changes of them after
+        the first prediction are not seen.
     batch_size : int, default=32
         Images a forward pass; matters for the result with attention across the batch only.
     flip_averaging : bool, default=False
@@ -78,9 +78,13 @@ class Predictor:
         ndarray of shape (n, n_classes), dtype float32
             Those of ``network.predict(images, batch_size)``, up to rounding.
         """
-        if memory is not None and self._frozen_until is not None and not self._flip_averaging:
+        if memory is not None and self._predicts_from_features:
             return np.concatenate(list(self._from_features(images, memory)))
         return np.concatenate(list(self._from_images(images)))
+
+    @property
+    def _predicts_from_features(self):
+        return self._frozen_until is not None and not self._flip_averaging and on_tensorflow()
 
     def _from_images(self, images):
         chunk_size = self._batch_size * max(1, _CHUNK // self._batch_size)

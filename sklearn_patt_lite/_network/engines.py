@@ -85,7 +85,7 @@ def _settings(step):
 
 
 def forward(steps, x):
-    """Run steps of `fold` in TensorFlow; the first of them takes images of 0 to 255."""
+    """Run steps of `fold_for_inference` in TensorFlow; the first takes images of 0 to 255."""
     for kind, step in steps:
         if kind == "scale":
             x = x * step["factor"] + step["offset"]

@@ -140,8 +140,6 @@ def patches_of(network):
         Of the dense layer behind their mean.
     bias : ndarray of shape (n_classes,)
         Of the same.
-    shape : tuple of int
-        Rows and columns of patches; their product is t.
     """
     attends = any(layer.name == "patch_attention" for layer in network.layers)
     attention = network.get_layer("patch_attention" if attends else "pool")
@@ -158,4 +156,9 @@ def patches_of(network):
         return ops.concatenate([scores, tokens], axis=2)  # n × t × (t + units)
 
     kernel, bias = network.get_layer("probabilities").get_weights()
-    return to_tokens, kernel, bias, tuple(network.get_layer("tokens").input.shape[1:3])
+    return to_tokens, kernel, bias
+
+
+def patch_grid(network):
+    """Rows and columns of a network's patches."""
+    return tuple(network.get_layer("tokens").input.shape[1:3])

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
-from sklearn_patt_lite._process import on_tensorflow, seeded, under_policy
+from sklearn_patt_lite._process import FIT_LOCK, on_tensorflow, seeded, under_policy
 
 
 def backbone_of(network):
@@ -111,10 +111,15 @@ def frozen_until(network):
     return last.name
 
 
+def build_again(architecture, policy):
+    """Build a network that is about to get its weights; see `policy_of` for its policy."""
+    with FIT_LOCK, seeded(0), under_policy(policy):  # any seed: the weights are replaced
+        return build_network(architecture)
+
+
 def rebuild_network(architecture, weights, policy):
-    """Build a network around weights that it had; see `policy_of` for its policy."""
-    with seeded(0), under_policy(policy):  # any seed: the weights are replaced at once
-        network = build_network(architecture)
+    """Build a network around weights that it had."""
+    network = build_again(architecture, policy)
     network.set_weights(weights)
     return network
 

@@ -21,7 +21,7 @@ from sklearn_patt_lite._network.architecture import (
     count_parameters,
     output_layers,
 )
-from sklearn_patt_lite._network.patt_lite import build_network
+from sklearn_patt_lite._network.parts import build_again
 from sklearn_patt_lite._persistence.save import (
     CARD,
     FORMAT,
@@ -31,11 +31,11 @@ from sklearn_patt_lite._persistence.save import (
     WEIGHTS,
     digest,
 )
-from sklearn_patt_lite._process import seeded, under_policy
 
 _MOST_UNPACKED = 100  # times the packed size: JSON shrinks to a tenth, arrays hardly at all
 _MOST_METADATA = 2**24  # bytes: parsed, it takes many times as much memory
 _LONGEST_SIDE = 2**13  # pixels: the side of the images that a prediction resizes to
+_FORMER_NETWORK = "model.keras"  # a member of files of format 2
 _DTYPE_POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -114,8 +114,7 @@ def _load(archive, names, constraints):
     _check_history(metadata["history"])
     parameters = _read_parameters(metadata["parameters"], names)
     classes = _read_classes(metadata["classes"], architecture.n_classes)
-    with seeded(0), under_policy(metadata["dtype_policy"]):  # any seed: weights are replaced
-        network = build_network(architecture)
+    network = build_again(architecture, metadata["dtype_policy"])
     network.set_weights(_read_weights(content, network))
     fitted = FittedNetwork(
         network,
@@ -129,6 +128,12 @@ def _load(archive, names, constraints):
 
 def _check_members(archive):
     expected, names = {METADATA, WEIGHTS, CARD}, archive.namelist()
+    if _FORMER_NETWORK in names and METADATA in names:
+        raise _RefusedError(
+            "it is of the format of sklearn-patt-lite 0.1.0, and this is "
+            f"{sklearn_patt_lite.__version__}: load it with 0.1.0, or unpack its {_FORMER_NETWORK} "
+            "and go on from there, with the path of that as backbone_weights"
+        )
     for name in names:
         if name not in expected:
             raise _RefusedError(
@@ -177,8 +182,7 @@ def _read_metadata(archive):
         raise _RefusedError(
             f"it is of format version {version!r}, and this is sklearn-patt-lite "
             f"{sklearn_patt_lite.__version__}, which reads version {FORMAT_VERSION}: install the "
-            f"one that wrote it ({_written_by(metadata)}), or unpack its model.keras and go on "
-            "from there, with the path of that as backbone_weights"
+            f"one that wrote it ({_written_by(metadata)})"
         )
     odd = set(metadata) - {*_KINDS, "format", "format_version", "saved", "versions", "images"}
     if odd:

@@ -125,6 +125,3 @@ def _plain_classes(classes):
     if kind != "object" and classes.dtype.kind not in "biufU":
         raise TypeError(f"Labels of dtype {classes.dtype} cannot be saved: use strings.")
     return {"dtype": kind, "values": [plain("y", label) for label in classes.tolist()]}
-
-
-# The network

@@ -151,7 +151,7 @@ class StagedFit:
     batch_size : int
         Images a gradient step.
     seed : int
-        Of the order of the images.
+        Of the order of the images, and of what trainers draw.
     features : FrozenFeatures, default=None
         What to train on in the stages in which that is cheaper than images; None: in none.
     open_trainer : callable, default=None

@@ -41,7 +41,7 @@ def train_on_arrays(network, stage, data, *, batch_size, seed):
     batch_size : int
         Images a gradient step.
     seed : int
-        Of the order of the images.
+        Of the order of the images, and of what the backend draws.
 
     Yields
     ------

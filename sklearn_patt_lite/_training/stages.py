@@ -104,7 +104,8 @@ class Trainer(NamedTuple):
     #: Compiled, its optimizer built. Callbacks watch it, and checkpoints keep it.
     model: keras.Model
     #: Trains for an epoch. Takes its number, counted from 0, and None or a function that it calls
-    #: after each step with the step's number and logs. Returns the epoch's "loss", "accuracy" and,
+    #: after each step, or each chunk of steps, with the number of the last step, the logs and, of
+    #: chunks, the seconds that its data was waited for. Returns the epoch's "loss", "accuracy" and,
     #: with validation data, "val_loss" and "val_accuracy".
     epoch: Callable[..., dict[str, float]]
 

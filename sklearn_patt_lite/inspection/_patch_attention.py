@@ -344,7 +344,7 @@ def _weigh_patches(classifier, images):
             "The classifier has no patches: patch_extraction=None and attention=None leave their "
             "mean alone."
         )
-    to_tokens, kernel, bias, _ = patches_of(classifier.model_)
+    to_tokens, kernel, bias = patches_of(classifier.model_)
     found = in_batches(to_tokens, images.astype(np.float32))
     n_tokens = found.shape[1]
     attention, tokens = found[..., :n_tokens], found[..., n_tokens:]
@@ -355,11 +355,11 @@ def _weigh_patches(classifier, images):
 
 def _edges(classifier):
     """Borders of the patches, as shares of the image's height and width."""
-    from sklearn_patt_lite._network.maps import maps_of, patches_of, places_of
+    from sklearn_patt_lite._network.maps import maps_of, patch_grid, places_of
 
     network, side = classifier.model_, fitted_network(classifier).architecture.input_size
     distance, first = places_of(network, maps_of(network)[-1])
-    *_, (rows, columns) = patches_of(network)
+    rows, columns = patch_grid(network)
     return tuple(_borders_between(n, distance, first, side) for n in (rows, columns))
 
 

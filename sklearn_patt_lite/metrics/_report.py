@@ -2,7 +2,6 @@
 
 import warnings
 from numbers import Integral, Real
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,9 +12,6 @@ from sklearn.utils.validation import column_or_1d
 
 from sklearn_patt_lite._typing import Names, Seed, validate_params
 from sklearn_patt_lite.metrics._expression_report import SCORES, ExpressionReport
-
-if TYPE_CHECKING:
-    pass
 
 _N_BINS = 15  # of confidence, in Guo et al. (2017)
 _AT_ONCE = 2**22  # numbers of resampled confusion matrices that are held at a time

@@ -49,7 +49,7 @@ The drawings serve to test methods. Results on them say nothing about real faces
 class _View:
     """What differs between the images of one subject.
 
-    Angles are in degrees, lengths in face units (see `_face_geometry`), `blur` is a share of the
+    Angles are in degrees, lengths in face units (see `geometry`), `blur` is a share of the
     image's side and `noise` in gray levels.
     """
 

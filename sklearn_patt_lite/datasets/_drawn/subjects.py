@@ -88,7 +88,7 @@ VARIETY = np.array(
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """The look and the habits of one person; lengths in face units (see `_face_geometry`)."""
+    """The look and the habits of one person; lengths in face units (see `geometry`)."""
 
     head_width: float
     jaw_taper: float
