@@ -28,7 +28,7 @@ _AUTO = StrOptions({"auto"})
 
 class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     """
-    Facial expression classifier: PAtt-Lite, trained as in the paper or as is better.
+    Facial expression classifier PAtt-Lite, with the paper's training recipe or a modern one.
 
     PAtt-Lite [1]_ is an ImageNet MobileNetV1, truncated, with a patch extraction block and an
     attention classifier on top: 1.10 million parameters for 7 expressions. In the paper's recipe
@@ -158,22 +158,22 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         Whether a probability is the mean of the network's for an image and for its mirror image.
         Predictions take twice as long.
     random_state : int, RandomState instance or None, default=None
-        Of weights, dropout, augmentation, the order of images, and the validation cut. An int
-        makes fits on one machine identical. Global seeds are left alone.
+        Seed for weights, dropout, augmentation, the order of images, and the validation split.
+        With an int, fits on one machine are identical. Global seeds are left alone.
     memory : None, path-like, FeatureMemory or object with the joblib.Memory interface, \
             default=None
-        Folder that keeps the features of frozen layers for other fits and predictions, of this
-        process and of others: those of a search, and tomorrow's. What is kept changes no
-        result, and may be deleted at any time. None: they are kept for the one fit.
+        Folder that keeps the features of frozen layers for other fits and predictions, such as
+        those of a search, in this process and in others. It changes no result, and may be deleted
+        at any time. None: features are kept for this fit only.
     checkpoint_dir : None or path-like, default=None
-        Folder that keeps each fit as it was at the end of its last epoch (some 25 MB by default).
-        The same fit of the same data, begun again after it was killed, goes on from there, and
-        ends as if it had never been. One that had ended is found (4 MB), so that a search goes on
-        with the candidate it was at; fits may share the folder, and any file in it may be
-        deleted. It asks for an int or a RandomState as `random_state`.
+        Folder for a checkpoint of each fit after its last epoch (some 25 MB by default). A killed
+        fit that is run again unchanged resumes from there, with the same result as without the
+        interruption. A completed fit is found there, too (4 MB), so that an interrupted search
+        resumes at the candidate it had reached. Fits may share the folder, and any file in it may
+        be deleted. Requires an int or a RandomState as `random_state`.
     verbose : int, default=0
-        0: silent; 1: a line a stage and an epoch, and how far it is, in epochs of more than ten
-        seconds; 2: Keras' progress bars.
+        0: silent; 1: one line per stage and per epoch, and the progress of epochs that take more
+        than ten seconds; 2: Keras' progress bars.
 
     Attributes
     ----------
@@ -184,17 +184,16 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         of shape (n, n_classes) out; resizing and scaling are inside.
         Predictions come from a compiled copy of it, made at the first of them.
     history_ : dict
-        A dict a stage ("head" and "finetune", or "end_to_end" for random weights), with a list
-        of one float an epoch for "loss", "accuracy", "val_loss", "val_accuracy" and
-        "learning_rate", and "best_epoch", the one whose weights were kept (-1 if no epoch of stage
-        2 validated as well as the end of stage 1, which was kept then). Under "validation":
-        "split", how the validation data came about ("groups", "stratified", "given" or None),
-        "n_train", "n_validation", and "indices" of the validation images in `X`. Under
-        "features": how many rows of features were "computed", by a forward pass of frozen layers,
-        and how many were "found", having been computed before (in this process, where a fit has
-        gone on from `checkpoint_dir`). Under "data": the SHA-256 of the
-        "images" (their bytes, or their files') and of the "labels" (each image's place in
-        `classes_`, as int64) that `fit` was given.
+        One dict per stage ("head" and "finetune", or "end_to_end"), with a list of one float per
+        epoch for "loss", "accuracy", "val_loss", "val_accuracy" and "learning_rate", and
+        "best_epoch", the epoch whose weights were kept (-1 if every epoch of stage 2 validated
+        worse than the end of stage 1, whose weights were kept then). Under "validation": "split",
+        the origin of the validation data ("groups", "stratified", "given" or None), "n_train",
+        "n_validation", and "indices" of the validation images in `X`. Under "features": the number
+        of feature rows "computed" by a forward pass of frozen layers, and the number "found"
+        because they had been computed before; a resumed fit counts those of its last process
+        only. Under "data": the SHA-256 of the "images" (their bytes, or those of their files) and
+        of the "labels" (each image's index in `classes_`, as int64) that `fit` was given.
     image_shape_ : tuple of int
         (height, width, channels) of the training images; file paths are read as RGB at
         `input_size`. At prediction, images of another size are resized to it, and grey images
@@ -635,8 +634,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         """
         Read a classifier that `save_model` wrote.
 
-        Nothing in the file is run, whoever made it. Digests tell damage, not who wrote it: how
-        it predicts is up to its maker.
+        No code in the file is run, whoever made it. Its digests detect damage, but do not prove
+        who wrote it: a classifier from a stranger may predict anything.
 
         Parameters
         ----------

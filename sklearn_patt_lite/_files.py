@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all, and the versions that wrote them."""
+"""Atomic writing of files, and the versions of installed distributions."""
 
 import contextlib
 import importlib.metadata
@@ -16,20 +16,19 @@ _ABANDONED_AGE = 24 * 3600  # seconds: nobody writes that long
 
 @contextlib.contextmanager
 def replaced(path, *, sync=True):
-    """Write a file under another name beside it first: nobody ever sees half of it.
+    """Write a file atomically: to a temporary file beside it, which then replaces it.
 
     Parameters
     ----------
     path : path-like
-        Of a file, which may be there or not; a link to one stays a link.
+        Path of the file, which may exist; a symbolic link stays a link.
     sync : bool, default=True
-        Whether to wait until the disk has it: after a power cut there may be a name with nothing
-        in it otherwise.
+        Whether to wait until the data are on disk. Otherwise a power cut may leave an empty file.
 
     Yields
     ------
     Path
-        Where to write. It takes the file's place if all goes well, and is gone if not.
+        Temporary file to write to. It replaces the file on success, and is deleted on failure.
 
     Raises
     ------
@@ -53,7 +52,7 @@ def replaced(path, *, sync=True):
 
 
 def part_of(path):
-    """Name the place beside a path where it is written first; of each write its own.
+    """Make a unique name beside a path, for a temporary file or folder.
 
     Raises
     ------

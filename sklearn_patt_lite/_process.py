@@ -1,9 +1,9 @@
-"""What touches the whole process: its threads, seeds, log and warnings, and what it caches.
+"""State of the whole process: threads, seeds, logs, warnings and caches.
 
-TensorFlow's own switch for its log is `TF_CPP_MIN_LOG_LEVEL`. The first messages come while its
-libraries are being loaded, before they have read it, and LiteRT has no switch at all: of these,
-what the switch would leave out is taken away from the process' standard error, and everything else
-is handed on, a moment later. What another thread's new process writes in that moment is lost.
+`TF_CPP_MIN_LOG_LEVEL` sets TensorFlow's log level. But TensorFlow logs its first messages before it
+has read the variable, and LiteRT ignores it. Such messages are filtered out of the process'
+standard error by the same level; everything else is passed on, a moment later. What a process that
+another thread starts in that moment writes is lost.
 """
 
 import collections

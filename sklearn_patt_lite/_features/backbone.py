@@ -1,12 +1,12 @@
 """Features of frozen layers: a pure function of an image, a view of it, and the frozen weights.
 
-A view is a flip and a contrast. Features are computed from layer to layer, over the activations
-of the backbone from `FIRST_SMALL_MAP` on, and rounded at each as they are stored. So they are the
-same to the bit whether those of the layer before were computed a moment ago or read from a memory,
-and fits that freeze the backbone up to different layers share the way they have in common.
+A view is a flip and a contrast. Features are computed activation by activation, beginning at
+`FIRST_SMALL_MAP`, and quantized at each one. So they are identical to the bit whether the previous
+activation was just computed or read from a cache, and fits that freeze the backbone up to different
+layers share the features of the earlier ones.
 
-They are stored in 16 bits over ReLU6's range: as small as float16, more exact (to 0.00005), and
-much quicker to convert in NumPy.
+They are quantized to 16 bits over ReLU6's range: as small as float16, more precise (to 0.00005),
+and much faster to convert in NumPy.
 """
 
 import hashlib

@@ -111,8 +111,8 @@ class FeatureBank:
     def views(self, epoch):
         """Choose the view of each image in an epoch; ndarray of shape (n,), dtype int.
 
-        Each goes through the bank in an order of its own, which its content fixes: in the same
-        epoch all fits ask for the same features.
+        Each image goes through the views in an order that depends on its content only. So all fits
+        need the same features in the same epoch.
         """
         return self._orders[:, epoch % len(VIEWS)]
 
@@ -149,9 +149,11 @@ class FeatureBank:
     def _fill(self, layer, rows, views, worth_keeping, out):
         """Write features into `out`; return how many rows had to be computed."""
         keys = self._keys(layer, rows, views)
+        # `find` fills the cached rows. For the others, `_compute` calls this method for the
+        # previous activation, and so on, back to a cached one or to the image.
         missing = [i for i, key in enumerate(keys) if not self._cache.find(key, out[i])]
         if missing:
-            # Mostly all are missing or none is: then they are computed in place, without a copy.
+            # Usually all rows are missing, or none: then compute in place, without a copy.
             computed = out if len(missing) == len(out) else np.empty_like(out[: len(missing)])
             self._compute(layer, rows[missing], views[missing], worth_keeping, computed)
             if computed is not out:

@@ -1,7 +1,7 @@
-"""Feature rows kept on disk: found again by key, safe among processes, bounded in size.
+"""Storage of feature rows on disk: looked up by key, shared by processes, limited in size.
 
-They lie in shards. A shard's name is unique and its content never changes, so that all a process
-has to expect of others is that files come and go.
+Rows are stored in files called shards, with unique names and contents that never change. So
+processes need no locks, and only have to expect that files appear and disappear.
 """
 
 import contextlib

@@ -1,9 +1,8 @@
-"""Quick predictions on the CPU: a fitted network, taken apart for inference.
+"""Fast predictions of a fitted network on the CPU.
 
-The backbone is nearly all of the work. Its BatchNormalization is folded into the convolutions
-before it. It and the head behind it run in LiteRT (the extra "litert") where that is installed,
-else in TensorFlow. What is before it (resizing) stays Keras' own, and so does everything on other
-backends of Keras.
+The backbone takes nearly all of the time. Its BatchNormalization is folded into the convolutions
+before it. Backbone and head run in LiteRT (the extra "litert") if it is installed, otherwise in
+TensorFlow. Resizing is done by Keras' own layer. Other backends of Keras use `keras.Model.predict`.
 """
 
 import functools
@@ -167,9 +166,9 @@ def _head_engine(network, layer):
 
 
 def _is_for_tensorflow(head):
-    """Whether a head is not for LiteRT, row by row and in float32."""
+    """Whether a head should run in TensorFlow, since LiteRT runs it row by row and in float32."""
     if depends_on_batch(head):
-        return True  # rows need their company
-    # A large kernel is better read once a batch; 16-bit layers are not converted.
+        return True
+    # LiteRT would read a large kernel for every row; 16-bit layers are not converted to it.
     has_large_kernel = any(math.prod(w.shape) > _LARGE_KERNEL for w in head.trainable_variables)
     return has_large_kernel or any(x.compute_dtype != "float32" for x in head.layers)

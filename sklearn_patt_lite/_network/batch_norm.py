@@ -58,22 +58,22 @@ def _fold_normalization(steps, layer):
 
 
 def fold_for_training(network):
-    """Make a quicker network of the same layers, whose training is the network's own.
+    """Make a faster model of the same layers; training it trains the network's own weights.
 
-    BatchNormalization that does not train maps each channel by a factor and an offset. The factor
-    scales a kernel as well as the map behind it, and is smaller there: steps of the whole
-    backbone take a fifth less. What trains is one operation of TensorFlow's instead of Keras'
-    twenty.
+    Frozen BatchNormalization multiplies each channel by a factor and adds an offset. It is cheaper
+    to multiply the kernel before it than the map, which is larger: a step of the whole backbone
+    takes a fifth less time. Trainable BatchNormalization becomes one TensorFlow operation instead
+    of Keras' twenty.
 
     Parameters
     ----------
     network : keras.Model
-        From `build_network`, with what trains set.
+        From `build_network`, after `set_trainable`.
 
     Returns
     -------
     keras.Model
-        With the same weights, not copies; not compiled.
+        Model that shares the network's weights; not compiled.
     """
     before = image_to_backbone(network)
     x = fold_layers(backbone_of(network).layers[1:], before(network.input))
@@ -198,21 +198,21 @@ _CHUNK = 8  # images at once, whose maps are all held
 
 
 def refit_normalization(network, images, seed):
-    """Replace the backbone's moving statistics by those of images, with the same outputs.
+    """Replace the backbone's moving statistics by those of images, without changing its outputs.
 
-    BatchNormalization that trains normalizes by the statistics of a batch, not by those that it
-    came with. Where the two differ, as they do between photographs of a thousand things and faces,
-    the first step would undo what the backbone has learned. Here the statistics become those of
-    the images, and scale and offset make up for it.
+    Trainable BatchNormalization normalizes by batch statistics instead of the moving ones. Where
+    they differ, as between ImageNet and faces, the first step would undo what the backbone has
+    learned. So the moving statistics become those of the images, and gamma and beta compensate.
+    As outputs do not change, one pass over the images serves all layers.
 
     Parameters
     ----------
     network : keras.Model
         From `build_network`; changed in place.
     images : ndarray or ImageFiles of shape (n, *image_shape)
-        Images, values 0 to 255; some of them are enough.
+        Images, values 0 to 255; a random sample of them is used.
     seed : int
-        Of which.
+        Seed of the sample.
     """
     backbone = backbone_of(network)
     layers = [
@@ -245,6 +245,7 @@ def _refit(layer, mean, variance):
         to_numpy(weight)
         for weight in (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance)
     )
+    # Before and after, the layer computes factor * (x - old_mean) + beta, with the old beta.
     factor = gamma / np.sqrt(old_variance + layer.epsilon)
     layer.gamma.assign(factor * np.sqrt(variance + layer.epsilon))
     layer.beta.assign(beta + factor * (mean - old_mean))

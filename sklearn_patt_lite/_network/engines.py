@@ -145,6 +145,7 @@ class LiteRTEngine:
             out = np.empty((len(batch), *_output(self._together)["shape"][1:]), dtype=np.float32)
         n = len(self._apart)
         with self._lock:
+            # Few rows run one after the other on all threads; many run in parallel, one per thread.
             if len(batch) < n:
                 _invoke(self._together, batch, out)
                 return out

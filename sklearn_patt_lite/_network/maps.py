@@ -124,7 +124,7 @@ def split_at(network, layer):
 
 
 def patches_of(network):
-    """Open a network between its patches and their attention.
+    """Split a network into its attention over patches and its last dense layer.
 
     Parameters
     ----------
@@ -137,9 +137,9 @@ def patches_of(network):
         From images (n, height, width, channels), values 0 to 255, to attention (n, t, t), each
         row summing to 1, and tokens (n, t, units), concatenated along the last axis.
     kernel : ndarray of shape (units, n_classes)
-        Of the dense layer behind their mean.
+        Kernel of the dense layer that follows the mean over tokens.
     bias : ndarray of shape (n_classes,)
-        Of the same.
+        Bias of the same layer.
     """
     attends = any(layer.name == "patch_attention" for layer in network.layers)
     attention = network.get_layer("patch_attention" if attends else "pool")

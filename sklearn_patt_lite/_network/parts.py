@@ -23,12 +23,12 @@ def backbone_after(network, layer):
 
 
 def image_to_backbone(network):
-    """What is before the backbone, as a model: from images to what the backbone gets."""
+    """Make a model of the layers before the backbone: from images to the backbone's input."""
     return keras.Model(network.input, network.get_layer("scale").output)
 
 
 def image_to_size(network):
-    """What brings images to `input_size`, as a model; None where they have it."""
+    """Make a model that brings images to the backbone's size and channels; None if they fit."""
     sized = network.get_layer("scale").input
     return None if network.input.shape[1:] == sized.shape[1:] else keras.Model(network.input, sized)
 
@@ -137,7 +137,7 @@ def policy_of(network):
 def to_numpy(variable):
     """Copy a variable's value to an ndarray.
 
-    Keras' `convert_to_numpy` has NumPy ask TensorFlow's variables for a copy in NumPy 2's way,
-    which they do not know: NumPy warns of each.
+    With Keras' `convert_to_numpy`, NumPy 2 warns that the `__array__` method of TensorFlow's
+    variables has no `copy` argument.
     """
     return variable.numpy() if on_tensorflow() else ops.convert_to_numpy(variable)

@@ -22,11 +22,12 @@ from sklearn_patt_lite._network.architecture import check_architecture
 #: The name of the nested model that holds the truncated MobileNetV1.
 BACKBONE = "mobilenet"
 CONTRAST = 0.3  # the published notebook's factor; the paper names none
-# Of the affine maps: either way, as a share of a full turn and of the side; a zoom's ends, of which
-# the negative one enlarges.
+# Affine augmentation: rotation as a fraction of a full turn and shift as a fraction of the side, in
+# either direction; zoom from the largest enlargement (negative) to the largest reduction.
 ROTATION, SHIFT, ZOOM = 10 / 360, 0.08, (-0.15, 0.1)
-# Keras' 0.99 takes hundreds of steps to forget where the running means started. Until then
-# validation accuracy, by which training stops, says nothing: a small database has 12 an epoch.
+# With Keras' 0.99, moving statistics take hundreds of steps to forget their initial values. Until
+# then, validation accuracy, which early stopping watches, is meaningless. A small database has only
+# 12 steps per epoch.
 NORMALIZATION_MOMENTUM = 0.9
 
 

@@ -286,7 +286,7 @@ def _to_8_bits(model):
 
 
 def _correct_biases(steps, bring_to_size, images):
-    """Make up in the biases for what rounding the kernels does to the means of channels.
+    """Correct the biases for the shift of channel means that rounding the kernels causes.
 
     M. Nagel, M. van Baalen, T. Blankevoort and M. Welling, "Data-Free Quantization Through Weight
     Equalization and Bias Correction", ICCV 2019, Section 4.2; here with data.

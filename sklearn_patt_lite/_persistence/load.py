@@ -47,14 +47,14 @@ def load(path, names, constraints):
     path : path-like
         The file.
     names : set of str
-        Of the classifier's parameters.
+        Names of the classifier's parameters.
     constraints : dict
-        Of these parameters, some of which the network's architecture shares.
+        Constraints of these parameters; some of them also apply to fields of `Architecture`.
 
     Returns
     -------
     parameters : dict
-        Of the classifier's constructor.
+        Parameters of the classifier.
     classes : ndarray of shape (n_classes,)
         The labels.
     history : dict
@@ -269,7 +269,9 @@ def _to_classes(values, kind):
 
 
 def _check_history(history):
-    """Check what is read of a history: how it was validated, and each stage's epochs."""
+    """Check the parts of a history that other code reads: validation, digests and stages."""
+    # The model card and `TrainingHistoryDisplay` index a stage's curves by its `best_epoch`. A
+    # forged or damaged history is refused here, before it makes them fail.
     validation = history.get("validation")
     counts = ("n_train", "n_validation")
     is_proper = (

@@ -1,7 +1,7 @@
-"""Checkpoints: the stages behind a fit and the epoch it has reached, in a file if there is one.
+"""Checkpoints of a fit: its completed stages, and its state after the last epoch.
 
-An epoch is a function of this state and of its own seed. So a fit that was killed goes on from its
-last epoch, and ends with the weights that it would have had.
+An epoch depends on this state and on its own seed only. So a fit that was killed resumes after its
+last epoch, and ends with the same weights as without the interruption.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ import numpy as np
 from sklearn_patt_lite._files import remove_abandoned, replaced, versions
 from sklearn_patt_lite._network.parts import to_numpy
 
-#: What Keras' callbacks know of earlier epochs, besides the best weights.
+#: Attributes that hold the state of Keras' callbacks, besides the best weights.
 _OF_CALLBACKS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
 _LIBRARIES = (
     "sklearn-patt-lite",
@@ -30,8 +30,8 @@ _LIBRARIES = (
     "torch",
     "ai-edge-litert",
 )
-#: What NumPy and zipfile make of damaged bytes. Of a disk that fails for a moment (OSError) a good
-#: checkpoint is not to be lost.
+#: Errors that NumPy and zipfile raise for damaged bytes. OSError is not one of them: a temporary
+#: failure of the disk must not discard a good checkpoint.
 _DAMAGE = (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
@@ -41,14 +41,14 @@ class Checkpoint:
     Parameters
     ----------
     path : Path, default=None
-        The file that keeps it; one that is there is read. None: it is known to the process alone.
+        File of the checkpoint, which is read if it exists. None keeps the state in memory only.
 
     Attributes
     ----------
     histories : dict
-        Of the stages that have ended, by their names.
+        Histories of the completed stages, by name.
     reached : float or None
-        The validation accuracy that they have reached.
+        Validation accuracy after the completed stages.
 
     Warns
     -----
@@ -86,22 +86,25 @@ class Checkpoint:
         self._network = _values(network)
 
     def resume(self, trained, callbacks, history):
-        """Bring what a stage trains to the end of its last epoch, if it has had any.
+        """Restore the state after the last epoch of the current stage, if it has had one.
 
         Parameters
         ----------
         trained : keras.Model
-            As at the stage's beginning: compiled, its optimizer built.
+            Model that the stage trains; compiled, with its optimizer built.
         callbacks : list of keras.callbacks.Callback
-            Of the stage; their training has begun.
+            Callbacks of the stage, after `on_train_begin`, which resets them.
         history : keras.callbacks.History
-            Of the stage, empty.
+            Empty history of the stage.
         """
         if self._epoch is None:
             return
+        # Forget it: the stages after this one begin with their first epoch.
         epoch, self._epoch = self._epoch, None
         _assign(trained, epoch["trained"])
         _assign(trained.optimizer, epoch["optimizer"])
+        # Keras has no way to save and restore callbacks. Only one of them, EarlyStopping, has
+        # `best_weights`, so that a single list of arrays is enough.
         for callback, state in zip(callbacks, epoch["callbacks"], strict=True):
             vars(callback).update(state)
             if hasattr(callback, "best_weights"):
@@ -173,21 +176,21 @@ class Checkpoint:
 
 
 def checkpoint_path(folder, network, *identity):
-    """Name the file of a fit by a hash of all that its result depends on.
+    """Name a fit's checkpoint file by a hash of everything that determines its result.
 
     Parameters
     ----------
     folder : path-like
-        Where it lies.
+        Folder of the file.
     network : keras.Model
-        As the fit begins with it.
+        Network with its initial weights.
     *identity : object
-        All else: ndarrays, and objects with a `repr` that is theirs alone.
+        Everything else: ndarrays, and objects whose `repr` identifies them.
 
     Returns
     -------
     Path
-        The file; it need not be there.
+        Path of the file, which may not exist yet.
     """
     digest = hashlib.sha256(repr(versions(_LIBRARIES)).encode())
     for part in (keras.backend.backend(), *_values(network), *identity):

@@ -109,8 +109,8 @@ def _check_groups(groups, images):
 
 
 def _split(images, codes, classes, groups, validation, settings, seed):
-    """Set validation data apart: the rows to train on, its images and labels, and a record."""
-    # Everything, unless some is cut off; a slice, since an index would copy all images.
+    """Split off validation data; return training rows, X_val, y_val and a record of the split."""
+    # If nothing is split off, a slice selects all images without copying them.
     train, rows, how, X_val, y_val = slice(None), None, None, None, None
     if any(part is not None for part in validation):
         how = "given"

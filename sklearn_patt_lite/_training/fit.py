@@ -46,13 +46,13 @@ def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None):
     data : TrainingData
         What to train on, and what to validate on.
     settings : Settings
-        How.
+        Settings of the fit.
     seed : int
-        Of weights, dropout, augmentation and the order of images.
+        Seed for weights, dropout, augmentation and the order of images.
     memory : FeatureMemory, default=None
-        Where features of frozen layers are kept beyond the fit.
+        Memory that keeps the features of frozen layers after the fit.
     checkpoint_dir : path-like, default=None
-        Where the fit is kept at the end of each epoch, and may have come to already.
+        Folder for a checkpoint after each epoch. If it has one of this fit, the fit resumes.
 
     Returns
     -------
@@ -147,19 +147,19 @@ class StagedFit:
     stages : list of Stage
         What to train, and how, in order.
     data : TrainingData
-        On what.
+        Training and validation data.
     batch_size : int
-        Images a gradient step.
+        Number of images per gradient step.
     seed : int
-        Of the order of the images, and of what trainers draw.
+        Seed for the order of the images, and for what trainers draw.
     features : FrozenFeatures, default=None
-        What to train on in the stages in which that is cheaper than images; None: in none.
+        Features for the stages in which they are cheaper than images. None: train on images.
     open_trainer : callable, default=None
-        Opens a stage's `Trainer` on images; by default the one that `trainer_for` chooses.
+        Opens a stage's `Trainer` on images; chosen by `trainer_for` if None.
     checkpoint : Checkpoint, default=None
-        Where the fit may have come to already.
+        State to resume from, and to update. None: a new fit, without a file.
     progress : Progress, default=None
-        What watches the steps; by default nothing does.
+        Progress display; nothing is shown if None.
     verbose : int, default=0
         Keras' `verbose` of `keras.Model.fit`.
     """
@@ -187,15 +187,15 @@ class StagedFit:
         self._verbose = verbose
 
     def run(self):
-        """Train the stages that are not behind the fit yet.
+        """Train the stages that are not completed yet.
 
         Returns
         -------
         dict
-            Of each stage's history by its name: a list of one float an epoch for "loss",
-            "accuracy", "learning_rate" and, with validation data, "val_loss" and "val_accuracy";
-            "best_epoch", counted from 0, is the one whose weights were kept, or -1 where each
-            epoch validated worse than what the stage began with.
+            History of each stage, by name: lists of one float per epoch for "loss", "accuracy",
+            "learning_rate" and, with validation data, "val_loss" and "val_accuracy". "best_epoch",
+            counted from 0, is the epoch whose weights were kept, or -1 if every epoch validated
+            worse than the start of the stage.
 
         Raises
         ------
@@ -210,7 +210,7 @@ class StagedFit:
                 print(f"[PAttLiteClassifier] {described}")
             history = self._run_stage(stage)
             self._end_stage(stage, history)
-        # What was trained may be another model of the network's weights.
+        # A trainer may have compiled another model with the same weights, not the network itself.
         set_stage(self._network, self._stages[-1])
         compile_for(self._network, self._stages[-1])
         return self._checkpoint.histories

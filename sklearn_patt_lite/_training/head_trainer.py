@@ -1,8 +1,8 @@
-"""Training on features: what is behind the frozen layers, without Keras' overhead a step.
+"""Training of the layers after the frozen ones, on features, without Keras' overhead per step.
 
-A step of the head alone takes a few milliseconds, most of which `keras.Model.fit` spends around
-it. Here TensorFlow loops over the steps itself, and where there are many, XLA compiles the loop.
-Tracing takes seconds, and so does compiling: trainers are cached for the other fits of a search.
+In `keras.Model.fit`, a step of the head takes a few milliseconds, most of them overhead. Here
+TensorFlow loops over the steps, and XLA compiles the loop if there are many. Tracing and compiling
+take seconds, so trainers are cached for the other fits of a search.
 """
 
 import json
@@ -21,10 +21,10 @@ from sklearn_patt_lite._training.progress import timed
 from sklearn_patt_lite._training.quick_layers import quick_copy
 from sklearn_patt_lite._training.stages import cross_entropy, optimizer
 
-_CHUNK = 128  # rows that TensorFlow is given at once, if they are more than a batch
+_CHUNK = 128  # most rows per call of TensorFlow, unless a batch is larger
 _TRAINERS = LRUCache(16)
-# With at least so many steps XLA compiles them. That costs seconds once, and saves milliseconds a
-# step (examples/benchmarks/short_fits.py).
+# From this many steps on, XLA compiles them: it costs seconds once, and saves milliseconds per step
+# (examples/benchmarks/short_fits.py).
 _MANY_STEPS = 200
 
 
@@ -56,16 +56,16 @@ def _copy(network, tail, shape):
 
 
 class HeadTrainer:
-    """A network from features to probabilities, with its steps.
+    """Trains a copy of a network's layers from features to probabilities.
 
     Parameters
     ----------
     model : keras.Model
-        What is trained; its weights come from a network, and go back.
+        The copy: `load` copies a network's weights into it, and `unload` copies them back.
     stage : Stage
-        Whose settings the steps are traced with.
+        Stage whose loss and optimizer settings the steps are traced with.
     batch_size : int
-        Images a gradient step.
+        Number of images per gradient step.
     compiled : bool
         Whether XLA compiles the steps of whole batches.
     """
@@ -97,7 +97,7 @@ class HeadTrainer:
         ]
 
     def load(self, network, stage):
-        """Take over a network's weights and dropout's seeds, with a new optimizer."""
+        """Copy a network's weights and dropout seeds into the model, and reset the optimizer."""
         for mine, theirs in self._pairs(network):
             mine.assign(theirs)
         for variable in self._optimizer.variables:
@@ -105,7 +105,7 @@ class HeadTrainer:
         self._optimizer.learning_rate = stage.learning_rate
 
     def unload(self, network):
-        """Give the weights back."""
+        """Copy the weights and dropout seeds back into the network."""
         for mine, theirs in self._pairs(network):
             theirs.assign(mine)
 
@@ -117,10 +117,10 @@ class HeadTrainer:
                 yield from zip(layer.variables, theirs[layer.name].variables, strict=False)
 
     def train(self, chunks, on_chunk=None):
-        """Train on chunks for an epoch; return its loss and accuracy.
+        """Train on chunks for one epoch; return its loss and accuracy.
 
-        `on_chunk` gets the number of the chunk's last step, counted from 0, the logs until then,
-        and the seconds that the chunk was waited for.
+        `on_chunk` is called with the number of the chunk's last step, counted from 0, the logs so
+        far, and the seconds spent waiting for the chunk.
         """
         totals, n = np.zeros(2), 0
         for waited, (x, y, weights) in timed(chunks):
@@ -133,7 +133,7 @@ class HeadTrainer:
         return logs
 
     def _take_steps(self, x, y, weights):
-        """Take a chunk's steps; yield sums of losses and numbers of right answers."""
+        """Run the steps of a chunk; yield sums of losses and counts of correct predictions."""
         n_whole = len(y) // self._batch_size if self._compiled else 0
         first = n_whole * self._batch_size
         if n_whole:
@@ -154,6 +154,7 @@ class HeadTrainer:
     def _run_steps(self, x, y, weights, n_steps=None):
         """Take all steps of these rows, or the first; return summed losses and right answers."""
         n_rows = tf.shape(x)[0]
+        # A compiled chunk is padded to a fixed length, so its caller says how many steps have data.
         if n_steps is None:
             n_steps = -(-n_rows // self._batch_size)
 
@@ -168,8 +169,8 @@ class HeadTrainer:
             )
             return i + 1, loss + batch_loss, correct + batch_correct
 
-        # Not a `for`: AutoGraph, which would convert it, uses what Python 3.13 deprecates, and
-        # fails where warnings are errors.
+        # A `for` loop would need AutoGraph, which uses deprecated parts of Python 3.13 and fails
+        # if warnings are errors. Steps run in sequence: each needs the weights of the previous one.
         start = tf.constant(0), tf.constant(0.0), tf.constant(0.0)
         return tf.while_loop(lambda i, *_: i < n_steps, step, start, parallel_iterations=1)[1:]
 
@@ -207,7 +208,7 @@ def _correct(y, probabilities):
 
 
 def _filled(array, n):
-    """Bring an array to the length that was compiled; what is added is not looked at."""
+    """Pad an array with zeros to the compiled length; the steps do not reach the padding."""
     if len(array) == n:
         return array
     filled = np.zeros((n, *array.shape[1:]), dtype=array.dtype)

@@ -14,20 +14,20 @@ from sklearn_patt_lite._training.stages import Trainer, epoch_order, set_stage
 
 
 class FrozenFeatures:
-    """The features on which the stages of a fit train and validate, where they are cheaper.
+    """Features to train and validate on, for the stages in which they are cheaper than images.
 
     Parameters
     ----------
     network : keras.Model
-        From `build_network`, with the weights that the first stage begins with.
+        From `build_network`, with its weights at the start of the first stage.
     stages : list of Stage
-        All that it will be trained for, in order.
+        All stages of the fit, in order.
     data : TrainingData
-        On what.
+        Training and validation data.
     memory : FeatureMemory or None
-        Where features are kept beyond the fit.
+        Memory that keeps the features after the fit.
     augment : bool
-        Whether training images are shown in the views of the bank, or as they are.
+        Whether to augment training images by the views in `VIEWS`.
     """
 
     def __init__(self, network, stages, data, memory=None, *, augment):
@@ -47,7 +47,7 @@ class FrozenFeatures:
 
     @property
     def counts(self):
-        """How many rows of features took a forward pass, and how many were found."""
+        """Number of feature rows that were computed, and number that were found in the cache."""
         banks = self._banks.values()
         return {
             "computed": sum(bank.n_computed for bank in banks),
@@ -56,8 +56,8 @@ class FrozenFeatures:
 
     @property
     def passes(self):
-        """In how many epochs of each stage images pass the frozen layers."""
-        # The way to the first stage's layer leads through those of later stages.
+        """Number of epochs of each stage in which images go through the frozen layers."""
+        # Computing the features of the first stage also computes those of later stages.
         first = next(iter(self._layers))
         return {
             stage: stage.epochs if layer is None else self._n_views * (stage is first)
@@ -85,8 +85,10 @@ class FrozenFeatures:
 
     def _worth_keeping(self, stage, i_view, n_views):
         """The layers whose features of each image's i-th view will be asked for again."""
-        if self._memory is not None:
+        if self._memory is not None:  # other fits may need them, too
             return set(self._layers.values())
+        # Epoch i shows each image in its i-th view. So a later stage needs that view if it has more
+        # than i epochs, and this stage needs it again if it has more epochs than there are views.
         stages = list(self._layers)
         later = [s for s in stages[stages.index(stage) + 1 :] if i_view < s.epochs]
         return {self._layers[s] for s in [*later, *([stage] if stage.epochs > n_views else [])]}

@@ -72,8 +72,9 @@ def train_on_arrays(network, stage, data, *, batch_size, seed):
 @contextlib.contextmanager
 def train_by_scikeras(network, stage, data, *, batch_size, seed):
     """Open a trainer on images in an array, on TensorFlow; parameters as `train_on_arrays`."""
-    # TensorFlow decides this when it is first asked. Within SciKeras' `fit` the answer would be
-    # yes, so that SciKeras would leave it on for the process: random operations fail then.
+    # TensorFlow reads TF_DETERMINISTIC_OPS when it is first asked. SciKeras sets the variable
+    # before it asks, so it would find determinism on and never turn it off again. Later random
+    # operations without a seed would fail. So ask first.
     is_op_determinism_enabled()
     model = prepare(network, stage)
     # A stage needs its own wrapper: with `warm_start` SciKeras silently keeps the optimizer of
@@ -104,10 +105,10 @@ def train_by_scikeras(network, stage, data, *, batch_size, seed):
 
 
 class _EncodedLabelsClassifier(KerasClassifier):
-    """Takes labels as they come: encoded, and the same for training and validation.
+    """SciKeras' classifier for labels that are encoded already.
 
-    SciKeras would number the labels that it sees in training, but not those that it validates on,
-    and so shift all classes behind one that is missing.
+    SciKeras would encode the training labels again, but not the validation labels. If a class were
+    missing from training, the codes of the classes after it would no longer agree.
     """
 
     @property

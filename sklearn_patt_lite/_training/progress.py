@@ -1,32 +1,32 @@
-"""How far a long fit is, and how long it may take: one watch over the steps of its stages."""
+"""Progress of a long fit: a display, and a warning if it may take hours."""
 
 import shutil
 import sys
 import time
 import warnings
 
-_SOON = 10  # seconds of an epoch after which it is shown, and of steps by which a fit is judged
-_RENEWED = 1, 30  # seconds between two looks: a terminal's line is renewed, others pile up
-_LONG = 3600  # seconds of a fit that nobody expects
+_SOON = 10  # seconds into an epoch before its progress is shown and the fit's duration estimated
+_RENEWED = 1, 30  # seconds between updates: one line on a terminal, a new line in other streams
+_LONG = 3600  # estimated seconds from which a fit gets a warning
 
 
 class Progress:
-    """Watches the steps of a fit: shows how far an epoch is, and warns once of a fit of hours.
+    """Shows the progress of each epoch, and warns once if the fit may take hours.
 
     Parameters
     ----------
     stages : sequence of Stage, default=()
-        All that the fit consists of, in order; of none, nobody is warned.
+        All stages of the fit, in order. If empty, there is no warning.
     passes : dict, default=None
-        In how many epochs of a stage images pass the frozen layers; none by default.
+        Number of epochs, by stage, in which images go through the frozen layers; 0 by default.
     shows : bool, default=False
-        Whether to show how far an epoch is.
+        Whether to show progress.
     ways_out : str, default=""
-        What the warning recommends.
+        Advice at the end of the warning.
     stream : file, default=None
-        Where it is shown; standard output by default.
+        Stream to print progress to; standard output by default.
     clock : callable, default=time.monotonic
-        Gives the time in seconds.
+        Returns the time in seconds.
     """
 
     def __init__(
@@ -103,6 +103,8 @@ class Progress:
     def _judge(self, now, n_done):
         """Warn if what is left, at the pace until now, takes long."""
         self._judges = False
+        # An epoch takes `once` seconds to compute features of frozen layers, which only the first
+        # `passes` epochs of a stage do, and `again` seconds for all else, in every epoch.
         n_steps = n_done - self._start[1]
         once = self._once / n_steps * self._n_steps
         again = self._per_step(now, n_done) * self._n_steps - once

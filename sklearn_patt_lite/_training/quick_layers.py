@@ -49,7 +49,7 @@ class _SeparablePatches(layers.SeparableConv2D):
 
 
 class _Dropout(layers.Dropout):
-    """Dropout by a hash of positions: XLA takes longer for Philox' numbers than for the head."""
+    """Dropout by hashed positions: in XLA, Philox random numbers cost more than the whole head."""
 
     def call(self, inputs, training=False):
         """Drop values at random, and scale up the others."""
@@ -63,7 +63,7 @@ class _Dropout(layers.Dropout):
 
 
 def _hash(x):
-    """Map uint32 to uint32, one to one: as random as it gets in two multiplications.
+    """Hash uint32 to uint32 by lowbias32, a bijective integer hash.
 
     C. Wellons, "Prospecting for Hash Functions", 2018, https://nullprogram.com/blog/2018/07/31/
     """
@@ -79,13 +79,14 @@ def _sums(patches, kernel):
 
 @tf.custom_gradient
 def _unrolled_sums(patches, kernel):
-    """Compute `_sums` one term after the other: XLA is slow at sums over other axes than the last.
+    """Compute `_sums` term by term: XLA is slow at sums over any axis but the last.
 
-    There are as many terms as a patch has cells, and, in the kernel's gradient, as there are
-    patches in an image.
+    The sum has one term per cell of a patch; the kernel's gradient has one per patch of an image.
     """
     _, rows, side, columns, _, _ = patches.shape
 
+    # TensorFlow would sum the kernel's gradient over images, rows and columns, which is the slow
+    # kind of sum. Here rows and columns are unrolled, too, and only the sum over images is left.
     def gradient(upstream):
         spread = upstream[:, :, np.newaxis, :, np.newaxis] * kernel[:, np.newaxis]
         of_images = sum(

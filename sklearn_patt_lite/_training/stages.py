@@ -12,10 +12,10 @@ from keras import ops
 from sklearn_patt_lite._network.batch_norm import fold_for_training
 from sklearn_patt_lite._network.parts import set_dropout, set_trainable
 
-MIN_DELTA = 0.003  # gains in validation accuracy below this count as none
+MIN_DELTA = 0.003  # smallest gain in validation accuracy that counts as an improvement
 MIN_LEARNING_RATE = 1e-6
-WARM_UP = 0.1  # share of a stage's epochs in which a cosine's learning rate rises
-DECAY_EPOCHS = 80  # stage 2's learning rate is halved after so many epochs
+WARM_UP = 0.1  # fraction of a stage's epochs used for warm-up by the cosine schedule
+DECAY_EPOCHS = 80  # epochs after which inverse time decay has halved the learning rate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Stage:
     token_dropout: float
     patch_dropout: float = 0.0
     attention_dropout: float = 0.0
-    decays: bool = False  # whether the learning rate decays with inverse time
-    schedule: str = "plateau"  # what else becomes of it: reduced on a plateau, or "cosine"
+    decays: bool = False  # whether inverse time decay applies, if the schedule is "plateau"
+    schedule: str = "plateau"  # learning rate schedule: "plateau" or "cosine"
     label_smoothing: float = 0.0
 
     def describe(self, data, n_epochs=0):
@@ -99,9 +99,9 @@ def finetune_stage(*, dropout, **settings):
 
 
 class Trainer(NamedTuple):
-    """What trains in a stage, and how an epoch of it goes."""
+    """The model that a stage trains, and the function that trains it for one epoch."""
 
-    #: Compiled, its optimizer built. Callbacks watch it, and checkpoints keep it.
+    #: Compiled, with its optimizer built. Callbacks monitor it, and checkpoints store it.
     model: keras.Model
     #: Trains for an epoch. Takes its number, counted from 0, and None or a function that it calls
     #: after each step, or each chunk of steps, with the number of the last step, the logs and, of
@@ -111,7 +111,7 @@ class Trainer(NamedTuple):
 
 
 def epoch_seed(seed, epoch):
-    """Seed of one epoch: a fit that goes on need not run the epochs before it again."""
+    """Derive the seed of one epoch, so that a resumed fit need not replay earlier epochs."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
@@ -121,16 +121,16 @@ def epoch_order(seed, epoch, n):
 
 
 def prepare(model, stage):
-    """Set a stage up, and make what trains the network in it.
+    """Set up a stage, and compile the model that trains the network in it.
 
     Returns
     -------
     keras.Model
-        Of the network's weights; compiled, its optimizer built.
+        Model that shares the network's weights; compiled, with its optimizer built.
     """
     set_stage(model, stage)
     network = compile_for(fold_for_training(model), stage)
-    # Variables that a step's first trace creates make TensorFlow trace it a second time.
+    # TensorFlow traces a step twice if the first trace creates variables.
     network.optimizer.build(network.trainable_variables)
     return network
 
@@ -146,7 +146,7 @@ def compile_for(model, stage):
 
 
 def cross_entropy(stage):
-    """Make the loss of a stage: of labels (n,) and probabilities (n, n_classes), one an image."""
+    """Make a stage's loss: labels (n,) and probabilities (n, n_classes) to losses (n,)."""
     if not stage.label_smoothing:
         return keras.losses.sparse_categorical_crossentropy
 
@@ -173,8 +173,8 @@ def set_stage(model, stage):
 def optimizer(stage):
     """Make the optimizer of a stage."""
     adam = keras.optimizers.Adam(stage.learning_rate, global_clipnorm=stage.clipnorm)
-    # Keras would sum the gradients over the replicas, of which there is one. TensorFlow registers
-    # a gradient of this sum, and with it keeps the graph of each fit until the process ends.
+    # Keras sums gradients over replicas, of which there is only one. The sum leaks memory:
+    # TensorFlow registers a gradient for it, which keeps each fit's graph until the process ends.
     adam._all_reduce_sum_gradients = list
     return adam
 
@@ -200,12 +200,12 @@ def stage_callbacks(stage, *, has_validation):
 
 
 def _schedule(stage):
-    """What a stage's learning rate is in an epoch, counted from 0, given the one before."""
+    """Make a stage's schedule: a function of the epoch, from 0, and the previous learning rate."""
     return _cosine(stage) if stage.schedule == "cosine" else _inverse_time(stage)
 
 
 def _cosine(stage):
-    """A rise in even steps, and a fall along half a wave of a cosine to nearly nothing."""
+    """Make a schedule of linear warm-up, then cosine decay to almost 0."""
     n_rising = round(WARM_UP * stage.epochs)
 
     def rate(epoch, learning_rate):
@@ -218,7 +218,7 @@ def _cosine(stage):
 
 
 def _inverse_time(stage):
-    """Inverse time decay, stepwise: it composes with reductions by `ReduceLROnPlateau`."""
+    """Make a schedule of inverse time decay that keeps the reductions of `ReduceLROnPlateau`."""
 
     def rate(epoch, learning_rate):
         if epoch == 0 or not stage.decays:

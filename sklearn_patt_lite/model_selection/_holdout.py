@@ -86,7 +86,7 @@ def _split_groups(y, groups, fraction, classes, seed):
 
 
 def _merged_folds(y, groups, fraction, seed):
-    """Candidates: as many neighbouring folds of stratified groups as make up the fraction."""
+    """Yield candidate splits: consecutive stratified group folds that make up the fraction."""
     n_folds = min(max(10, round(1 / fraction)), len(np.unique(groups)), np.bincount(y).max())
     if n_folds < 2:
         return

@@ -251,7 +251,8 @@ def _correlate(thumbnails, pairs):
 def _correlate_shifted(first, second):
     """Correlate at the best whole shift, and near misses at the best quarter of a pixel, too."""
     spectra = [np.fft.rfft2(x - x.mean(axis=(1, 2), keepdims=True)) for x in (first, second)]
-    # Strong waves are long ones, whose peak is broad: brought nearer to the others.
+    # Low frequencies are the strongest, and alone they make a broad peak. Dividing by the root of
+    # the magnitude (between cross-correlation and phase correlation) sharpens it.
     product = np.conj(spectra[0]) * spectra[1]
     product /= np.maximum(np.sqrt(np.abs(product)), np.finfo(np.float32).tiny)
     shifts = _best_shifts(np.fft.irfft2(product))
