@@ -1,6 +1,7 @@
 """A fit that is killed goes on from its last epoch, and ends as if it had never been."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -166,6 +167,18 @@ def test_what_is_kept_of_a_fit_that_ended_is_small(faces, tmp_path, monkeypatch)
     assert path.stat().st_size < before / 2
 
 
+ONE_EPOCH = {**QUICK, "unfreeze_layers": 0, "epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def checkpoint_of_one(faces, tmp_path_factory):
+    """The file of a fit that has ended."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    PAttLiteClassifier(checkpoint_dir=folder, **ONE_EPOCH).fit(faces.images, faces.target)
+    (path,) = folder.iterdir()
+    return path
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -184,10 +197,9 @@ def test_what_is_kept_of_a_fit_that_ended_is_small(faces, tmp_path, monkeypatch)
     ],
     ids=str,
 )
-def test_another_fit_is_not_taken_for_this_one(change, faces, tmp_path, monkeypatch):
+def test_another_fit_is_not_taken_for_this_one(change, faces, checkpoint_of_one, tmp_path):
     X, y = faces.images.copy(), faces.target.copy()
-    settings = {**QUICK, "unfreeze_layers": 0, "epochs": 1}
-    PAttLiteClassifier(checkpoint_dir=tmp_path, **settings).fit(X, y)
+    shutil.copy(checkpoint_of_one, tmp_path)
     changes, further = {}, {}
     match change:
         case {"X": _}:
@@ -202,8 +214,15 @@ def test_another_fit_is_not_taken_for_this_one(change, faces, tmp_path, monkeypa
             further = {"X_val": X[::2], "y_val": y[::2]}
         case _:
             changes = change
-    PAttLiteClassifier(checkpoint_dir=tmp_path, **{**settings, **changes}).fit(X, y, **further)
+    PAttLiteClassifier(checkpoint_dir=tmp_path, **{**ONE_EPOCH, **changes}).fit(X, y, **further)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_same_fit_is_found(faces, checkpoint_of_one, tmp_path, monkeypatch):
+    shutil.copy(checkpoint_of_one, tmp_path)
+    monkeypatch.setattr(StagedFit, "_run_stage", None)  # is not called
+    PAttLiteClassifier(checkpoint_dir=tmp_path, **ONE_EPOCH).fit(faces.images, faces.target)
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_damaged_file_is_told_of(faces, tmp_path):

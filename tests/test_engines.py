@@ -55,11 +55,9 @@ def engine(request, monkeypatch):
     ("image_shape", "settings"),
     [
         ((64, 64, 3), {}),
-        ((64, 64, 3), {"augment": False, "attention": None}),
-        ((48, 40, 1), {}),  # enlarged
-        ((96, 80, 3), {}),  # shrunk, with antialiasing
+        ((48, 40, 1), {"augment": False, "attention": None}),  # enlarged
+        ((96, 80, 3), {"patch_extraction": "attention"}),  # shrunk, with antialiasing
         ((64, 64, 3), {"patch_extraction": "conv", "output_layer": "conv_pw_5_relu"}),
-        ((64, 64, 3), {"patch_extraction": "attention"}),
         ((64, 64, 3), {"patch_extraction": None, "output_layer": None}),
         ((64, 64, 3), {"output_layer": "conv_dw_12_relu", "patch_size": 1, "hidden_units": None}),
     ],

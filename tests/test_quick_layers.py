@@ -9,8 +9,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn_patt_lite._training.quick_layers import quick_copy
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["plain", "compiled"])
-@pytest.mark.parametrize("side", [1, 2, 3, 4, 5, 7, 8, 14])
+@pytest.mark.parametrize(
+    ("side", "compiled"),
+    [*((side, False) for side in (1, 2, 3, 4, 5, 7, 8, 14)), (1, True), (5, True), (14, True)],
+)
 @pytest.mark.parametrize("kind", [keras.layers.SeparableConv2D, keras.layers.Conv2D])
 def test_quick_copies_of_patch_convolutions(kind, side, compiled):
     keras.utils.set_random_seed(0)
