@@ -105,6 +105,7 @@ def fold_layers(chain, x):
             x = layer(x)
         elif layer.trainable:
             x = FusedNormalization(layer)(x)
+        # A frozen one was called with the convolution before it.
     return x
 
 

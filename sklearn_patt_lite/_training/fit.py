@@ -76,7 +76,7 @@ def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None):
             identity = _identity(network, architecture, stages, data, settings, seed)
             checkpoint = Checkpoint(checkpoint_path(checkpoint_dir, network, *identity))
         if settings.adapts_normalization and not checkpoint.has_begun:
-            # It starts from the statistics of faces, not of photographs of a thousand things.
+            # From ImageNet's statistics, the first step would undo what the backbone has learned.
             refit_normalization(network, data.X, seed)
         features = None
         if _may_train_on_features(network, settings):
@@ -202,6 +202,7 @@ class StagedFit:
         ValueError
             If the training diverged.
         """
+        # To where the current stage began; its own epochs come back in `_run_stage`.
         self._checkpoint.restore(self._network)
         for stage in self._stages[len(self._checkpoint.histories) :]:
             self._checkpoint.begin_stage(self._network)
@@ -221,6 +222,7 @@ class StagedFit:
         history = keras.callbacks.History()
         with self._trainer(stage) as trainer:
             events = self._events(stage, [*callbacks, history], trainer.model)
+            # After the events' beginning, which resets the callbacks.
             self._checkpoint.resume(trainer.model, callbacks, history)
             first = len(history.epoch)
             for epoch in range(first, stage.epochs):
@@ -262,6 +264,7 @@ class StagedFit:
         with without_copy_warnings():
             events.on_epoch_begin(epoch)
         self._progress.begin_epoch(epoch, is_first=is_first)
+        # To call back after each step costs a little: not if nobody watches.
         is_watched = self._verbose != 0 or self._progress.watches
         logs = trainer.epoch(epoch, on_step if is_watched else None)
         self._progress.end_epoch()

@@ -42,6 +42,7 @@ class _SeparablePatches(layers.SeparableConv2D):
         depthwise = ops.squeeze(self.depthwise_kernel, -1)
         pointwise = ops.reshape(self.pointwise_kernel, (-1, self.filters))
         _, rows, side, columns, _, channels = patches.shape
+        # Unrolled, there is a term per cell of a patch, and in the gradient one per patch.
         is_small = max(rows * columns, side**2) <= _UNROLLED
         sums = _unrolled_sums(patches, depthwise) if is_small else _sums(patches, depthwise)
         outputs = ops.reshape(sums, (-1, channels)) @ pointwise + self.bias
@@ -57,6 +58,8 @@ class _Dropout(layers.Dropout):
             return inputs
         seed = tf.cast(self.seed_generator.next(), tf.uint32)
         position = tf.cast(tf.range(tf.size(inputs)), tf.uint32)
+        # Hashed twice: seeds that differ by one, as those of neighbouring steps do, or positions
+        # that do, must not give numbers that are alike.
         drawn = _hash(_hash(position + _hash(seed[0])) ^ _hash(seed[1]))
         kept = drawn >= tf.constant(int(self.rate * 2**32), tf.uint32)
         return tf.where(tf.reshape(kept, tf.shape(inputs)), inputs / (1 - self.rate), 0.0)
@@ -105,5 +108,6 @@ def _divide(x, side):
     _, height, width, channels = x.shape
     rows, columns = math.ceil(height / side), math.ceil(width / side)
     missing = rows * side - height, columns * side - width
+    # An odd cell is added at the end, as Keras does it.
     x = ops.pad(x, [(0, 0), *((m // 2, m - m // 2) for m in missing), (0, 0)])
     return ops.reshape(x, (-1, rows, side, columns, side, channels))
