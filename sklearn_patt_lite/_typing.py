@@ -1,6 +1,6 @@
-"""Types that public signatures share, and scikit-learn's decorators, which hide no signature here.
+"""Type aliases for public signatures, and typed wrappers of scikit-learn's decorators.
 
-scikit-learn comes without types: what its decorators return would be unknown to a type checker.
+scikit-learn is untyped, so its own decorators would hide signatures from a type checker.
 """
 
 import os
@@ -17,11 +17,11 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 PathLike: TypeAlias = str | os.PathLike[str]
 Seed: TypeAlias = int | np.random.RandomState | None
-# An array is a collection to a type checker, too; what is ArrayLike may be a single number.
+# Not ArrayLike, which also accepts a single number. An ndarray counts as a Collection.
 Names: TypeAlias = Collection[str]
 Images: TypeAlias = Collection[PathLike | ArrayLike]
 Photographs: TypeAlias = Collection[PathLike | PIL.Image.Image | ArrayLike]
-# With return_X_y it is a tuple: nobody has to tell a checker which of the two came.
+# A tuple with return_X_y; Any spares callers from having to narrow the type.
 BunchOrXy: TypeAlias = Bunch | Any
 
 

@@ -104,7 +104,7 @@ def load_fer2013(
         target_names : ndarray of shape (7,), dtype str
             angry, disgust, fear, happy, sad, surprise, neutral.
         groups : None
-            It is not known who is who.
+            None, since subjects are not known.
         split : ndarray of shape (n,), dtype str
             "train", "validation" or "test".
         database, DESCR : str

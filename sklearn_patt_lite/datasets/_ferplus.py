@@ -88,7 +88,7 @@ def load_ferplus(
           such a majority, and those that are not known or no face, are left out.
         - "argmax": the expression with most votes, however few; of equals, the first in FERPlus'
           order (neutral, happy, surprise, sad, angry, disgust, fear, contempt). Images whose
-          name occurred before are left out: so the PAtt-Lite paper's numbers come about.
+          name occurred before are left out. This gives the numbers of the PAtt-Lite paper.
         - "weighted": a row for each image and each expression that has votes, single votes not
           counting, with its share of the votes as `sample_weight`, so that `fit` learns from all
           of them. Votes for "unknown" and "no face" count in the sum: who doubts weighs less.

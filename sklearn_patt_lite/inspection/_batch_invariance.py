@@ -1,4 +1,4 @@
-"""Whether a prediction depends on the other images that are predicted with it."""
+"""Check whether predictions depend on the other images in the batch."""
 
 import warnings
 from dataclasses import asdict, dataclass
@@ -16,20 +16,20 @@ from sklearn_patt_lite._typing import Photographs, Seed, validate_params
 
 @dataclass(frozen=True)
 class Company:
-    """How images fared in batches of a size and an order.
+    """Results for one batch size and one order of the images.
 
     Attributes
     ----------
     order : {"given", "shuffled", "class-sorted"}
         The order in which the images were cut into batches.
     batch_size : int
-        Images a batch.
+        Number of images per batch.
     largest_change : float
-        Of a probability, against the image alone; 0 to 1.
+        Largest change of a probability compared to predicting the image alone; 0 to 1.
     changed_labels : float
-        Share of the images whose most probable class is another one than alone; 0 to 1.
+        Share of images whose predicted class differs from the one predicted alone; 0 to 1.
     accuracy : float or None
-        Share of right labels; None if the true ones are not known.
+        Accuracy; None if the true labels are not known.
     """
 
     order: str
@@ -42,28 +42,28 @@ class Company:
 @dataclass(frozen=True)
 class BatchInvariance:
     """
-    What `batch_invariance` found; printing it says whether scores can be trusted.
+    Report of `batch_invariance`; print it to see whether scores can be trusted.
 
-    Below the verdict it prints a table: how much probabilities, labels and accuracy change with the
-    order and the size of the batches.
+    The printout has a verdict, and a table of how much probabilities, labels and accuracy change
+    with the order of the images and the batch size.
 
     Parameters
     ----------
     n_images : int
-        Images that were predicted.
+        Number of images predicted.
     atol : float
-        Changes of a probability up to here count as rounding.
+        Changes of a probability up to this size count as rounding errors.
     noise : float
         Largest change of a probability when an image is predicted alone a second time.
     accuracy_alone : float or None
-        Share of right labels, each image predicted by itself.
+        Accuracy when each image is predicted alone; None if the true labels are not known.
     companies : tuple of Company
-        The images in batches, for each order and size: `order`, `batch_size`, `largest_change`,
+        Results for each order and batch size: `order`, `batch_size`, `largest_change`,
         `changed_labels`, and `accuracy` or None.
 
     See Also
     --------
-    batch_invariance : Makes it.
+    batch_invariance : Computes this report.
 
     Examples
     --------
@@ -87,10 +87,10 @@ class BatchInvariance:
     @property
     def largest_change(self) -> float:
         """
-        Largest change of a probability by an image's company; 0 to 1.
+        Largest change of a probability due to the other images in the batch; 0 to 1.
 
-        It is the largest over all orders and sizes of batches, against the image alone. Up to
-        `atol` it counts as rounding.
+        This is the maximum over all orders and batch sizes, compared to predicting each image
+        alone. Changes up to `atol` count as rounding errors.
 
         See Also
         --------
@@ -112,14 +112,14 @@ class BatchInvariance:
     @property
     def changed_labels(self) -> float:
         """
-        Largest share of labels that a company changed; 0 to 1.
+        Largest share of predicted labels that change with the batch; 0 to 1.
 
-        A label is changed if another class is the most probable one than when the image is alone.
-        Accuracy can be wrong by as much.
+        A label changes if the most probable class differs from the one predicted for the image
+        alone. Accuracy can be off by as much.
 
         See Also
         --------
-        BatchInvariance.largest_change : Changes of probabilities, with or without other labels.
+        BatchInvariance.largest_change : Change of probabilities, even if no label changes.
 
         Examples
         --------
@@ -137,14 +137,14 @@ class BatchInvariance:
     @property
     def is_invariant(self) -> bool:
         """
-        Whether predictions are the image's own: the same in any company, and the same again.
+        Whether predictions are repeatable and independent of the batch.
 
-        It is True if neither `noise` nor `largest_change` is above `atol`. Assert it in a test of
-        your own network.
+        True if neither `noise` nor `largest_change` exceeds `atol`. Assert it in the tests of your
+        own network.
 
         See Also
         --------
-        BatchInvariance.largest_change : How much predictions depend on others.
+        BatchInvariance.largest_change : How much predictions depend on the batch.
 
         Examples
         --------
@@ -161,9 +161,9 @@ class BatchInvariance:
 
     def to_dict(self) -> dict[str, Any]:
         """
-        Give it as plain data.
+        Convert the report to plain data.
 
-        It can be written as JSON, beside the scores that it is about.
+        The result can be saved as JSON, next to the scores that it checks.
 
         Returns
         -------
@@ -254,27 +254,27 @@ def batch_invariance(
     """
     Check that predictions do not depend on the images that are predicted with them.
 
-    Each image is predicted alone, and then in batches of several sizes and orders. Attention over
-    the batch, or normalization by the batch's own statistics, gives an image other probabilities
-    in other company; if a test set is in the order of its classes, as folders are, its images
-    then tell each other the answer.
+    Each image is predicted alone, and then in batches of several sizes and orders. With attention
+    over the batch, or normalization by batch statistics, the probabilities of an image depend on
+    the other images in its batch. If the test set is sorted by class, as files in class folders
+    are, this leaks the labels.
 
     Parameters
     ----------
     estimator : object
-        Anything fitted with `predict_proba`, a Keras model, or a callable: maps images to
+        A fitted estimator with `predict_proba`, a Keras model, or a callable that maps images to
         probabilities of shape (n, n_classes).
     X : array-like of length n
-        Images as the estimator takes them; some hundred are enough.
+        Images in the form that the estimator takes; a few hundred are enough.
     y : array-like of shape (n,), default=None
-        Their labels: as in `estimator.classes_`, or indices of the classes if it has none. With
-        them, accuracies are compared, and images are put in the order of their classes, too.
+        True labels, as in `estimator.classes_`, or class indices if it has no such attribute. If
+        given, accuracies are compared, and images are also sorted by class.
     batch_sizes : array-like of int, default=(1, 8, 32)
-        Images a batch. Sizes beyond the number of images are the same as all of them.
+        Numbers of images per batch. Sizes above the number of images mean a single batch.
     atol : float, default=1e-4
-        Changes of a probability up to here count as rounding.
+        Changes of a probability up to this size count as rounding errors.
     random_state : int, RandomState instance or None, default=None
-        Of the shuffled order.
+        Controls the shuffled order.
 
     Returns
     -------
@@ -284,14 +284,14 @@ def batch_invariance(
     Raises
     ------
     TypeError
-        If `estimator` is nothing that predicts.
+        If `estimator` cannot predict probabilities.
     ValueError
-        If it does not give finite probabilities of shape (n, n_classes), if `y` holds other
-        labels than its classes, or if a batch size is not a positive integer.
+        If it does not return finite probabilities of shape (n, n_classes), if `y` holds labels
+        that are not among its classes, or if a batch size is not a positive integer.
 
     See Also
     --------
-    sklearn_patt_lite.metrics.expression_report : Scores of predictions that can be trusted so far.
+    sklearn_patt_lite.metrics.expression_report : Scores predictions.
     sklearn_patt_lite.PAttLiteClassifier : Attends over the batch with `attention="batch"` only.
 
     Notes
@@ -300,8 +300,8 @@ def batch_invariance(
     Such a network, trained on all of FER2013 with a frozen backbone (one seed), had 72.1 % sorted
     in batches of 32, 57.1 % shuffled, and 56.9 % alone.
 
-    An estimator that cuts its input into batches of its own, of 32 in Keras, shows no more than
-    these do.
+    An estimator that splits its input into batches itself (of 32 images in Keras) hides the effect
+    of larger batches.
 
     Examples
     --------
@@ -337,7 +337,7 @@ def batch_invariance(
 
 
 def _predictor(estimator):
-    """The way to probabilities that an object has."""
+    """Return the function by which an estimator predicts probabilities."""
     if hasattr(estimator, "predict_proba"):
         return estimator.predict_proba
     if hasattr(estimator, "predict_on_batch"):  # of a Keras model; its `predict` cuts batches
@@ -364,7 +364,7 @@ def _in_batches(predict, X, order, size):
     """Predict in an order, batch by batch: probabilities in the order of X."""
     batches = [order[start : start + size] for start in range(0, len(order), size)]
     with warnings.catch_warnings():
-        # Keras, of attention over a batch of one: to see what comes of it is the point.
+        # Keras warns about attention over a batch of one, which is tested here on purpose.
         warnings.filterwarnings("ignore", "(?s).*softmax over axis")
         parts = [_check(predict(_safe_indexing(X, batch)), len(batch)) for batch in batches]
     found = np.empty((order.max() + 1, parts[0].shape[1]))

@@ -27,17 +27,17 @@ class ClassRecallDisplay:
     r"""
     Show the recall of each class for several models, side by side.
 
-    Use `from_estimator` or `from_predictions` to make one. Accuracy hides the rare classes: disgust
-    and fear are a few per cent of most databases, and the ones that fail.
+    Use `from_estimator` or `from_predictions` to create one. Accuracy hides the rare classes:
+    disgust and fear are often only a few per cent of a database, and the hardest to recognize.
 
     Parameters
     ----------
     recall : dict of str to ndarray of shape (n_classes,)
-        Of each model, by its name; NaN for a class without images.
+        Recall of each class, by model name; NaN for a class without images.
     support : ndarray of shape (n_classes,), dtype int
-        Images of each class.
+        Number of images of each class.
     target_names : sequence of str
-        The classes.
+        Names of the classes.
     intervals : dict of str to ndarray of shape (n_classes, 2), default=None
         95 % intervals of each recall, by the model's name; NaN where there is none.
 
@@ -56,9 +56,9 @@ class ClassRecallDisplay:
 
     Notes
     -----
-    Lines are 95 % intervals, percentiles of a bootstrap that resamples the subjects, or the images
-    if these are not known, among those that have images of the class. Models that were tested on
-    the same images are compared in pairs: that their intervals overlap says little.
+    Lines are 95 % percentile bootstrap intervals. Within each class, subjects are resampled, or
+    images if the subjects are not known. Overlapping intervals say little about models tested on
+    the same images: compare those in pairs, with `compare_classifiers`.
 
     Examples
     --------
@@ -116,9 +116,9 @@ class ClassRecallDisplay:
         groups : array-like of shape (n,), default=None
             Subject of each image, for the intervals.
         target_names : array-like of str, default=None
-            Names of the classes: then labels are their indices.
+            Names of the classes; labels are then indices into them.
         random_state : int, RandomState instance or None, default=None
-            Of the bootstrap.
+            Controls the bootstrap.
         ax : matplotlib.axes.Axes, default=None
             Where to draw. By default a new figure.
         **kwargs : dict
@@ -127,7 +127,7 @@ class ClassRecallDisplay:
         Returns
         -------
         ClassRecallDisplay
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -193,9 +193,9 @@ class ClassRecallDisplay:
         groups : array-like of shape (n,), default=None
             Subject of each image, for the intervals.
         target_names : array-like of str, default=None
-            Names of the classes: then labels are their indices.
+            Names of the classes; labels are then indices into them.
         random_state : int, RandomState instance or None, default=None
-            Of the bootstrap.
+            Controls the bootstrap.
         ax : matplotlib.axes.Axes, default=None
             Where to draw. By default a new figure.
         **kwargs : dict
@@ -204,7 +204,7 @@ class ClassRecallDisplay:
         Returns
         -------
         ClassRecallDisplay
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -329,7 +329,7 @@ def _intervals(y_true, is_right, groups, classes, rng):
         of_class = y_true == label
         n = of_class.sum()
         if groups is None:
-            if n > 1:  # what the bootstrap of n images comes to, without drawing them
+            if n > 1:  # same distribution as bootstrapping n images, without sampling
                 intervals[i] = binom.interval(_CONFIDENCE, n, is_right[of_class].mean())
                 intervals[i] /= n
             continue

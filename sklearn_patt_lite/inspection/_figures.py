@@ -1,4 +1,4 @@
-"""What all displays share: a place on the figure, a colour for right and wrong, and names."""
+"""Helpers shared by all displays: axes, titles and class names."""
 
 import math
 from numbers import Integral

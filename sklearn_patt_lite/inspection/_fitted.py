@@ -1,4 +1,4 @@
-"""From what a user has fitted to the classifier in it, and the images that it gets."""
+"""Find the classifier inside a Pipeline or search, and the images that reach it."""
 
 import numpy as np
 from scipy.special import softmax

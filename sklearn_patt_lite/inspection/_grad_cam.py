@@ -37,22 +37,22 @@ class GradCAMDisplay:
     """
     Show where in a face the evidence for an expression lies, by Grad-CAM.
 
-    Use `from_estimator` to make one. The maps are those of [1]_: the channels of a map of the
-    network, weighted by the mean gradient of a class's score (before the softmax), and what is
-    negative in their sum left away. Figures 6 and 7 of PAtt-Lite [2]_ show such maps, with right
-    predictions in green and wrong ones in red.
+    Use `from_estimator` to create one. The maps follow [1]_: the channels of a feature map are
+    weighted by the mean gradient of a class's score (before the softmax) and summed, and negative
+    values are set to 0. Figures 6 and 7 of PAtt-Lite [2]_ show such maps, with correct predictions
+    in green and wrong ones in red.
 
     Parameters
     ----------
     images : ndarray of shape (n, height, width, channels)
         What the network got, values 0 to 255, with 1 or 3 channels.
     heat_maps : ndarray of shape (n, height, width), dtype float32
-        Evidence for the class, in the units of its score, at least 0; 0 throughout if there is
-        none. `plot` divides each by its own maximum: colours say where, not how much.
+        Evidence for the class, in the units of its score; never negative. `plot` divides each map
+        by its own maximum, so colours show where the evidence is, not how strong.
     predicted : sequence of str
         Name of the class that was predicted for each image.
     probability : ndarray of shape (n,)
-        Of that class, 0 to 1.
+        Probability of the predicted class, 0 to 1.
     true : sequence of str, default=None
         Name of the true class of each image.
     shown : sequence of str, default=None
@@ -61,9 +61,9 @@ class GradCAMDisplay:
     Attributes
     ----------
     axes_ : ndarray of shape (n,) of matplotlib.axes.Axes
-        One an image.
+        Axes, one per image.
     figure_ : matplotlib.figure.Figure
-        What they are on.
+        Figure that contains the axes.
 
     See Also
     --------
@@ -72,11 +72,11 @@ class GradCAMDisplay:
 
     Notes
     -----
-    The map at `output_layer` has 14×14 cells at 224 pixels, and each cell has seen much more of
-    the image than its own place: 155 pixels. With an `input_size` below that an earlier layer, such
-    as `conv_pw_6_relu`, tells places better. What is bright has to do with the score; that it
-    decides is to be shown by covering it. A classifier with `flip_averaging` averages over the
-    mirror image as well: map, class and probability are of the image alone.
+    The map at `output_layer` has 14×14 cells at 224 pixels, and the receptive field of each cell
+    is 155 pixels wide. For a smaller `input_size`, an earlier layer such as `conv_pw_6_relu`
+    localizes better. Bright areas are related to the score; to show that they cause it, cover
+    them. A classifier with `flip_averaging` also averages over the mirror image; map, class and
+    probability are for the original image alone.
 
     References
     ----------
@@ -152,16 +152,16 @@ class GradCAMDisplay:
         target : label, default=None
             The class whose evidence is shown; by default the predicted class of each image.
         target_names : array-like of str, default=None
-            Names of the classes: then labels are their indices.
+            Names of the classes; labels are then indices into them.
         ax : matplotlib.axes.Axes or array-like of Axes, default=None
-            Where to draw: one, whose place is divided, or n. By default a new figure.
+            Axes to draw on: one, which is subdivided, or one per image. By default a new figure.
         **kwargs : dict
             Passed on to `plot`.
 
         Returns
         -------
         GradCAMDisplay
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -215,12 +215,12 @@ class GradCAMDisplay:
         """
         Draw the maps over the faces.
 
-        A map is the more opaque the hotter it is, so that the face stays to be seen elsewhere.
+        Hotter cells are more opaque, so the rest of the face stays visible.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes or array-like of Axes, default=None
-            Where to draw: one, whose place is divided, or one an image. By default a new figure.
+            Axes to draw on: one, which is subdivided, or one per image. By default a new figure.
         cmap : str or matplotlib.colors.Colormap, default="turbo"
             Colours of the heat.
         alpha : float, default=0.6
@@ -303,7 +303,7 @@ def _grad_cam(classifier, images, layer, target):
 
 
 def _spread(heat, places, side, shape):
-    """Bring maps (n, rows, columns) to the images' size: cells are where they look."""
+    """Upsample maps (n, rows, columns) to image size, each cell at its receptive field's centre."""
     distance, first = places
     # Centres of the images' pixels, in cells.
     rows, columns = (((np.arange(n) + 0.5) * side / n - 0.5 - first) / distance for n in shape)

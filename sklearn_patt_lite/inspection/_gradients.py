@@ -1,4 +1,4 @@
-"""Functions of ndarrays in batches, and their gradients, on any backend of Keras."""
+"""Evaluate functions in batches and compute gradients, on any Keras backend."""
 
 import numpy as np
 from keras import backend, ops
@@ -7,27 +7,14 @@ _BATCH = 32  # images a forward pass
 
 
 def in_batches(function, *arrays):
-    """Call a function of ndarrays on some rows at a time; an ndarray of float32."""
+    """Apply a function to arrays batch by batch; return a float32 ndarray."""
     starts = range(0, len(arrays[0]), _BATCH)
     parts = [function(*(array[i : i + _BATCH] for array in arrays)) for i in starts]
     return np.concatenate([ops.convert_to_numpy(ops.cast(part, "float32")) for part in parts])
 
 
 def gradient(function, x):
-    """Differentiate the sum of a function's values, on any backend of Keras.
-
-    Parameters
-    ----------
-    function : callable
-        Maps a tensor to another one, by layers of Keras.
-    x : tensor
-        Where.
-
-    Returns
-    -------
-    tensor
-        Of the shape of `x`.
-    """
+    """Compute the gradient of ``sum(function(x))`` with respect to x, on any Keras backend."""
     if backend.backend() == "tensorflow":
         import tensorflow as tf
 

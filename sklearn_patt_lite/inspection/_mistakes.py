@@ -33,30 +33,30 @@ class MistakesDisplay:
     """
     Show the most confident mistakes: faces, what was predicted, and what is right.
 
-    Use `from_estimator` or `from_predictions` to make one. Look at them before you tune: labels
-    that are wrong, crops that miss the face and images that are in the set twice are found here.
+    Use `from_estimator` or `from_predictions` to create one. Look at the mistakes before you tune:
+    they reveal wrong labels, crops that miss the face, and duplicate images.
 
     Parameters
     ----------
     images : ndarray of shape (n, height, width, channels)
-        Mistaken images, the most confident first, values 0 to 255, with 1 or 3 channels.
+        Misclassified images, the most confident first, values 0 to 255, with 1 or 3 channels.
     predicted : sequence of str
-        Name of the class that was predicted for each.
+        Name of the predicted class of each image.
     probability : ndarray of shape (n,)
-        Of that class, 0 to 1.
+        Probability of the predicted class, 0 to 1.
     true : sequence of str
-        Name of the true class of each.
+        Name of the true class of each image.
     indices : ndarray of shape (n,), dtype int
-        Their places among the images that were predicted.
+        Indices of these images among all predicted images.
     n_mistakes, n_total : int
         Number of all mistakes, and of all images.
 
     Attributes
     ----------
     axes_ : ndarray of shape (n,) of matplotlib.axes.Axes
-        One an image.
+        Axes, one per image.
     figure_ : matplotlib.figure.Figure
-        What they are on.
+        Figure that contains the axes.
 
     See Also
     --------
@@ -127,16 +127,16 @@ class MistakesDisplay:
         n_images : int, default=12
             Mistakes that are shown, at most.
         target_names : array-like of str, default=None
-            Names of the classes: then labels are their indices.
+            Names of the classes; labels are then indices into them.
         ax : matplotlib.axes.Axes or array-like of Axes, default=None
-            Where to draw: one, whose place is divided, or one a mistake. By default a new figure.
+            Axes to draw on: one, which is subdivided, or one per image. By default a new figure.
         **kwargs : dict
             Passed on to `plot`.
 
         Returns
         -------
         MistakesDisplay
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -207,24 +207,25 @@ class MistakesDisplay:
         n_images : int, default=12
             Mistakes that are shown, at most.
         target_names : array-like of str, default=None
-            Names of the classes: then labels are their indices.
+            Names of the classes; labels are then indices into them.
         ax : matplotlib.axes.Axes or array-like of Axes, default=None
-            Where to draw: one, whose place is divided, or one a mistake. By default a new figure.
+            Axes to draw on: one, which is subdivided, or one per image. By default a new figure.
         **kwargs : dict
             Passed on to `plot`.
 
         Returns
         -------
         MistakesDisplay
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
         ImportError
             If Matplotlib is not installed.
         ValueError
-            If there is not a column a class, if probabilities are not between 0 and 1, if labels
-            are none of the classes, if lengths differ, or if there are no mistakes to show.
+            If `y_proba` does not have one column per class, if probabilities are not between 0
+            and 1, if labels are not among the classes, if lengths differ, or if there are no
+            mistakes to show.
 
         See Also
         --------
@@ -272,7 +273,7 @@ class MistakesDisplay:
         Parameters
         ----------
         ax : matplotlib.axes.Axes or array-like of Axes, default=None
-            Where to draw: one, whose place is divided, or one a mistake. By default a new figure.
+            Axes to draw on: one, which is subdivided, or one per image. By default a new figure.
         n_columns : int, default=4
             Images in a row.
 
@@ -316,7 +317,7 @@ class MistakesDisplay:
 
 
 def _check_probabilities(y_proba, y_true, classes):
-    """Check probabilities; they and their classes, in the order of these."""
+    """Check probabilities; return them and the classes, both in sorted class order."""
     y_proba = check_array(y_proba, dtype=float, input_name="y_proba")
     if y_proba.min() < 0 or y_proba.max() > 1 + 1e-6:
         raise ValueError(
@@ -333,7 +334,7 @@ def _check_probabilities(y_proba, y_true, classes):
 
 
 def _read(X, rows):
-    """Bring some of the images to one size: arrays as classifiers read them, others by kind."""
+    """Read the given rows at one size: arrays like a classifier, others with FaceResizer."""
     some = _safe_indexing(X, rows)
     if isinstance(X, np.ndarray) and X.ndim > 2:
         return read_images(as_source(some, _SIZE, (_SIZE, _SIZE, 3)))

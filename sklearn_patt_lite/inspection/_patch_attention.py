@@ -1,4 +1,4 @@
-"""What passes between the patches of a face, and what each of them adds to the decision."""
+"""Attention between the patches of a face, and each patch's contribution to the prediction."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class PatchAttentionDisplay:
     """
     Show the attention between the patches of a face, and which patch carries the decision.
 
-    Use `from_estimator` to make one. The head averages what its attention gives for each patch and
-    maps the average linearly to the scores of the classes (before the softmax). So a score is a
-    sum over the patches, without a rest: a patch adds the mean attention that it gets,
+    Use `from_estimator` to create one. The head averages the attention outputs of all patches and
+    maps the average linearly to the class scores (before the softmax). So, apart from the bias, a
+    score is an exact sum over the patches: a patch contributes the mean attention that it receives
     times w·v, with the class's weights w and the patch's values v. The mean over all classes is
-    taken off, as the softmax does not see it.
+    subtracted, because it does not affect the softmax.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class PatchAttentionDisplay:
     predicted : sequence of str
         Name of the class that was predicted for each image.
     probability : ndarray of shape (n,)
-        Of that class, 0 to 1.
+        Probability of the predicted class, 0 to 1.
     true : sequence of str, default=None
         Name of the true class of each image.
     shown : sequence of str, default=None
@@ -76,9 +76,9 @@ class PatchAttentionDisplay:
     Attributes
     ----------
     axes_ : ndarray of shape (n,) of matplotlib.axes.Axes
-        One an image.
+        Axes, one per image.
     figure_ : matplotlib.figure.Figure
-        What they are on.
+        Figure that contains the axes.
 
     See Also
     --------
@@ -86,10 +86,9 @@ class PatchAttentionDisplay:
 
     Notes
     -----
-    The sum is exact, but a patch is no window: what a patch holds was computed from a part of the
-    image that is larger than its square, by convolutions of both the backbone and the patch
-    extraction. A classifier with `flip_averaging` averages over the mirror image as well: all
-    here is of the image alone.
+    The sum is exact, but a patch's receptive field is larger than its square, because of the
+    convolutions in the backbone and the patch extraction. A classifier with `flip_averaging` also
+    averages over the mirror image; everything shown here is for the original image alone.
 
     References
     ----------
@@ -165,16 +164,16 @@ class PatchAttentionDisplay:
         target : label, default=None
             The class whose contributions are shown; by default the predicted class of each image.
         target_names : array-like of str, default=None
-            Names of the classes: then labels are their indices.
+            Names of the classes; labels are then indices into them.
         ax : matplotlib.axes.Axes or array-like of Axes, default=None
-            Where to draw: one, whose place is divided, or n. By default a new figure.
+            Axes to draw on: one, which is subdivided, or one per image. By default a new figure.
         **kwargs : dict
             Passed on to `plot`.
 
         Returns
         -------
         PatchAttentionDisplay
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -239,7 +238,7 @@ class PatchAttentionDisplay:
         Parameters
         ----------
         ax : matplotlib.axes.Axes or array-like of Axes, default=None
-            Where to draw: one, whose place is divided, or one an image. By default a new figure.
+            Axes to draw on: one, which is subdivided, or one per image. By default a new figure.
         cmap : str or matplotlib.colors.Colormap, default="PuOr_r"
             Colours of the contributions, from against to for.
         n_columns : int, default=4
@@ -364,6 +363,6 @@ def _edges(classifier):
 
 
 def _borders_between(n, distance, first, side):
-    """Halfway between where neighbouring patches look; the outer ones are the image's."""
+    """Borders halfway between neighbouring patch centres; the outer ones are the image's."""
     between = (first + distance * (np.arange(n - 1) + 0.5) + 0.5) / side
     return np.concatenate([[0.0], np.clip(between, 0, 1), [1.0]])

@@ -1,4 +1,4 @@
-"""How a fit went, both stages in one."""
+"""Training curves of a fitted classifier, over both stages."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ _CURVES = {"accuracy": "Accuracy", "loss": "Loss"}
 
 class TrainingHistoryDisplay:
     """
-    Show how training went: accuracy and loss in both stages, and the epochs that were kept.
+    Plot accuracy and loss by epoch in both stages, and mark the epochs whose weights were kept.
 
-    Use `from_estimator` to make one. Stages follow each other on one axis of epochs, parted by a
-    dotted line; the epoch of each whose weights were kept has a star.
+    Use `from_estimator` to create one. Both stages share one axis of epochs and are separated by a
+    dotted line. A star marks the epoch of each stage whose weights were kept.
 
     Parameters
     ----------
     history : dict
-        As `PAttLiteClassifier.history_`.
+        Training history, in the format of `PAttLiteClassifier.history_`.
 
     Attributes
     ----------
     axes_ : ndarray of shape (2,) of matplotlib.axes.Axes
-        Of the accuracy and of the loss.
+        Axes with accuracy and loss.
     figure_ : matplotlib.figure.Figure
-        What they are on.
+        Figure that contains the axes.
 
     See Also
     --------
@@ -48,9 +48,9 @@ class TrainingHistoryDisplay:
 
     Notes
     -----
-    Training accuracy is that of augmented images, with dropout: it may be below the accuracy on
-    validation data, where there is neither. If no epoch of stage 2 was better than the end of
-    stage 1, that was kept, and stage 2 has no star.
+    Training accuracy is measured with augmentation and dropout, so it may be below validation
+    accuracy, which is measured without. If no epoch of stage 2 was better than the end of stage 1,
+    the weights from stage 1 were kept and stage 2 has no star.
 
     Examples
     --------
@@ -88,7 +88,7 @@ class TrainingHistoryDisplay:
         Returns
         -------
         TrainingHistoryDisplay
-            Drawn.
+            The display, drawn.
 
         Raises
         ------

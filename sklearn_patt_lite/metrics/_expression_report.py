@@ -51,7 +51,7 @@ class ExpressionReport:
 
     See Also
     --------
-    expression_report : Makes it.
+    expression_report : Computes it.
     sklearn_patt_lite.model_selection.compare_classifiers : Compares two by `subject_accuracy`.
 
     Examples

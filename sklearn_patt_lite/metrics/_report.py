@@ -1,4 +1,4 @@
-"""All that a table of facial expression recognition should say of predictions."""
+"""Scores of predicted expressions, with confidence intervals."""
 
 import warnings
 from numbers import Integral, Real
@@ -38,10 +38,10 @@ def expression_report(
     random_state: Seed = None,
 ) -> ExpressionReport:
     """
-    Score predicted expressions, with intervals that know that a subject is one person.
+    Score predicted expressions, with confidence intervals that respect subjects.
 
-    One accuracy hides classes that are hardly ever recognized, and how much of it is luck. The
-    report has scores of each class and confidence intervals besides.
+    A single accuracy hides classes that are hardly ever recognized, and how much of it is luck.
+    The report adds scores per class and confidence intervals.
 
     Parameters
     ----------
@@ -50,9 +50,8 @@ def expression_report(
     y_pred : array-like of shape (n,)
         Predicted labels.
     y_proba : array-like of shape (n, n_classes), default=None
-        Predicted probabilities, 0 to 1, of the classes in sorted order, or in that of
-        `target_names`: what `predict_proba` gives. Then the report says how far they can be taken
-        at their word.
+        Predicted probabilities, as returned by `predict_proba`, with the classes in sorted order
+        or in that of `target_names`. If given, the report includes their calibration error.
     groups : array-like of shape (n,), default=None
         Subject of each image. Then subjects are resampled for the intervals, not images: the
         images of one person succeed and fail together, and intervals that take them for
@@ -63,9 +62,9 @@ def expression_report(
     confidence : float, default=0.95
         Level of the intervals, between 0 and 1.
     n_resamples : int, default=2000
-        Of the bootstrap.
+        Number of bootstrap resamples.
     random_state : int, RandomState instance or None, default=None
-        Of the bootstrap.
+        Controls the bootstrap.
 
     Returns
     -------

@@ -18,10 +18,10 @@ from sklearn_patt_lite._typing import Seed, validate_params
 @dataclass(frozen=True)
 class Comparison:
     """
-    What `compare_classifiers` found; printing it says it in a sentence.
+    Result of `compare_classifiers`; print it for a one-line summary.
 
-    The p-value says how easily such a difference comes about by chance, not whether it is large
-    enough to matter: `difference` tells that.
+    The p-value says how likely such a difference is by chance, not whether it is large enough to
+    matter. For that, look at `difference`.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Comparison:
 
     See Also
     --------
-    compare_classifiers : Makes it.
+    compare_classifiers : Computes it.
 
     Examples
     --------
@@ -81,31 +81,32 @@ def compare_classifiers(
     random_state: Seed = None,
 ) -> Comparison:
     """
-    Test whether two classifiers differ, on scores that belong together in pairs.
+    Test whether two classifiers differ, using paired scores.
 
-    Some subjects are hard for both classifiers. Within a pair that cancels out, so that smaller
-    differences can be told from luck.
+    Some subjects are hard for both classifiers. Pairing cancels this out, so that smaller
+    differences can be detected.
 
     Parameters
     ----------
     scores, other_scores : array-like of shape (n,) or dict
-        Scores of both classifiers: a pair a subject, or a pair a split. Of dicts, such as
-        `ExpressionReport.subject_accuracy`, equal keys make a pair.
+        Scores of both classifiers, one pair per subject or per split. Dicts, such as
+        `ExpressionReport.subject_accuracy`, are paired by key.
     method : {"sign_flip", "corrected_t"}, default="sign_flip"
-        - "sign_flip": scores are of subjects, each tested once, by a cross-validation that keeps
-          subjects apart or on a test set. If both classifiers are equal, the sign of a subject's
-          difference is a coin's. Nothing else is assumed, except that subjects do not influence
-          each other [1]_.
-        - "corrected_t": scores are of splits, drawn again and again from the same images. Splits
-          share images, so that a plain t-test finds differences where there are none; this one
-          widens the variance [2]_.
+        - "sign_flip": one score per subject, each tested once, on a test set or by
+          cross-validation that keeps subjects apart. If the classifiers are equally good, each
+          difference is as likely to be positive as negative. Subjects are assumed to be
+          independent [1]_.
+        - "corrected_t": one score per split, with splits drawn repeatedly from the same images.
+          Because splits share images, a plain t-test underestimates the variance and finds
+          differences where there are none; this test corrects the variance [2]_.
     test_share : float, default=None
         With "corrected_t", which needs it: the share of the images (or subjects) that a split
         tests, between 0 and 1, such as 0.1 in ten-fold cross-validation.
     n_permutations : int, default=9999
-        With "sign_flip": how many are drawn; all are gone through if there are no more.
+        With "sign_flip": number of permutations to draw. If there are no more than this in total,
+        all are used.
     random_state : int, RandomState instance or None, default=None
-        Of the permutations.
+        Controls the permutations.
 
     Returns
     -------

@@ -26,10 +26,10 @@ _BATCH = 2000  # pairs at a time
 @dataclass(frozen=True, eq=False)
 class Leaks:
     """
-    What `find_leaks` found; printing it says it in some lines.
+    Result of `find_leaks`; print it for a summary.
 
-    A classifier remembers images, and people, that it was trained on. Where they are tested on too,
-    scores are better than they will be on other people.
+    A classifier remembers the images and people that it was trained on. If they are also in the
+    test data, scores are better than they will be on new people.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Leaks:
 
     See Also
     --------
-    find_leaks : Makes it.
+    find_leaks : Computes it.
     SubjectKFold : Makes folds that share no subjects.
 
     Examples
@@ -157,13 +157,13 @@ def find_leaks(
 
     Notes
     -----
-    Each image is described by the strengths of its low spatial frequencies [1]_, which neither a
-    shift nor a mirror changes much. The nearest five others by this are then correlated, mirrored
-    or not, at the best shift. Of 500 planted copies among 10,000 drawn faces of 96×96 pixels all
-    are found, of faces of 48×48 pixels 96 %; 0.1 % of the images are reported that are no copies
-    (examples/benchmarks/find_leaks.py). Frames of one sequence may well be reported, and rightly.
+    Each image is described by the magnitudes of its low spatial frequencies [1]_, which shifting
+    or mirroring hardly changes. It is then correlated with its five nearest neighbours, mirrored
+    or not, at the best shift. Of 500 planted copies among 10,000 drawn faces, all are found at
+    96×96 pixels, and 96 % at 48×48 pixels; 0.1 % of the images are reported although they are not
+    copies (examples/benchmarks/find_leaks.py). Frames of one sequence may be reported, and rightly.
 
-    Of an image that occurs more often, each copy is paired with some of the others.
+    If an image occurs many times, each copy is paired with only some of the others.
 
     References
     ----------

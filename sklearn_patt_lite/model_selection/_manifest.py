@@ -1,4 +1,4 @@
-"""Folds written down, so that somebody else can use the very same ones."""
+"""Save the folds of a cross-validation, so that others can reproduce them exactly."""
 
 import collections
 import hashlib
@@ -23,8 +23,8 @@ def split_manifest(
     """
     Write down which subjects and images each fold trains and tests on.
 
-    With it somebody else can use the very same folds. Images are known by their content, in
-    whatever order they are, so that one that is changed or missing is noticed.
+    Others can then use exactly the same folds. Images are identified by a hash of their content,
+    so their order does not matter, and changed or missing images are detected.
 
     Parameters
     ----------
@@ -227,7 +227,7 @@ def verify_manifest(
 def list_splits(cv, X, y, groups):
     """List what a splitter gives: (train, test) of rows."""
     with warnings.catch_warnings():
-        # Of splitters that do not look at subjects: what they make of them is the question here.
+        # Splitters that ignore groups are allowed: find_leaks reports what they leak.
         warnings.filterwarnings("ignore", "The groups parameter is ignored")
         return list(check_cv(cv, y).split(X, y, groups))
 
@@ -255,10 +255,7 @@ def _hash(data=b""):
 
 
 def _places(manifest, X):
-    """Where each image of the manifest is in X; None if it is not there.
-
-    Of equal images, each is found once.
-    """
+    """Return the row in X of each manifest image, or None; duplicates get different rows."""
     rows = collections.defaultdict(collections.deque)
     for row, digest in enumerate(digests(X)):
         rows[digest].append(row)

@@ -12,11 +12,11 @@ from sklearn.utils import check_array, indexable
 
 class SubjectKFold(BaseCrossValidator):
     """
-    The field's folds of subjects: fold i tests every k-th of the sorted subjects, from the i-th.
+    Subject-independent k-fold: fold i tests every k-th of the sorted subjects, from the i-th.
 
-    No subject is on both sides. Subjects are counted, not images, so that folds differ in size;
-    who is in which fold depends on the subjects' names only, so that scores can be compared with
-    those of others.
+    No subject is in both training and test data. Folds have about equally many subjects, but not
+    equally many images. They depend only on the subjects' names, so that scores can be compared
+    with published ones.
 
     Parameters
     ----------

@@ -31,11 +31,11 @@ class FaceCropper(TransformerMixin, BaseEstimator):
     size : int, default=224
         Side of the resulting squares in pixels; at least 1.
     margin : float, default=0.2
-        What is added to the face's box at each side, as a share of its longer side; above -0.5,
+        Margin added to each side of the face's box, as a share of its longer side; above -0.5 and
         below 10.
     align : bool, default=True
-        Whether the picture is turned around the face's middle until its eyes are level, where the
-        detector finds eyes.
+        Whether to rotate the photograph around the centre of the face until the eyes are level, if
+        the detector finds eyes.
     detector : "mtcnn" or callable, default="mtcnn"
         What finds the faces; see :func:`detect_faces`. "mtcnn" needs the extra ``faces``.
     min_score : float, default=0.9
@@ -206,10 +206,10 @@ class FaceCropper(TransformerMixin, BaseEstimator):
 
     def crop(self, X: Photographs) -> Bunch:
         """
-        Crop each photograph to one face, and tell what was done.
+        Crop each photograph to one face, and report how it was cropped.
 
-        Use it to check a database before training: rows that show no face, boxes that the detector
-        is hardly sure of, and photographs of several people are best looked at.
+        Use it to check a database before training: look at rows without a face, boxes with low
+        scores, and photographs of several people.
 
         Parameters
         ----------
