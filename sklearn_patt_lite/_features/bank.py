@@ -141,6 +141,7 @@ class FeatureBank:
             part = slice(start, start + BATCH)
             return self._fill(layer, rows[part], views[part], worth_keeping, out[part])
 
+        # Batches overlap: one is read from or written to disk while another is computed.
         n_missing = sum(self._pool.map(fill, range(0, len(rows), BATCH)))
         self.n_computed += n_missing
         self.n_found += len(rows) - n_missing

@@ -47,6 +47,7 @@ def _describe(layer):
 
 
 def _fold_normalization(steps, layer):
+    # The layer maps x to (x - mean) * scale + beta, a linear function of each channel.
     gamma, beta, mean, variance = layer.get_weights()
     scale = gamma / np.sqrt(variance + layer.epsilon)
     bias = beta - mean * scale
@@ -139,6 +140,7 @@ class FoldedConvolution(layers.Layer):
     def call(self, x):
         """Map (n, height, width, channels) to the convolution's shape."""
         convolution, normalization = self.convolution, self.normalization
+        # In the graph, and not once: weights may be assigned after the model was built.
         factor = ops.rsqrt(normalization.moving_variance + normalization.epsilon)
         factor = ops.cast(factor * normalization.gamma, x.dtype)
         offset = ops.cast(normalization.beta, x.dtype) - factor * ops.cast(
@@ -223,12 +225,14 @@ def refit_normalization(network, images, seed):
     scaled = image_to_backbone(network)
     rows = np.sort(np.random.default_rng(seed).permutation(len(images))[:_N_IMAGES])
     totals = [np.zeros((2, layer.gamma.shape[0])) for layer in layers]
+    # All layers' statistics at once: outputs stay the same, whichever are replaced.
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
         moments = _moments(maps(scaled(read_images(images, chunk), training=False), training=False))
         for total, moment in zip(totals, moments, strict=True):
             total += len(chunk) * moment
     for layer, total in zip(layers, totals, strict=True):
+        # Rounding may leave a channel that never varies a variance below 0.
         mean, square = total / len(rows)
         _refit(layer, mean, np.maximum(square - mean**2, 0))
 

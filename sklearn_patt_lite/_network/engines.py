@@ -160,6 +160,7 @@ class LiteRTEngine:
 
 def litert_model(function, shape):
     """Convert a function of one row, whose arrays are constants; bytes."""
+    # One row: LiteRT's kernels for a batch use their threads less well than rows apart do.
     signature = tf.TensorSpec((1, *shape), tf.float32)
     traced = tf.function(function, autograph=False).get_concrete_function(signature)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], tf.Module())

@@ -117,6 +117,7 @@ class Checkpoint:
         """Keep where an epoch has ended; parameters as in `resume`."""
         if self._path is None:
             return
+        # Before the first epoch that is best, EarlyStopping has no weights.
         best = [getattr(callback, "best_weights", None) or [] for callback in callbacks]
         epoch = {
             "n_epochs": len(history.epoch),
@@ -141,12 +142,14 @@ class Checkpoint:
     def end_stage(self, name, history, reached, network):
         """Keep that a stage has ended, and the network as it is now."""
         self.histories[name], self.reached = history, reached
+        # Without a file, the next `begin_stage` takes the network's values.
         if self._path is not None:
             self._network = _values(network)
             self._write(None, {})
 
     def _write(self, epoch, arrays):
         text = json.dumps({"histories": self.histories, "reached": self.reached, "epoch": epoch})
+        # NumPy's archive is flat: "optimizer_3" is the fourth of the optimizer's arrays.
         arrays = {"network": self._network, **arrays}
         named = {f"{kind}_{i}": a for kind, each in arrays.items() for i, a in enumerate(each)}
         with replaced(self._path) as part, open(part, "wb") as file:
