@@ -20,6 +20,7 @@ from sklearn_patt_lite._network.patt_lite import (
     build_network,
     draw_weights,
 )
+from sklearn_patt_lite._process import LRUCache
 
 PAPER = Architecture(n_classes=7, image_shape=(224, 224, 3))
 TINY = Architecture(
@@ -286,3 +287,22 @@ def test_the_network_survives_keras_own_saving(tmp_path, images):
     network.save(tmp_path / "network.keras")
     loaded = keras.models.load_model(tmp_path / "network.keras")
     assert_array_equal(loaded.predict(images, verbose=0), network.predict(images, verbose=0))
+
+
+def test_a_copied_backbone_draws_what_the_first_one_drew(monkeypatch):
+    """What a cache holds must not show in the weights that a seed gives."""
+    monkeypatch.setattr("sklearn_patt_lite._network.patt_lite._BACKBONES", LRUCache(1))
+    weights = []
+    for _ in range(2):
+        keras.utils.set_random_seed(0)
+        network = build_network(TINY)
+        names = [layer.name for layer in network.get_layer(BACKBONE).layers[1:]]
+        weights.append(network.get_weights())
+    assert names[0] == "conv1"
+    assert names[-1] == TINY.output_layer
+    for first, second in zip(*weights, strict=True):
+        assert_array_equal(first, second)
+    # They are copies: what trains in one does not in another.
+    other = build_network(TINY)
+    other.get_layer(BACKBONE).trainable = False
+    assert network.get_layer(BACKBONE).trainable
