@@ -5,23 +5,26 @@
 
 A row each: the head's patch convolutions as products of matrices, and its dropout by a hash of
 positions, on features at 224 pixels, in steps that XLA compiles and in steps that it does not; and
-BatchNormalization that trains as one operation, on images of 112 pixels. The network is the default
+BatchNormalization that trains as one operation, on images of 112 pixels; and a backbone that is
+copied from one that was built before. The network is the default
 one, its weights are random, and batches have 8 features or 32 images. Both sides take turns, round
 after round; the ratio is the median over rounds.
 """
 
 import argparse
 import contextlib
+import functools
 import time
 from unittest.mock import patch
 
+import keras
 import numpy as np
 from keras import layers
 
 from sklearn_patt_lite._network import batch_norm
 from sklearn_patt_lite._network.architecture import Architecture
 from sklearn_patt_lite._network.parts import backbone_after, frozen_until
-from sklearn_patt_lite._network.patt_lite import build_network
+from sklearn_patt_lite._network.patt_lite import build_backbone, build_network
 from sklearn_patt_lite._process import LRUCache
 from sklearn_patt_lite._training import head_trainer
 from sklearn_patt_lite._training.data import TrainingData
@@ -146,10 +149,21 @@ def epoch_on_images(architecture, data, fused):
     return epoch
 
 
+def backbones(arguments):
+    """The row of a backbone that is copied, and not built with all of MobileNetV1."""
+    architecture = Architecture(7, (224, 224, 3))
+
+    def whole():
+        keras.applications.MobileNet((224, 224, 3), include_top=False, weights=None)
+
+    return {"built again": [functools.partial(build_backbone, architecture), whole]}
+
+
 ROWS = {
     "patch convolutions": on_features(plain_patches),
     "dropout": on_features(plain_dropout),
     "batch normalization": normalization,
+    "backbone": backbones,
 }
 
 

@@ -7,7 +7,6 @@ import numpy as np
 from sklearn_patt_lite._features.backbone import CLEAN, FrozenBackbone, decode
 from sklearn_patt_lite._features.bank import FeatureBank, FeatureCache
 from sklearn_patt_lite._images.source import read_images
-from sklearn_patt_lite._network.architecture import check_architecture
 from sklearn_patt_lite._network.maps import last_map
 from sklearn_patt_lite._network.parts import build_again, rebuild_network
 from sklearn_patt_lite._network.weights import load_weights
@@ -36,7 +35,6 @@ class MapExtractor:
     @classmethod
     def build(cls, backbone_weights, architecture):
         """Build it with the weights that `load_weights` finds; errors as there."""
-        check_architecture(architecture)
         network = build_again(architecture, "float32")
         load_weights(network, backbone_weights, architecture)
         return cls(network, architecture)
