@@ -4,7 +4,7 @@
 
 PATH leads to CK+ as `load_ckplus` takes it. A sequence is scored by its frames' probabilities,
 averaged. Frames of one sequence are nearly one image: 981 frames are 327 answers, and the spread
-between folds is that of eleven or twelve people each. With the defaults, the paper's recipe, this
+between folds is that of eleven or twelve people each. With the paper's recipe this
 is ten fits of hours on a CPU; the features of the frozen layers are kept in a folder for all.
 """
 
@@ -59,4 +59,7 @@ def report(unit, target, probabilities, groups):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], PAttLiteClassifier(memory="features", random_state=0, verbose=1))
+    main(
+        sys.argv[1],
+        PAttLiteClassifier(recipe="paper", memory="features", random_state=0, verbose=1),
+    )

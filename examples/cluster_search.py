@@ -68,6 +68,7 @@ def connect(scheduler=None):
 def make_search(fits=None):
     """The README's search."""
     classifier = PAttLiteClassifier(
+        recipe="paper",
         backbone_weights="drawn",
         alpha=0.25,
         input_size=64,

@@ -1,6 +1,6 @@
 """Train PAtt-Lite on your faces: ImageNet weights, and an honest report.
 
-    python examples/train_on_faces.py fer2013.csv --recipe modern
+    python examples/train_on_faces.py fer2013.csv
     python examples/train_on_faces.py faces.npz --seeds 3 --attention patches none --baselines
     python examples/train_on_faces.py folder_with_a_folder_per_expression/
 
@@ -15,9 +15,9 @@ whose first group is the subject in a file's name: --groups-from "^(S[0-9]+)_". 
 field's folds there is examples/ckplus_folds.py.
 
 The test set is looked at once, after training. Predictions are kept in --output, fit by fit,
-under the data and options that made them: a run that was stopped goes on where it was. On a CPU
-without the options that shorten it, the paper's recipe takes hours for a few thousand faces;
---verbose shows where it is.
+under the data and options that made them: a run that was stopped goes on where it was. A few
+thousand faces take minutes on a CPU; with --recipe paper, and without the options that shorten it,
+hours. --verbose shows where it is.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("faces", type=Path, help=".npz, .csv or folder")
-    parser.add_argument("--recipe", choices=["paper", "modern"], default="paper")
+    parser.add_argument("--recipe", choices=["transfer", "paper", "modern"], default="transfer")
     parser.add_argument("--seeds", type=int, default=1, help="fits, with seeds 0, 1, …")
     parser.add_argument("--attention", nargs="+", choices=["patches", "none"], default=["patches"])
     parser.add_argument(

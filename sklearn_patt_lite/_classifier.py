@@ -28,12 +28,12 @@ _AUTO = StrOptions({"auto"})
 
 class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     """
-    Facial expression classifier PAtt-Lite, with the paper's training recipe or a modern one.
+    Facial expression classifier PAtt-Lite, with a quick training recipe or the paper's.
 
     PAtt-Lite [1]_ is an ImageNet MobileNetV1, truncated, with a patch extraction block and an
-    attention classifier on top: 1.10 million parameters for 7 expressions. In the paper's recipe
-    stage 1 trains the head on the frozen backbone, and stage 2 the backbone's last layers too, at
-    a low rate. The modern recipe trains the same network end to end, and is more accurate.
+    attention classifier on top: 1.10 million parameters for 7 expressions. Stage 1 trains the head
+    on the frozen backbone, and stage 2 the backbone's last layers too. The default recipe does so
+    in minutes; the paper's takes hours, and knows photographs less well.
 
     The published code attends over the images of a *batch*, so that a prediction depends on
     what is predicted next to it. Here attention runs over the patches of one image: a
@@ -41,12 +41,16 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    recipe : {"paper", "modern"}, default="paper"
+    recipe : {"transfer", "paper", "modern"}, default="transfer"
         How to train: what "auto" stands for in other parameters (the table is under Notes).
 
-        - "paper": the paper's two stages.
-        - "modern": everything in one stage of few epochs, on smaller images that are augmented
-          more, by what was measured to pay in cross-validation on photographs.
+        - "transfer": two stages of few epochs, on small images that are shown turned, shifted and
+          zoomed a little, differently in each epoch. In stage 2 the backbone adapts to faces from
+          block 5 on, BatchNormalization included; the first four blocks, which take nearly half of
+          the time, are only passed forward. It needs no validation data.
+        - "paper": the paper's two stages ([1]_, Section IV-B).
+        - "modern": everything in one stage. As accurate as "transfer" on a few thousand
+          photographs, at several times the time.
     backbone_weights : {"imagenet", "drawn"}, path-like or None, default="imagenet"
         Where the backbone starts from.
 
@@ -99,7 +103,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         from statistics of the training images). Parameters of stage 1 hold for
         it, those of stage 2 are not used.
     epochs : int or "auto", default="auto"
-        Epochs of stage 1 at most.
+        Epochs of stage 1 at most. With `recipe="transfer"`, and no stage 2 to follow, "auto" is as
+        many as `finetune_epochs`.
     learning_rate : float, default=1e-3
         Adam's learning rate in stage 1.
     patience : int, None or "auto", default="auto"
@@ -116,22 +121,25 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     label_smoothing : float or "auto", default="auto"
         Share of a label's weight in the loss that goes to all classes alike, in [0, 1). It keeps
         probabilities from becoming too extreme.
-    unfreeze_layers : int, default=40
-        Layers at the end of the truncated backbone that train in stage 2 (the paper's 40 for
-        CK+, 59 for RAF-DB, 46 for FER2013, 49 for FERPlus; it has 58). Those without weights
-        count; BatchNormalization stays frozen. 0 skips stage 2; as many as it has, or more,
-        means all.
-    finetune_epochs : int, default=500
+    unfreeze_layers : int or "auto", default="auto"
+        Layers at the end of the truncated backbone that train in stage 2. Those without weights
+        count: of its 58, 15 are the last three blocks, and 28 the last five. The paper takes 40
+        for CK+, 59 for RAF-DB, 46 for FER2013 and 49 for FERPlus. 0 skips stage 2; as many as it
+        has, or more, means all.
+    finetune_epochs : int or "auto", default="auto"
         Epochs of stage 2 at most.
-    finetune_learning_rate : float, default=1e-5
+    finetune_learning_rate : float or "auto", default="auto"
         Adam's first learning rate in stage 2. With `schedule="plateau"` it decays by
         1 / (1 + epoch / 80), and tenfold besides when validation accuracy stalls for
         0.6 × `finetune_patience` epochs.
-    finetune_patience : int or None, default=20
+    finetune_patience : int, None or "auto", default="auto"
         As `patience`, for stage 2.
-    finetune_dropout : float, default=0.2
+    finetune_dropout : float or "auto", default="auto"
         Share dropped in stage 2: of the patch map's channels, of the tokens' values, and of the
         attention's output, in [0, 1).
+    finetune_normalization : bool or "auto", default="auto"
+        Whether BatchNormalization of the unfrozen layers trains in stage 2, starting from
+        statistics of the training images. If not, it keeps those of ImageNet.
     batch_size : int or "auto", default="auto"
         Images a gradient step.
     clipnorm : float or None, default=3.0
@@ -140,8 +148,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         Whether training images are flipped left to right and changed in contrast at random.
         Validation images never are.
 
-        - "affine": at random in every epoch, by a factor of 0.7 to 1.3, and besides turned by up to
-          10 degrees, shifted by up to 8 % of the side, and zoomed by 0.9 to 1.18.
+        - "affine": differently in every epoch, by a factor of 0.7 to 1.3, and besides turned by up
+          to 10 degrees, shifted by up to 8 % of the side, and zoomed by 0.9 to 1.18.
         - "exact": at random in every epoch, by a factor of 0.7 to 1.3 ([1]_, Section III-A).
         - True: the same, except that a stage whose frozen layers are computed once (see Notes)
           takes each image through a bank of 6 views, one an epoch: flipped or not, with a
@@ -211,20 +219,26 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     -----
     "auto" stands for:
 
-    ===================  ==============  ===============
-    parameter            recipe="paper"  recipe="modern"
-    ===================  ==============  ===============
-    input_size           224             112
-    end_to_end           False           True
-    epochs               100             10
-    patience             5               None
-    schedule             "plateau"       "cosine"
-    label_smoothing      0.0             0.1
-    batch_size           8               32
-    augment              True            "affine"
-    validation_fraction  0.1             None
-    flip_averaging       False           True
-    ===================  ==============  ===============
+    ======================  =================  ==============  ===============
+    parameter               recipe="transfer"  recipe="paper"  recipe="modern"
+    ======================  =================  ==============  ===============
+    input_size              112                224             112
+    end_to_end              False              False           True
+    epochs                  3                  100             10
+    patience                None               5               None
+    schedule                "cosine"           "plateau"       "cosine"
+    label_smoothing         0.1                0.0             0.1
+    unfreeze_layers         28                 40              40
+    finetune_epochs         8                  500             500
+    finetune_learning_rate  0.001              1e-05           1e-05
+    finetune_patience       None               20              20
+    finetune_dropout        0.0                0.2             0.2
+    finetune_normalization  True               False           False
+    batch_size              32                 8               32
+    augment                 "affine"           True            "affine"
+    validation_fraction     None               0.1             None
+    flip_averaging          True               False           True
+    ======================  =================  ==============  ===============
 
     `groups` is requested from scikit-learn's metadata routing by default. With
     ``sklearn.set_config(enable_metadata_routing=True)`` searches and cross-validation hand the
@@ -232,12 +246,20 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     With routing off, scikit-learn keeps `groups` to the outer splitter: the inner cut is by image,
     and ``history_["validation"]["split"]`` says "stratified".
 
-    What is frozen is computed once: in each stage, the features at the last frozen activation are
-    a function of the image and of how it is augmented, so that later epochs train on those of
-    earlier ones. They are kept in memory up to 0.5 GiB, and beyond that in a temporary file (or in
-    the folder `memory`). Stages in which nothing is frozen, or whose features would be larger than
-    the images (by default, with more than 20 unfrozen layers), compute everything in every epoch,
-    as do `augment="exact"` and `attention="batch"`.
+    A fixed number of epochs and a falling rate, as in "transfer" and "modern", need no validation
+    data: all images are trained on, and the last epoch's weights are kept. Early stopping can be
+    trusted if its validation data holds a few hundred images of other people: then set
+    `validation_fraction` and pass `groups`, or pass `X_val` and `y_val`.
+
+    Frozen layers are only passed forward, by a quicker engine, and their features are a function of
+    the image and of the view that augmentation shows of it. With "affine" each epoch has views of
+    its own, and their features are kept in the folder `memory` alone, if there is one: the same
+    views come in all folds and candidates of a search, whatever their `random_state`. With a bank
+    of views, or without augmentation, later epochs train on the features of earlier ones, which are
+    kept in memory up to 0.5 GiB and beyond that in a temporary file (or in `memory`); but stages
+    whose features would be larger than the images (with the paper's recipe, more than 20 unfrozen
+    layers) compute everything in every epoch. So do `augment="exact"` and `attention="batch"`,
+    mixed precision, and other backends of Keras than TensorFlow.
 
     An `X_val` that is given to a search is cut by its folds if it is as long as `X`, and a
     Pipeline hands it on untransformed unless it is made with ``transform_input=["X_val"]``.
@@ -263,8 +285,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     PAttLiteClassifier(...)
     >>> classifier.predict_proba(faces.images).shape
     (84, 7)
-    >>> classifier.history_["validation"]["split"]
-    'groups'
+    >>> [len(classifier.history_[stage]["loss"]) for stage in ("head", "finetune")]  # epochs
+    [2, 1]
     """
 
     _parameter_constraints = {
@@ -285,11 +307,12 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         "patience": [Interval(Integral, 1, None, closed="left"), None, _AUTO],
         "schedule": [StrOptions({"auto", "plateau", "cosine"})],
         "label_smoothing": [Interval(Real, 0, 1, closed="left"), _AUTO],
-        "unfreeze_layers": [Interval(Integral, 0, None, closed="left")],
-        "finetune_epochs": [Interval(Integral, 1, None, closed="left")],
-        "finetune_learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "finetune_patience": [Interval(Integral, 1, None, closed="left"), None],
-        "finetune_dropout": [Interval(Real, 0, 1, closed="left")],
+        "unfreeze_layers": [Interval(Integral, 0, None, closed="left"), _AUTO],
+        "finetune_epochs": [Interval(Integral, 1, None, closed="left"), _AUTO],
+        "finetune_learning_rate": [Interval(Real, 0, None, closed="neither"), _AUTO],
+        "finetune_patience": [Interval(Integral, 1, None, closed="left"), None, _AUTO],
+        "finetune_dropout": [Interval(Real, 0, 1, closed="left"), _AUTO],
+        "finetune_normalization": ["boolean", _AUTO],
         "batch_size": [Interval(Integral, 1, None, closed="left"), _AUTO],
         "clipnorm": [Interval(Real, 0, None, closed="neither"), None],
         "augment": ["boolean", StrOptions({"auto", "exact", "affine"})],
@@ -314,7 +337,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        recipe: Literal["paper", "modern"] = "paper",
+        recipe: Literal["transfer", "paper", "modern"] = "transfer",
         backbone_weights: Literal["imagenet", "drawn"] | PathLike | None = "imagenet",
         alpha: float = 1.0,
         input_size: int | Literal["auto"] = "auto",
@@ -331,11 +354,12 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         patience: int | Literal["auto"] | None = "auto",
         schedule: Literal["plateau", "cosine", "auto"] = "auto",
         label_smoothing: float | Literal["auto"] = "auto",
-        unfreeze_layers: int = 40,
-        finetune_epochs: int = 500,
-        finetune_learning_rate: float = 1e-5,
-        finetune_patience: int | None = 20,
-        finetune_dropout: float = 0.2,
+        unfreeze_layers: int | Literal["auto"] = "auto",
+        finetune_epochs: int | Literal["auto"] = "auto",
+        finetune_learning_rate: float | Literal["auto"] = "auto",
+        finetune_patience: int | Literal["auto"] | None = "auto",
+        finetune_dropout: float | Literal["auto"] = "auto",
+        finetune_normalization: bool | Literal["auto"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
         clipnorm: float | None = 3.0,
         augment: bool | Literal["exact", "affine", "auto"] = "auto",
@@ -369,6 +393,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         self.finetune_learning_rate = finetune_learning_rate
         self.finetune_patience = finetune_patience
         self.finetune_dropout = finetune_dropout
+        self.finetune_normalization = finetune_normalization
         self.batch_size = batch_size
         self.clipnorm = clipnorm
         self.augment = augment
@@ -394,9 +419,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         """
         Train on images and labels.
 
-        Each call starts from `backbone_weights` again, whatever an earlier one learned. Without
-        `X_val`, a share of the images is cut off, to validate on after each epoch; pass `groups`,
-        or the cut may put images of one person on both sides.
+        Each call starts from `backbone_weights` again, whatever an earlier one learned. With a
+        `validation_fraction`, and no `X_val`, that share of the images is cut off, to validate on
+        after each epoch; pass `groups`, or the cut may put images of one person on both sides.
 
         Parameters
         ----------
@@ -444,7 +469,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         >>> faces = make_expression_faces(n_subjects=2, image_size=64, random_state=0)
         >>> classifier = PAttLiteClassifier(
         ...     backbone_weights="drawn", alpha=0.25, input_size=64, patch_size=2,
-        ...     epochs=1, unfreeze_layers=0, random_state=0,
+        ...     epochs=1, unfreeze_layers=0, validation_fraction=0.1, random_state=0,
         ... )
         >>> classifier.fit(faces.images, faces.target, groups=faces.groups)
         PAttLiteClassifier(...)

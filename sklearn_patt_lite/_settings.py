@@ -10,6 +10,24 @@ import numpy as np
 from sklearn_patt_lite._network.architecture import Architecture, check_architecture
 
 RECIPES: dict[str, dict[str, Any]] = {
+    "transfer": {
+        "input_size": 112,
+        "end_to_end": False,
+        "epochs": 3,
+        "patience": None,
+        "schedule": "cosine",
+        "label_smoothing": 0.1,
+        "unfreeze_layers": 28,
+        "finetune_epochs": 8,
+        "finetune_learning_rate": 1e-3,
+        "finetune_patience": None,
+        "finetune_dropout": 0.0,
+        "finetune_normalization": True,
+        "batch_size": 32,
+        "augment": "affine",
+        "validation_fraction": None,
+        "flip_averaging": True,
+    },
     "paper": {
         "input_size": 224,
         "end_to_end": False,
@@ -17,33 +35,40 @@ RECIPES: dict[str, dict[str, Any]] = {
         "patience": 5,
         "schedule": "plateau",
         "label_smoothing": 0.0,
+        "unfreeze_layers": 40,
+        "finetune_epochs": 500,
+        "finetune_learning_rate": 1e-5,
+        "finetune_patience": 20,
+        "finetune_dropout": 0.2,
+        "finetune_normalization": False,
         "batch_size": 8,
         "augment": True,
         "validation_fraction": 0.1,
         "flip_averaging": False,
     },
-    "modern": {
-        "input_size": 112,
-        "end_to_end": True,
-        "epochs": 10,
-        "patience": None,
-        "schedule": "cosine",
-        "label_smoothing": 0.1,
-        "batch_size": 32,
-        "augment": "affine",
-        "validation_fraction": None,
-        "flip_averaging": True,
-    },
+}
+RECIPES["modern"] = {
+    **RECIPES["paper"],  # what stage 2 would train with, if there were one
+    "input_size": 112,
+    "end_to_end": True,
+    "epochs": 10,
+    "patience": None,
+    "schedule": "cosine",
+    "label_smoothing": 0.1,
+    "batch_size": 32,
+    "augment": "affine",
+    "validation_fraction": None,
+    "flip_averaging": True,
 }
 #: The parameters of stage 2.
-FINETUNE_DEFAULTS = {
-    "unfreeze_layers": 40,
-    "finetune_epochs": 500,
-    "finetune_learning_rate": 1e-5,
-    "finetune_patience": 20,
-    "finetune_dropout": 0.2,
-}
-_NO_STAGE_2 = {"unfreeze_layers": 0, "finetune_patience": None}  # ask for none: no need to warn
+_OF_STAGE_2 = (
+    "unfreeze_layers",
+    "finetune_epochs",
+    "finetune_learning_rate",
+    "finetune_patience",
+    "finetune_dropout",
+    "finetune_normalization",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +97,7 @@ class Settings:
     finetune_learning_rate: float
     finetune_patience: int | None
     finetune_dropout: float
+    finetune_normalization: bool
     batch_size: int
     clipnorm: float | None
     augment: bool | str
@@ -86,11 +112,15 @@ class Settings:
         values = {
             field.name: _plain(getattr(classifier, field.name)) for field in dataclasses.fields(cls)
         }
-        for name, of_recipe in RECIPES[classifier.recipe].items():
-            if isinstance(values[name], str) and values[name] == "auto":
-                values[name] = of_recipe
+        recipe = RECIPES[classifier.recipe]
+        left = {name for name in recipe if _is_auto(values[name])}
+        values |= {name: recipe[name] for name in left}
         values["end_to_end"] |= classifier.backbone_weights is None
-        return cls(**values)
+        settings = cls(**values)
+        if classifier.recipe == "transfer" and "epochs" in left and not settings.has_stage_2:
+            # Its stage 1 alone only prepares.
+            settings = dataclasses.replace(settings, epochs=settings.finetune_epochs)
+        return settings
 
     @property
     def has_stage_2(self):
@@ -99,8 +129,9 @@ class Settings:
 
     @property
     def adapts_normalization(self):
-        """Whether the BatchNormalization of a pretrained backbone trains."""
-        return self.end_to_end and self.backbone_weights is not None
+        """Whether BatchNormalization of a pretrained backbone trains."""
+        trains = self.end_to_end or (self.has_stage_2 and self.finetune_normalization)
+        return trains and self.backbone_weights is not None
 
     def architecture(self, image_shape, n_classes):
         """Describe the network for training images of a shape, and so many classes.
@@ -130,8 +161,8 @@ class Settings:
     def faster_fits(self):
         """Advice for a fit that takes hours."""
         ways = ["Fewer epochs or a smaller input_size take less time."]
-        if self.recipe != "modern":
-            ways.insert(0, "recipe='modern' takes a fraction of it, and knows photographs better.")
+        if self.recipe != "transfer":
+            ways.insert(0, "recipe='transfer' takes a fraction of it.")
         if self.verbose == 0:
             ways.append("verbose=1 shows how far it is.")
         return " ".join(ways)
@@ -140,6 +171,10 @@ class Settings:
 def _plain(value):
     """Python's number for one of NumPy, as grids have them: JSON and Keras take no other."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _is_auto(value):
+    return isinstance(value, str) and value == "auto"
 
 
 def check_settings(settings, classifier, *, has_validation):
@@ -168,7 +203,7 @@ def check_settings(settings, classifier, *, has_validation):
             UserWarning,
             stacklevel=4,
         )
-    unused = _unused_parameters(settings) if settings.end_to_end else []
+    unused = _unused_parameters(classifier) if settings.end_to_end else []
     if unused:
         reason = "end_to_end" if settings.backbone_weights is not None else "backbone_weights=None"
         warnings.warn(
@@ -193,10 +228,13 @@ def _check_patience(settings, has_validation):
         )
 
 
-def _unused_parameters(settings):
-    """Name the parameters of stage 2 that differ from their defaults."""
+def _unused_parameters(classifier):
+    """Name the parameters of stage 2 that are set, unless they ask for no such stage."""
+    values = {name: getattr(classifier, name) for name in _OF_STAGE_2}
+    if values["unfreeze_layers"] == 0:
+        return []
     return [
         name
-        for name, default in FINETUNE_DEFAULTS.items()
-        if getattr(settings, name) not in (default, _NO_STAGE_2.get(name))
+        for name, value in values.items()
+        if not _is_auto(value) and (name, value) != ("finetune_patience", None)
     ]

@@ -1,9 +1,9 @@
-"""Tell whether a change of the code changes a result: digests of six fits, exact on one machine.
+"""Tell whether a change of the code changes a result: digests of eight fits, exact on one machine.
 
     python tests/golden.py > before.json
     python tests/golden.py > after.json && diff before.json after.json
 
-Both recipes and random weights, on arrays and on files, with dropout and augmentation; both stages
+All recipes and random weights, on arrays and on files, with dropout and augmentation; both stages
 and validation by subjects in the paper's recipe. Another CPU, or another version of TensorFlow, has
 other digests.
 """
@@ -15,16 +15,17 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from quick import NETWORK, QUICK, SIZE
+from quick import NETWORK, QUICK, SIZE, TRANSFER
 
 from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.datasets import make_expression_faces
 
 ONE_STAGE = {"epochs": 2, "batch_size": 16}
 FITS = {
-    "paper": {**QUICK, "epochs": 50},  # so many that XLA compiles stage 1
+    "transfer": TRANSFER,
+    "paper": {**QUICK, "recipe": "paper", "epochs": 50},  # so many that XLA compiles stage 1
     "modern": {**NETWORK, **ONE_STAGE, "recipe": "modern"},
-    "random weights": {**NETWORK, **ONE_STAGE, "backbone_weights": None},
+    "random weights": {**NETWORK, **ONE_STAGE, "recipe": "paper", "backbone_weights": None},
 }
 
 

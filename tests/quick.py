@@ -13,14 +13,23 @@ NETWORK = {
     "hidden_units": 8,
     "random_state": 0,
 }
-#: Both stages, of two epochs each.
+#: Both stages of the paper's recipe, of two epochs each.
 QUICK = {
+    "recipe": "paper",
     **NETWORK,
     "epochs": 2,
     "learning_rate": 1e-2,
     "unfreeze_layers": 4,
     "finetune_epochs": 2,
     "finetune_learning_rate": 1e-3,
+    "batch_size": 16,
+}
+#: Both stages of the default recipe.
+TRANSFER = {
+    **NETWORK,
+    "epochs": 2,
+    "unfreeze_layers": 8,
+    "finetune_epochs": 2,
     "batch_size": 16,
 }
 #: An epoch of the head alone.

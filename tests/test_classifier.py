@@ -55,13 +55,12 @@ def test_it_is_a_classifier_of_scikit_learn():
     assert not tags.non_deterministic
 
 
-def test_defaults_are_the_papers():
+def test_the_papers_recipe_is_the_papers():
     defaults = PAttLiteClassifier().get_params()
-    recipe = _settings.RECIPES[defaults["recipe"]]
-    assert defaults["input_size"] == defaults["batch_size"] == "auto"
+    recipe = _settings.RECIPES["paper"]
     assert (recipe["input_size"], recipe["batch_size"], recipe["epochs"]) == (224, 8, 100)
     assert defaults["output_layer"] == "conv_dw_9_relu"
-    assert (defaults["learning_rate"], defaults["finetune_learning_rate"]) == (1e-3, 1e-5)
+    assert (defaults["learning_rate"], recipe["finetune_learning_rate"]) == (1e-3, 1e-5)
 
 
 def test_fit_and_predict(faces, fitted):
@@ -303,7 +302,7 @@ def test_history_has_a_part_a_stage(faces, unfreeze_layers):
 
 def test_random_weights_train_in_one_stage(faces):
     defaults = {p: v for p, v in PAttLiteClassifier().get_params().items() if "finetune" in p}
-    classifier = quick(backbone_weights=None, unfreeze_layers=40, **defaults)
+    classifier = quick(backbone_weights=None, unfreeze_layers="auto", **defaults)
     history = classifier.fit(faces.images, faces.target).history_
     assert set(history) == {"data", "validation", "features", "end_to_end"}
     assert history["features"] == {"computed": 0, "found": 0}

@@ -26,6 +26,7 @@ from sklearn_patt_lite.preprocessing import FaceResizer
 plt = pytest.importorskip("matplotlib.pyplot")
 
 QUICK = {
+    "recipe": "paper",
     "backbone_weights": "drawn",
     "alpha": 0.25,
     "input_size": 64,

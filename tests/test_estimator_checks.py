@@ -31,6 +31,7 @@ class PAttLiteOnRows(PAttLiteClassifier):
 # fits, which train a classifier of blobs in half a second. Their smallest data sets hold a single
 # image of a class: there is nothing to validate on.
 ON_ROWS = PAttLiteOnRows(
+    recipe="paper",
     backbone_weights="drawn",
     alpha=0.25,
     input_size=32,

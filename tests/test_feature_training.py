@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sklearn_patt_lite._features.memory import FeatureMemory
 from sklearn_patt_lite._network.architecture import Architecture
 from sklearn_patt_lite._network.parts import to_numpy
 from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
@@ -104,8 +105,9 @@ def plain_optimizer(stage):
     return keras.optimizers.SGD(stage.learning_rate)
 
 
+@pytest.mark.parametrize("normalization", [False, True], ids=["", "normalization trains"])
 @pytest.mark.parametrize("many", [0, 10**9], ids=["compiled", "plain"])
-def test_it_trains_as_keras_does(many, data, monkeypatch):
+def test_it_trains_as_keras_does(many, normalization, data, monkeypatch):
     """Chunks of two batches, a chunk that is not full, a last batch that is not full."""
     monkeypatch.setattr("sklearn_patt_lite._training.head_trainer._MANY_STEPS", many)
     monkeypatch.setattr("sklearn_patt_lite._training.head_trainer._CHUNK", 2 * BATCH)
@@ -119,6 +121,7 @@ def test_it_trains_as_keras_does(many, data, monkeypatch):
     stages = [
         dataclasses.replace(stage, learning_rate=100 * stage.learning_rate) for stage in STAGES
     ]
+    stages[1] = dataclasses.replace(stages[1], normalization=normalization)
     expected = build()
     histories = StagedFit(
         expected, stages, data, batch_size=BATCH, seed=0, open_trainer=by_hand
@@ -246,3 +249,29 @@ def test_a_stage_whose_features_would_not_pay_is_trained_on_images(data):
     assert trained == ["finetune"]
     assert list(history) == ["head", "finetune"]
     assert [features.layer(stage) is None for stage in stages] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("unfreeze_layers", "cut", "kept", "kept_in_memory"),
+    [
+        (4, "conv_pw_3_relu", False, True),  # 8×8×96 values, of images of 32×32×3
+        (13, "conv_dw_2_relu", True, True),  # 8×8×48
+        (16, "conv_pw_1_relu", False, False),  # 16×16×48
+        (20, "conv_dw_1_relu", False, True),  # 16×16×24
+        (1000, None, False, False),
+    ],
+)
+def test_affine_views_go_through_frozen_layers_however_large_their_maps(
+    unfreeze_layers, cut, kept, kept_in_memory, data, tmp_path
+):
+    """With a bank of views, a stage whose features are not worth keeping trains on images."""
+    network = build_network(dataclasses.replace(ARCHITECTURE, alpha=0.75))
+    stages = [STAGES[0], dataclasses.replace(STAGES[1], unfreeze_layers=unfreeze_layers)]
+
+    def layers(augment, memory=None):
+        features = FrozenFeatures(network, stages, data, memory, augment=augment)
+        return features.layer(stages[1]), features.kept_layer(stages[1])
+
+    assert layers("affine") == (cut, cut if kept else None)
+    assert layers("affine", FeatureMemory(tmp_path)) == (cut, cut if kept_in_memory else None)
+    assert layers(True) == (cut if kept else None,) * 2

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_patt_lite._features.backbone import CLEAN, VIEWS, FrozenBackbone, decode
+from sklearn_patt_lite._features.backbone import FrozenBackbone, decode
 from sklearn_patt_lite._features.bank import FeatureBank, FeatureCache
 from sklearn_patt_lite._features.memory import FeatureMemory
+from sklearn_patt_lite._features.views import clean
 from sklearn_patt_lite._inference.predictor import Predictor
 from sklearn_patt_lite._network.architecture import Architecture
-from sklearn_patt_lite._network.parts import frozen_until, set_trainable
+from sklearn_patt_lite._network.parts import frozen_until, is_small, set_trainable
 from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
 from sklearn_patt_lite._network.weights import load_weights
 from sklearn_patt_lite._process import seeded
@@ -68,8 +68,9 @@ def bank_of(frozen, images, memory=None, **settings):
     return FeatureBank(frozen, images, FeatureCache(memory, **settings))
 
 
-def read(bank, layer, view=CLEAN, worth_keeping=(EARLY, LATE)):
-    return bank.read(layer, np.arange(len(bank)), np.full(len(bank), view), worth_keeping)
+def read(bank, layer, *, flip=False, worth_keeping=(EARLY, LATE)):
+    views = clean(len(bank), flip=flip)
+    return bank.read(layer, np.arange(len(bank)), views, worth_keeping)
 
 
 # What is computed
@@ -81,38 +82,6 @@ def test_clean_features_are_the_backbones(network, frozen, images):
     expected = backbone.predict(images / 127.5 - 1, verbose=0)
     assert expected.std(axis=0).mean() > 0.1
     assert_allclose(found, expected, atol=2e-3)
-
-
-@pytest.mark.parametrize("view", range(len(VIEWS)), ids=str)
-def test_views_are_flips_and_contrasts(frozen, images, view):
-    flip, contrast = VIEWS[view]
-    expected = images.astype(np.float32)
-    if flip:
-        expected = tf.image.flip_left_right(expected)
-    expected = np.clip(tf.image.adjust_contrast(expected, contrast), 0, 255)
-    shown = frozen.view(images, np.full(N, view))
-    assert shown.dtype == np.float32
-    assert_allclose(shown, expected, atol=0.01)
-
-
-def test_the_bank_of_views_spreads_as_keras_contrast_does():
-    contrasts = np.array([contrast for _, contrast in VIEWS])
-    assert len(set(VIEWS)) == len(VIEWS) == 6
-    assert VIEWS[CLEAN] == (False, 1.0)
-    assert contrasts.mean() == pytest.approx(1)
-    # Keras draws uniformly from 0.7 to 1.3.
-    assert contrasts.std() == pytest.approx(0.6 / np.sqrt(12), rel=0.1)
-
-
-def test_each_image_goes_through_all_views_in_an_order_of_its_own(frozen):
-    rng = np.random.default_rng(0)
-    bank = bank_of(frozen, rng.integers(0, 256, (60, 4, 4, 3), dtype=np.uint8))
-    shown = np.array([bank.views(epoch) for epoch in range(2 * len(VIEWS))])
-    assert_array_equal(shown[: len(VIEWS)], shown[len(VIEWS) :])
-    assert_array_equal(np.sort(shown[: len(VIEWS)], axis=0)[:, 0], np.arange(len(VIEWS)))
-    assert (np.arange(len(VIEWS)) == np.sort(shown[: len(VIEWS)], axis=0).T).all()
-    assert len(np.unique(shown.T, axis=0)) > 30
-    assert np.bincount(shown[0]).min() >= 3  # all views in every epoch
 
 
 @pytest.mark.parametrize("shape", [(48, 40, 1), (96, 96, 3)], ids=str)
@@ -135,22 +104,24 @@ def test_on_other_backends_keras_predicts_and_nothing_is_kept(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("alpha", "unfreeze_layers", "expected"),
+    ("alpha", "unfreeze_layers", "expected", "small"),
     [
-        (1.0, 0, LATE),
-        (1.0, 2, LATE),  # neither an activation nor its normalization trains
-        (1.0, 3, "conv_pw_8_relu"),
-        (1.0, 4, "conv_pw_8_relu"),
-        (1.0, 16, EARLY),
-        (1.0, 40, None),  # 56×56×128 values: more than 224×224×3
-        (1.0, 1000, None),
-        (0.25, 40, "conv_dw_3_relu"),  # 56×56×32 values
+        (1.0, 0, LATE, True),
+        (1.0, 2, LATE, True),  # neither an activation nor its normalization trains
+        (1.0, 3, "conv_pw_8_relu", True),
+        (1.0, 4, "conv_pw_8_relu", True),
+        (1.0, 16, EARLY, True),
+        (1.0, 18, "conv_dw_6_relu", True),
+        (1.0, 40, "conv_dw_3_relu", False),  # 56×56×128 values: more than 224×224×3
+        (1.0, 1000, None, False),
+        (0.25, 40, "conv_dw_3_relu", True),  # 56×56×32 values
     ],
 )
-def test_where_the_frozen_part_ends(alpha, unfreeze_layers, expected, paper_networks):
+def test_where_the_frozen_part_ends(alpha, unfreeze_layers, expected, small, paper_networks):
     network = paper_networks[alpha]
     set_trainable(network, unfreeze_layers)
     assert frozen_until(network) == expected
+    assert is_small(network, expected) == small
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +185,7 @@ def test_rows_are_counted(frozen, images):
     bank = bank_of(frozen, images)
     rows = np.array([0, 1, 2])
     for _ in range(2):
-        bank.read(LATE, rows, np.full(3, CLEAN), {LATE})
+        bank.read(LATE, rows, clean(3), {LATE})
     read(bank, LATE)
     assert (bank.n_computed, bank.n_found) == (N, 6)
 
@@ -222,7 +193,7 @@ def test_rows_are_counted(frozen, images):
 def test_other_images_views_weights_and_sizes_have_other_features(frozen, images, memory, passes):
     read(bank_of(frozen, images, memory), LATE)
     passes.clear()
-    read(bank_of(frozen, images, memory), LATE, view=1)
+    read(bank_of(frozen, images, memory), LATE, flip=True)
     assert passes.count(LATE) == N
     changed = images.copy()
     changed[0, 0, 0, 0] ^= 1

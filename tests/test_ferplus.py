@@ -128,6 +128,7 @@ def test_soft_labels_train_as_they_are(tmp_path):
         n_filters=8,
         epochs=1,
         unfreeze_layers=0,
+        validation_fraction=0.1,
         random_state=0,
     )
     classifier.fit(data.images, data.target, sample_weight=data.sample_weight, groups=data.groups)

@@ -211,7 +211,8 @@ def slow(monkeypatch):
 
 
 def classifier(**settings):
-    return PAttLiteClassifier(**NETWORK | {"unfreeze_layers": 0, "batch_size": 8} | settings)
+    paper = {"recipe": "paper", "unfreeze_layers": 0, "batch_size": 8}
+    return PAttLiteClassifier(**NETWORK | paper | settings)
 
 
 @pytest.fixture(scope="module")
@@ -219,13 +220,15 @@ def images():
     return np.random.default_rng(0).integers(0, 256, (60, 48, 48, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("augment", ["exact", "affine"])
-def test_a_fit_on_images_warns_and_says_what_to_do(images, slow, augment):
+@pytest.mark.parametrize(
+    "settings", [{"augment": "exact"}, {"augment": "affine", "end_to_end": True}], ids=str
+)
+def test_a_fit_on_images_warns_and_says_what_to_do(images, slow, settings):
     y = np.arange(len(images)) % 2
     with pytest.warns(UserWarning, match="may take") as caught:
-        classifier(epochs=20, patience=1, augment=augment).fit(images, y)
+        classifier(epochs=20, patience=1, **settings).fit(images, y)
     (message,) = [str(each.message) for each in caught]
-    assert "recipe='modern'" in message
+    assert "recipe='transfer'" in message
     assert "verbose=1" in message
 
 
@@ -246,6 +249,6 @@ def test_watching_changes_no_result(images):
     assert quiet.history_ == loud.history_
 
 
-def test_the_modern_recipe_is_not_recommended_to_itself():
-    assert "recipe" not in Settings.of(PAttLiteClassifier(recipe="modern")).faster_fits()
+def test_the_default_recipe_is_not_recommended_to_itself():
+    assert "recipe" not in Settings.of(PAttLiteClassifier()).faster_fits()
     assert "verbose" not in Settings.of(PAttLiteClassifier(verbose=1)).faster_fits()

@@ -18,7 +18,8 @@ from sklearn_patt_lite import PAttLiteClassifier
 
 images = np.load("images.npy")
 paths = [f"{{i}}.png" for i in range(len(images))]
-for recipe, X, stage_2 in (("paper", images, dict(finetune_epochs=1)), ("modern", paths, {{}})):
+for recipe, X in (("transfer", paths), ("paper", images), ("modern", paths)):
+    stage_2 = {{}} if recipe == "modern" else dict(finetune_epochs=1)
     classifier = PAttLiteClassifier(recipe=recipe, **stage_2, **{QUICK})
     classifier.fit(X, np.arange(len(images)) % 2).predict(X)
     classifier.save_model(f"{{recipe}}.zip")

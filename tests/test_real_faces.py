@@ -41,6 +41,7 @@ def fitted(faces):
     """The head on frozen ImageNet features, at a small size with smaller patches."""
     X, y = faces
     classifier = PAttLiteClassifier(
+        recipe="paper",
         backbone_weights=IMAGENET,
         input_size=96,
         patch_size=3,

@@ -1,4 +1,4 @@
-"""What `recipe` sets, and the parts of the modern one."""
+"""What `recipe` sets, and the parts of the default one and of the modern one."""
 
 import ast
 import dataclasses
@@ -9,12 +9,14 @@ import keras
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from quick import NETWORK
+from quick import NETWORK, TRANSFER
+from sklearn.base import clone
 from test_checkpoint import Interrupted, assert_same_fit, interrupt
 
 from sklearn_patt_lite import PAttLiteClassifier, _settings
 from sklearn_patt_lite._network.architecture import Architecture
 from sklearn_patt_lite._network.batch_norm import refit_normalization
+from sklearn_patt_lite._network.parts import set_trainable
 from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
 from sklearn_patt_lite._network.weights import load_weights
 from sklearn_patt_lite._process import seeded
@@ -49,6 +51,15 @@ def fitted(faces):
     return PAttLiteClassifier(**MODERN).fit(faces.images, faces.target)
 
 
+@pytest.fixture(scope="module")
+def transferred(faces):
+    return PAttLiteClassifier(**TRANSFER).fit(faces.images, faces.target)
+
+
+def weights_of(network):
+    return {v.path: np.asarray(v) for v in network.get_layer(BACKBONE).weights}
+
+
 def drawn_network():
     with seeded(0):
         network = build_network(ARCHITECTURE)
@@ -63,13 +74,14 @@ def test_the_table_says_what_recipes_set():
     head, rows, _ = re.search(
         r"(parameter +recipe=.*\n)=.*\n((?:\w.*\n)+)(=)", inspect.getdoc(PAttLiteClassifier)
     ).groups()
-    assert head.split() == ["parameter", 'recipe="paper"', 'recipe="modern"']
+    recipes = _settings.RECIPES
+    assert head.split() == ["parameter", *(f'recipe="{name}"' for name in recipes)]
     rows = [row.split() for row in rows.splitlines()]
     found = {name: tuple(map(ast.literal_eval, values)) for name, *values in rows}
-    recipes = _settings.RECIPES
-    assert list(recipes) == ["paper", "modern"]
+    assert list(recipes) == ["transfer", "paper", "modern"]
     names = [name for name, value in PAttLiteClassifier().get_params().items() if value == "auto"]
     assert sorted(found) == names
+    assert all(set(recipe) == set(names) for recipe in recipes.values())
     assert found == {name: tuple(recipe[name] for recipe in recipes.values()) for name in names}
 
 
@@ -79,8 +91,6 @@ def test_settings_are_the_parameters():
     fields = {field.name for field in dataclasses.fields(_settings.Settings)}
     assert {*parameters} - fields == {"random_state", "memory", "checkpoint_dir"}
     assert fields <= {*parameters}
-    defaults = _settings.FINETUNE_DEFAULTS
-    assert {name: parameters[name].default for name in defaults} == defaults
 
 
 def test_what_recipes_set_is_what_the_parameters_take():
@@ -88,9 +98,14 @@ def test_what_recipes_set_is_what_the_parameters_take():
         PAttLiteClassifier(**recipe)._validate_params()
 
 
-def test_a_recipe_is_its_parameters(faces, fitted):
-    explicit = {**_settings.RECIPES["modern"], **MODERN, "recipe": "paper"}
-    assert_same_fit(PAttLiteClassifier(**explicit).fit(faces.images, faces.target), fitted)
+@pytest.mark.parametrize(("name", "changes"), [("modern", MODERN), ("transfer", TRANSFER)])
+def test_a_recipe_is_its_parameters(name, changes, faces, fitted, transferred):
+    values = dict(_settings.RECIPES[name])
+    if values["end_to_end"]:  # what it does not use
+        values = {k: v for k, v in values.items() if k not in _settings._OF_STAGE_2}
+    explicit = PAttLiteClassifier(**{**values, **changes, "recipe": "paper"})
+    explicit.fit(faces.images, faces.target)
+    assert_same_fit(explicit, fitted if name == "modern" else transferred)
 
 
 def test_named_parameters_override_the_recipe(faces):
@@ -133,6 +148,72 @@ def test_a_fit_that_is_broken_off_goes_on(faces, fitted, tmp_path, monkeypatch):
     assert_same_fit(classifier.fit(faces.images, faces.target), fitted)
 
 
+# The default: two stages
+
+
+def test_the_default_needs_no_validation_data(faces, transferred):
+    assert PAttLiteClassifier().recipe == "transfer"
+    split = transferred.history_["validation"]
+    assert (split["split"], split["n_train"]) == (None, len(faces.images))
+    assert [len(transferred.history_[name]["loss"]) for name in ("head", "finetune")] == [2, 2]
+
+
+def test_stage_2_adapts_its_layers_and_their_normalization_and_no_others(transferred):
+    before, after = weights_of(drawn_network()), weights_of(transferred.model_)
+    moved = {path for path, values in after.items() if (values != before[path]).any()}
+    # The last 8 of its layers: half of block 3 and the first of block 4, which is all there is.
+    layers = {path.split("/")[0] for path in moved}
+    assert layers == {"conv_pw_3", "conv_pw_3_bn", "conv_dw_4", "conv_dw_4_bn"}
+    assert len(moved) == 2 + 2 * 4
+
+
+def test_normalization_is_left_alone_where_it_is_asked(faces):
+    classifier = PAttLiteClassifier(**TRANSFER, finetune_normalization=False)
+    classifier.fit(faces.images, faces.target)
+    before, after = weights_of(drawn_network()), weights_of(classifier.model_)
+    moved = {path.split("/")[0] for path in after if (after[path] != before[path]).any()}
+    assert moved == {"conv_pw_3", "conv_dw_4"}
+
+
+@pytest.mark.parametrize("changes", [{"unfreeze_layers": 0}, {"end_to_end": True}], ids=str)
+def test_a_single_stage_takes_the_epochs_of_both(changes):
+    changes = {**TRANSFER, "unfreeze_layers": "auto", **changes, "finetune_epochs": "auto"}
+    settings = _settings.Settings.of(PAttLiteClassifier(**{**changes, "epochs": "auto"}))
+    assert settings.epochs == _settings.RECIPES["transfer"]["finetune_epochs"]
+    assert _settings.Settings.of(PAttLiteClassifier(**{**changes, "epochs": 5})).epochs == 5
+
+
+def test_a_default_fit_that_is_broken_off_in_stage_2_goes_on(
+    faces, transferred, tmp_path, monkeypatch
+):
+    classifier = PAttLiteClassifier(**TRANSFER, checkpoint_dir=tmp_path)
+    with monkeypatch.context() as patch:
+        interrupt(patch, (1, 1))
+        with pytest.raises(Interrupted):
+            classifier.fit(faces.images, faces.target)
+    assert_same_fit(classifier.fit(faces.images, faces.target), transferred)
+
+
+def test_other_fits_find_the_same_views(faces, transferred, tmp_path):
+    """Whatever their seeds, folds and heads are; and what they find changes nothing."""
+    first = PAttLiteClassifier(**TRANSFER, memory=tmp_path).fit(faces.images, faces.target)
+    n_views = len(faces.images) * (2 + 2)  # an epoch, in both stages
+    assert first.history_["features"] == {"computed": n_views, "found": 0}
+    assert_same_fit(first, transferred)
+    other = clone(first).set_params(random_state=1, n_filters=4).fit(faces.images, faces.target)
+    assert other.history_["features"] == {"computed": 0, "found": n_views}
+    again = clone(first).fit(faces.images, faces.target)
+    assert again.history_["features"] == {"computed": 0, "found": n_views}
+    assert_same_fit(again, transferred)
+
+
+def test_predictions_from_a_memory_are_averages_too(faces, transferred, tmp_path):
+    expected = transferred.predict_proba(faces.images)
+    classifier = PAttLiteClassifier(**TRANSFER, memory=tmp_path).fit(faces.images, faces.target)
+    for _ in range(2):  # computed, and found
+        assert_allclose(classifier.predict_proba(faces.images), expected, atol=1e-4)
+
+
 # BatchNormalization that adapts
 
 
@@ -150,6 +231,20 @@ def test_refitting_changes_nothing_that_is_computed(faces):
     refit_normalization(network, faces.images[:n], seed=0)
     assert_allclose(np.asarray(backbone(scaled, training=False)), expected, atol=1e-4)
     assert_allclose(np.asarray(backbone(scaled, training=True)), expected, atol=1e-3)
+
+
+def test_only_what_trains_is_refitted(faces):
+    """Rounding would make the features of frozen layers other ones in each fit."""
+    network = drawn_network()
+    set_trainable(network, 6, normalization=True)
+    before = weights_of(network)
+    refit_normalization(network, faces.images, seed=0)
+    moved = {path for path, values in weights_of(network).items() if (values != before[path]).any()}
+    assert {path.split("/")[0] for path in moved} == {"conv_pw_3_bn", "conv_dw_4_bn"}
+    set_trainable(network, 6)
+    before = weights_of(network)
+    refit_normalization(network, faces.images, seed=0)
+    assert all((values == before[path]).all() for path, values in weights_of(network).items())
 
 
 def test_few_images_of_many_are_read():
@@ -245,11 +340,6 @@ def test_affine_maps_move_what_is_trained_on_and_nothing_else():
     assert places["affine", True].std(axis=1).min() > 3
     # Up to 8 % of the side in each direction, a turn by 10 degrees about the middle, and a zoom
     assert np.abs(places["affine", True] - places["plain", True]).max() < 96 * 0.18
-
-
-def test_affine_augmentation_is_drawn_anew(faces):
-    classifier = PAttLiteClassifier(**{**MODERN, "end_to_end": False, "unfreeze_layers": 0})
-    assert classifier.fit(faces.images, faces.target).history_["features"]["computed"] == 0
 
 
 # Averages over an image and its mirror image

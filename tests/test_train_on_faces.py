@@ -21,6 +21,7 @@ def script():
 def test_each_stage_is_told_of(script):
     faces = make_expression_faces(n_subjects=2, image_size=48, random_state=0)
     classifier = PAttLiteClassifier(
+        recipe="paper",
         backbone_weights="drawn",
         alpha=0.25,
         input_size=48,

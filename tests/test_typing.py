@@ -109,7 +109,7 @@ def test_annotations_are_those_of_the_constraints(estimator, name):
 def test_the_constraints_that_are_compared_are_of_all_kinds():
     """So that a change of scikit-learn's classes does not leave the test above with nothing."""
     constraints = PAttLiteClassifier._parameter_constraints
-    assert {*allowed(constraints["recipe"])} == {"paper", "modern"}
+    assert {*allowed(constraints["recipe"])} == {"transfer", "paper", "modern"}
     assert {*allowed(constraints["patience"])} == {int, "auto"}
     assert {*allowed(constraints["memory"])} == {str, os.PathLike, FeatureMemory, Cache}
     assert Interval(Real, 0, 1, closed="both").type is Real

@@ -69,7 +69,12 @@ def get_classifier(arguments, X_train, y_train):
     if arguments.classifier is not None:
         return PAttLiteClassifier.load_model(arguments.classifier)
     classifier = PAttLiteClassifier(
-        unfreeze_layers=0, epochs=arguments.epochs, batch_size=32, augment=False, random_state=0
+        recipe="paper",
+        unfreeze_layers=0,
+        epochs=arguments.epochs,
+        batch_size=32,
+        augment=False,
+        random_state=0,
     )
     return classifier.fit(X_train, y_train)
 

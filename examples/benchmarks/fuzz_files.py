@@ -90,6 +90,7 @@ def parse_arguments():
 
 def make_readers(faces):
     classifier = PAttLiteClassifier(
+        recipe="paper",
         backbone_weights="drawn",
         alpha=0.25,
         input_size=SIDE,

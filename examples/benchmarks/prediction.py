@@ -56,7 +56,12 @@ def parse_arguments():
 
 def fit(images):
     classifier = PAttLiteClassifier(
-        backbone_weights=None, epochs=1, patience=None, validation_fraction=None, random_state=0
+        recipe="paper",
+        backbone_weights=None,
+        epochs=1,
+        patience=None,
+        validation_fraction=None,
+        random_state=0,
     )
     return classifier.fit(images, np.arange(len(images)) % 7)
 

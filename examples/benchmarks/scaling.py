@@ -60,7 +60,11 @@ def parse_arguments():
 def plain_seconds_an_image(n_images, epochs):
     """Of one fit, for each image that it trains on, its share of scoring included."""
     seconds, _ = time_plain_fits(
-        PlainPAttLite(epochs=epochs), {"patch_size": [4]}, GroupKFold(5), draw(n_images), 1
+        PlainPAttLite(epochs=epochs, unfreeze_layers=0, patience=None),
+        {"patch_size": [4]},
+        GroupKFold(5),
+        draw(n_images),
+        1,
     )
     return seconds[0] / (n_images * 0.8)
 
@@ -70,7 +74,12 @@ def search_seconds(*, images, folds, candidates, epochs):
     grid = [{name: [value] for name, value in MADE[i].items()} for i in chosen]
     with tempfile.TemporaryDirectory() as folder:
         classifier = PAttLiteClassifier(
-            epochs=epochs, unfreeze_layers=0, patience=None, memory=folder, random_state=0
+            recipe="paper",
+            epochs=epochs,
+            unfreeze_layers=0,
+            patience=None,
+            memory=folder,
+            random_state=0,
         )
         search = GridSearchCV(classifier, grid, cv=GroupKFold(folds), refit=False)
         return timed_search(search, draw(images), "search")[0]

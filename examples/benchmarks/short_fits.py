@@ -28,6 +28,7 @@ def main():
     images = np.random.default_rng(0).integers(0, 256, (N_IMAGES, 48, 48), dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         classifier = PAttLiteClassifier(
+            recipe="paper",
             backbone_weights=arguments.weights,
             alpha=arguments.alpha,
             batch_size=BATCH_SIZE,

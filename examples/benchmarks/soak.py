@@ -61,6 +61,7 @@ CANDIDATES = [
 def make_classifier(i):
     output_layer, patch_size, unfreeze_layers, augment = CANDIDATES[i % len(CANDIDATES)]
     return PAttLiteClassifier(
+        recipe="paper",
         backbone_weights="drawn",
         alpha=0.25,
         input_size=SIDE,

@@ -31,6 +31,7 @@ def main():
             for fold, (train, test) in enumerate(folds.split(y, y)):
                 for way in WAYS:
                     classifier = PAttLiteClassifier(
+                        recipe="paper",
                         input_size=arguments.input_size,
                         epochs=arguments.epochs,
                         patience=None,

@@ -78,7 +78,7 @@ def fit_rows(faces, rows, arguments):
 
 def make_classifier(faces, arguments, seed, **parameters):
     """Make a row's classifier: the row's parameters, then the user's, then the database's."""
-    settings = {**faces.settings, **arguments.set, **parameters}
+    settings = {"recipe": "paper", **faces.settings, **arguments.set, **parameters}
     return PAttLiteClassifier(random_state=seed, **settings)
 
 

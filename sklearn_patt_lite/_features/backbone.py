@@ -1,9 +1,9 @@
 """Features of frozen layers: a pure function of an image, a view of it, and the frozen weights.
 
-A view is a flip and a contrast. Features are computed activation by activation, beginning at
-`FIRST_SMALL_MAP`, and quantized at each one. So they are identical to the bit whether the previous
-activation was just computed or read from a cache, and fits that freeze the backbone up to different
-layers share the features of the earlier ones.
+Features are computed activation by activation, beginning at `FIRST_SMALL_MAP`, and quantized at
+each one. So they are identical to the bit whether the previous activation was just computed or read
+from a cache, and fits that freeze the backbone up to different layers share the features of the
+earlier ones. Those of an activation before `FIRST_SMALL_MAP` are computed from the image at once.
 
 They are quantized to 16 bits over ReLU6's range: as small as float16, more precise (to 0.00005),
 and much faster to convert in NumPy.
@@ -11,9 +11,9 @@ and much faster to convert in NumPy.
 
 import hashlib
 
-import numpy as np
 from keras import ops
 
+from sklearn_patt_lite._features.views import Viewer
 from sklearn_patt_lite._network.architecture import FIRST_SMALL_MAP
 from sklearn_patt_lite._network.batch_norm import fold_for_inference
 from sklearn_patt_lite._network.engines import (
@@ -24,10 +24,6 @@ from sklearn_patt_lite._network.engines import (
 )
 from sklearn_patt_lite._network.parts import backbone_of
 
-#: The bank of views: whether an image is flipped left to right, and the factor of its contrast.
-#: Keras' layers draw the factor from 0.7 to 1.3 with a standard deviation of 0.17, as these have.
-VIEWS = tuple((flip, contrast) for contrast in (1.0, 0.8, 1.2) for flip in (False, True))
-CLEAN = 0  # the view that changes nothing
 _LEVELS = 2**16 - 1  # between ReLU6's 0 and 6
 _ENCODE = "scale", {"factor": _LEVELS / 6, "offset": 0.5}  # what becomes uint16 is cut, not rounded
 _DECODE = "scale", {"factor": 6 / _LEVELS, "offset": 0.0}
@@ -46,13 +42,18 @@ class FrozenBackbone:
     ----------
     network : keras.Model
         From `build_network`.
+
+    Attributes
+    ----------
+    view : Viewer
+        Shows images to the backbone.
     """
 
     def __init__(self, network):
         backbone = backbone_of(network)
-        self._preprocessing = preprocessing(network)
         self._shapes = {layer.name: layer.output.shape[1:] for layer in backbone.layers}
         self._input_shape = backbone.input.shape[1:]
+        self.view = Viewer(self._input_shape, preprocessing(network))
         self._steps = fold_for_inference(backbone)
         names = [step.get("name") for _, step in self._steps]
         self._places = {name: i for i, name in enumerate(names) if name is not None}
@@ -69,15 +70,6 @@ class FrozenBackbone:
     def shape(self, layer):
         """Shape of one image's features at an activation."""
         return self._shapes[layer]
-
-    def view(self, images, views):
-        """Bring images to the backbone's size, and show a view of each; float32."""
-        if self._preprocessing is not None:
-            images = self._preprocessing(images)
-        shown = np.empty(images.shape, dtype=np.float32)
-        for image, view, out in zip(images, views, shown, strict=True):
-            _show(image, view, out)
-        return shown
 
     def forward(self, layer, x, out):
         """Compute the features at a layer from those at the previous one, or from views."""
@@ -106,18 +98,3 @@ class FrozenBackbone:
     def _start(self):
         # Engines round differently: a memory that both have filled would not be reproducible.
         return _FORMAT + f"{self._input_shape} {engine_class().__name__}".encode()
-
-
-def _show(image, view, out):
-    """Write a view of one image (height, width, channels), values 0 to 255, into `out`."""
-    flip, contrast = VIEWS[view]
-    image = image[:, ::-1] if flip else image
-    if contrast == 1:
-        out[...] = image
-        return
-    np.multiply(image, np.float32(contrast), out=out)
-    height, width, channels = out.shape
-    rows = out.reshape(height, -1)  # NumPy is quick on long rows
-    mean = rows.sum(axis=0).reshape(width, channels).sum(axis=0) / (height * width)
-    rows += np.tile(mean * np.float32(1 / contrast - 1), width)
-    np.clip(rows, 0, 255, out=rows)

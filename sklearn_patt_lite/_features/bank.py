@@ -1,7 +1,6 @@
 """Features of a set of images: computed at the first request, and cached."""
 
 import hashlib
-import itertools
 import tempfile
 import threading
 import weakref
@@ -9,14 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from sklearn_patt_lite._features.backbone import VIEWS
 from sklearn_patt_lite._features.memory import FeatureMemory
 from sklearn_patt_lite._images.source import image_digests, read_images
 from sklearn_patt_lite._network.engines import BATCH
 
 _AT_ONCE = 2  # batches: one is read or written while another takes its forward pass
 _RAM = 2**29  # bytes of features that a fit keeps in memory; more go to a temporary file
-_ORDERS = list(itertools.permutations(range(len(VIEWS))))
 
 
 class FeatureCache:
@@ -90,6 +87,8 @@ class FeatureBank:
 
     Attributes
     ----------
+    digests : list of bytes
+        Digests of the images' contents.
     n_computed, n_found : int
         Rows of features, asked for by `read`, that took a forward pass, or were found.
     """
@@ -100,21 +99,11 @@ class FeatureBank:
         self._cache = cache
         # Threads that stay: each new one may leave a batch's memory behind in another arena.
         self._pool = ThreadPoolExecutor(_AT_ONCE)
-        self._image_digests = image_digests(images)
-        orders = [int.from_bytes(digest[:8], "little") for digest in self._image_digests]
-        self._orders = np.array([_ORDERS[order % len(_ORDERS)] for order in orders])
+        self.digests = image_digests(images)
         self.n_computed = self.n_found = 0
 
     def __len__(self):
         return len(self._images)
-
-    def views(self, epoch):
-        """Choose the view of each image in an epoch; ndarray of shape (n,), dtype int.
-
-        Each image goes through the views in an order that depends on its content only. So all fits
-        need the same features in the same epoch.
-        """
-        return self._orders[:, epoch % len(VIEWS)]
 
     def read(self, layer, rows, views, worth_keeping=()):
         """Read features, or compute those that are not there yet.
@@ -125,8 +114,8 @@ class FeatureBank:
             Activation of the backbone.
         rows : ndarray of shape (m,), dtype int
             Which images.
-        views : ndarray of shape (m,), dtype int
-            Which view of each, as an index of `VIEWS`.
+        views : ndarray of shape (m,), dtype VIEW
+            Which view of each.
         worth_keeping : collection of str
             Activations whose features are kept where they are computed on the way to the layer.
 
@@ -179,6 +168,6 @@ class FeatureBank:
         keys = []
         for row, view in zip(rows, views, strict=True):
             key = start.copy()
-            key.update(repr(VIEWS[view]).encode() + self._image_digests[row])
+            key.update(view.tobytes() + self.digests[row])
             keys.append(key.digest())
         return keys

@@ -4,8 +4,9 @@ import threading
 
 import numpy as np
 
-from sklearn_patt_lite._features.backbone import CLEAN, FrozenBackbone, decode
+from sklearn_patt_lite._features.backbone import FrozenBackbone, decode
 from sklearn_patt_lite._features.bank import FeatureBank, FeatureCache
+from sklearn_patt_lite._features.views import clean
 from sklearn_patt_lite._images.source import read_images
 from sklearn_patt_lite._network.maps import last_map
 from sklearn_patt_lite._network.parts import build_again, rebuild_network
@@ -45,7 +46,7 @@ class MapExtractor:
             pixels = read_images(images).astype(np.float32)
             return self._network.predict(pixels, batch_size=32, verbose=0)
         bank = FeatureBank(self._frozen, images, FeatureCache(memory, ram=0))
-        rows, views = np.arange(len(images)), np.full(len(images), CLEAN)
+        rows, views = np.arange(len(images)), clean(len(images))
         worth_keeping = () if memory is None else {self._layer}
         with self._lock:
             return np.asarray(decode(bank.read(self._layer, rows, views, worth_keeping)))

@@ -11,8 +11,9 @@ import threading
 
 import numpy as np
 
-from sklearn_patt_lite._features.backbone import CLEAN, FrozenBackbone, decode
+from sklearn_patt_lite._features.backbone import FrozenBackbone, decode
 from sklearn_patt_lite._features.bank import FeatureBank, FeatureCache
+from sklearn_patt_lite._features.views import clean
 from sklearn_patt_lite._images.source import ImageFiles, read_images
 from sklearn_patt_lite._network.batch_norm import fold_for_inference
 from sklearn_patt_lite._network.engines import (
@@ -83,7 +84,7 @@ class Predictor:
 
     @property
     def _predicts_from_features(self):
-        return self._frozen_until is not None and not self._flip_averaging and on_tensorflow()
+        return self._frozen_until is not None and on_tensorflow()
 
     def _from_images(self, images):
         chunk_size = self._batch_size * max(1, _CHUNK // self._batch_size)
@@ -105,10 +106,14 @@ class Predictor:
         layer = self._frozen_until
         bank = FeatureBank(self._frozen, images, FeatureCache(memory, ram=0))
         parts = np.array_split(np.arange(len(bank)), math.ceil(len(bank) / BATCH))
-        views = np.full(len(bank), CLEAN)
-        features = (bank.read(layer, rows, views[rows], {layer}) for rows in parts)
-        for part in prefetch(features):
-            yield self._forward(np.asarray(decode(part)), layer)
+        flips = (False, True) if self._flip_averaging else (False,)
+        features = (
+            [bank.read(layer, rows, clean(len(rows), flip=flip), {layer}) for flip in flips]
+            for rows in parts
+        )
+        for views in prefetch(features):
+            probabilities = [self._forward(np.asarray(decode(view)), layer) for view in views]
+            yield sum(probabilities) / len(flips)
 
     def _forward(self, x, layer=None):
         """Predict from images in an array, or from the features at a layer, batch by batch."""

@@ -201,48 +201,46 @@ _CHUNK = 8  # images at once, whose maps are all held
 
 
 def refit_normalization(network, images, seed):
-    """Replace the backbone's moving statistics by those of images, without changing its outputs.
+    """Give BatchNormalization that is to train statistics of images, without changing its outputs.
 
     Trainable BatchNormalization normalizes by batch statistics instead of the moving ones. Where
     they differ, as between ImageNet and faces, the first step would undo what the backbone has
     learned. So the moving statistics become those of the images, and gamma and beta compensate.
-    As outputs do not change, one pass over the images serves all layers.
+    As outputs do not change, one pass over the images serves all layers. Layers that are frozen
+    keep their weights: rounding would make the features of each fit others.
 
     Parameters
     ----------
     network : keras.Model
-        From `build_network`; changed in place.
+        From `build_network`, after `set_trainable`; changed in place.
     images : ndarray or ImageFiles of shape (n, *image_shape)
         Images, values 0 to 255; a random sample of them is used.
     seed : int
         Seed of the sample.
     """
     backbone = backbone_of(network)
-    layers = [
-        layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    maps = keras.Model(backbone.input, [layer.input for layer in layers])
+    layers = [layer for layer in backbone.layers if _is_normalization(layer) and layer.trainable]
+    if not layers:
+        return
+    maps = keras.Model(backbone.input, {layer.name: layer.input for layer in layers})
     scaled = image_to_backbone(network)
     rows = np.sort(np.random.default_rng(seed).permutation(len(images))[:_N_IMAGES])
-    totals = [np.zeros((2, layer.gamma.shape[0])) for layer in layers]
+    totals = {layer.name: np.zeros((2, layer.gamma.shape[0])) for layer in layers}
     # All layers' statistics at once: outputs stay the same, whichever are replaced.
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
-        moments = _moments(maps(scaled(read_images(images, chunk), training=False), training=False))
-        for total, moment in zip(totals, moments, strict=True):
-            total += len(chunk) * moment
-    for layer, total in zip(layers, totals, strict=True):
+        found = maps(scaled(read_images(images, chunk), training=False), training=False)
+        for name, x in found.items():
+            totals[name] += len(chunk) * _moments(x)
+    for layer in layers:
         # Rounding may leave a channel that never varies a variance below 0.
-        mean, square = total / len(rows)
+        mean, square = totals[layer.name] / len(rows)
         _refit(layer, mean, np.maximum(square - mean**2, 0))
 
 
-def _moments(maps):
-    """Mean, and mean of the squares, of each channel of maps: (2, channels) each."""
-    return [
-        ops.convert_to_numpy(ops.stack([ops.mean(x, (0, 1, 2)), ops.mean(x**2, (0, 1, 2))]))
-        for x in maps
-    ]
+def _moments(x):
+    """Mean, and mean of the squares, of each channel of maps: (2, channels)."""
+    return ops.convert_to_numpy(ops.stack([ops.mean(x, (0, 1, 2)), ops.mean(x**2, (0, 1, 2))]))
 
 
 def _refit(layer, mean, variance):

@@ -70,11 +70,11 @@ def head_function(head):
     return forward
 
 
-def set_trainable(network, unfreeze_layers):
+def set_trainable(network, unfreeze_layers, *, normalization=False):
     """Let the head train, and some of the backbone's layers, counted from its end.
 
-    None unfreezes all, BatchNormalization included; with a number it stays in inference mode:
-    batches are too small to re-estimate it. More layers than there are means all of them.
+    None unfreezes all, BatchNormalization included; with a number it trains only if
+    `normalization`, and otherwise stays in inference mode. More layers than there are means all.
     """
     backbone = backbone_of(network)
     backbone.trainable = True
@@ -82,8 +82,8 @@ def set_trainable(network, unfreeze_layers):
         return
     first = max(0, len(backbone.layers) - unfreeze_layers)
     for i, layer in enumerate(backbone.layers):
-        is_normalization = isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = i >= first and not is_normalization
+        is_frozen = isinstance(layer, keras.layers.BatchNormalization) and not normalization
+        layer.trainable = i >= first and not is_frozen
 
 
 def set_dropout(network, *, patches, tokens, attention):
@@ -94,21 +94,26 @@ def set_dropout(network, *, patches, tokens, attention):
 
 
 def frozen_until(network):
-    """Name the last activation of the backbone before the first layer that trains.
-
-    None if there is none, or if its map holds more values than the image: to compute such
-    features again costs less than to keep them.
-    """
-    backbone = backbone_of(network)
+    """Name the last activation of the backbone before the first layer that trains, or None."""
     last = None
-    for layer in backbone.layers:
+    for layer in backbone_of(network).layers:
         if layer.trainable_weights:
             break
         if isinstance(layer, keras.layers.ReLU):
-            last = layer
-    if last is None or math.prod(last.output.shape[1:]) > math.prod(backbone.input.shape[1:]):
-        return None
-    return last.name
+            last = layer.name
+    return last
+
+
+def is_small(network, layer, factor=1):
+    """Whether the map at a layer of the backbone holds at most `factor` times an image's values.
+
+    Larger features cost more to keep than to compute again.
+    """
+    if layer is None:
+        return False
+    backbone = backbone_of(network)
+    shape = backbone.get_layer(layer).output.shape[1:]
+    return math.prod(shape) <= factor * math.prod(backbone.input.shape[1:])
 
 
 def build_again(architecture, policy):

@@ -76,7 +76,7 @@ def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None):
             identity = _identity(network, architecture, stages, data, settings, seed)
             checkpoint = Checkpoint(checkpoint_path(checkpoint_dir, network, *identity))
         if settings.adapts_normalization and not checkpoint.has_begun:
-            # From ImageNet's statistics, the first step would undo what the backbone has learned.
+            set_stage(network, stages[-1])
             refit_normalization(network, data.X, seed)
         features = None
         if _may_train_on_features(network, settings):
@@ -99,7 +99,7 @@ def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None):
         architecture,
         batch_size=settings.batch_size,
         flip_averaging=bool(settings.flip_averaging),
-        frozen_until=None if features is None else features.layer(stages[-1]),
+        frozen_until=None if features is None else features.kept_layer(stages[-1]),
     )
     return fitted, {**history, "features": counts}
 
@@ -124,7 +124,7 @@ def _identity(network, architecture, stages, data, settings, seed):
 def _may_train_on_features(network, settings):
     # Mixed precision would need Keras' scaling of the loss.
     is_plain = policy_of(network) == "float32" and on_tensorflow()
-    has_views = settings.augment in (True, False)  # a bank of them stands for all
+    has_views = settings.augment != "exact" and not settings.end_to_end
     return is_plain and has_views and settings.attention != "batch"
 
 

@@ -14,7 +14,11 @@ import tensorflow as tf
 from keras import ops
 
 from sklearn_patt_lite._features.backbone import decode
-from sklearn_patt_lite._network.batch_norm import FoldedConvolution, fold_layers
+from sklearn_patt_lite._network.batch_norm import (
+    FoldedConvolution,
+    FusedNormalization,
+    fold_layers,
+)
 from sklearn_patt_lite._network.parts import backbone_after, head_layers, head_of
 from sklearn_patt_lite._process import LRUCache, seeded
 from sklearn_patt_lite._training.progress import timed
@@ -199,6 +203,8 @@ def _all_layers(model):
             yield from _all_layers(layer)
         elif isinstance(layer, FoldedConvolution):
             yield from (layer.convolution, layer.normalization)
+        elif isinstance(layer, FusedNormalization):
+            yield layer.normalization
         else:
             yield layer
 

@@ -5,9 +5,10 @@ import math
 
 import numpy as np
 
-from sklearn_patt_lite._features.backbone import CLEAN, VIEWS, FrozenBackbone
+from sklearn_patt_lite._features.backbone import FrozenBackbone
 from sklearn_patt_lite._features.bank import FeatureBank, FeatureCache
-from sklearn_patt_lite._network.parts import frozen_until, set_trainable
+from sklearn_patt_lite._features.views import choose_views, clean, count_views
+from sklearn_patt_lite._network.parts import frozen_until, is_small
 from sklearn_patt_lite._process import prefetch
 from sklearn_patt_lite._training.head_trainer import head_trainer
 from sklearn_patt_lite._training.stages import Trainer, epoch_order, set_stage
@@ -26,13 +27,23 @@ class FrozenFeatures:
         Training and validation data.
     memory : FeatureMemory or None
         Memory that keeps the features after the fit.
-    augment : bool
-        Whether to augment training images by the views in `VIEWS`.
+    augment : bool or "affine"
+        In which views training images are shown; see `choose_views`.
     """
 
     def __init__(self, network, stages, data, memory=None, *, augment):
-        self._layers = {stage: _frozen_until(network, stage) for stage in stages}
-        self._n_views = len(VIEWS) if augment else 1
+        self._augment, self._n_views = augment, count_views(augment)
+        layers = {stage: _frozen_until(network, stage) for stage in stages}
+        if self._n_views == math.inf:
+            # Each view is new: features are kept for other fits alone, which may be many.
+            factor = 1 if memory is None else 2
+            self._kept = {name for name in layers.values() if is_small(network, name, factor)}
+        else:
+            # Features that are not kept would be computed in the few views of the bank again and
+            # again: rather train on images, in views without number.
+            self._kept = {name for name in layers.values() if is_small(network, name)}
+            layers = {stage: name if name in self._kept else None for stage, name in layers.items()}
+        self._layers = layers
         self._memory, self._data = memory, data
         self._banks = {}
         if any(self._layers.values()):
@@ -44,6 +55,10 @@ class FrozenFeatures:
     def layer(self, stage):
         """The activation whose features a stage trains on; None for the image."""
         return self._layers[stage]
+
+    def kept_layer(self, stage):
+        """The same, if its features are worth keeping."""
+        return self._layers[stage] if self._layers[stage] in self._kept else None
 
     @property
     def counts(self):
@@ -60,15 +75,20 @@ class FrozenFeatures:
         # Computing the features of the first stage also computes those of later stages.
         first = next(iter(self._layers))
         return {
-            stage: stage.epochs if layer is None else self._n_views * (stage is first)
+            stage: (
+                stage.epochs
+                if layer is None or self._n_views == math.inf
+                else self._n_views * (stage is first)
+            )
             for stage, layer in self._layers.items()
         }
 
     def training_chunks(self, stage, epoch, order, chunk_size):
         """Go through the training data in an order, in pieces: features, labels, weights."""
         bank, data = self._banks["train"], self._data
-        views = bank.views(epoch) if self._n_views > 1 else np.full(len(bank), CLEAN)
-        worth_keeping = self._worth_keeping(stage, epoch % self._n_views, self._n_views)
+        views = choose_views(bank.digests, epoch, self._augment)
+        i_view = epoch if self._n_views == math.inf else epoch % self._n_views
+        worth_keeping = self._worth_keeping(stage, i_view, self._n_views)
         for start in range(0, len(order), chunk_size):
             rows = order[start : start + chunk_size]
             x = bank.read(self._layers[stage], rows, views[rows], worth_keeping)
@@ -80,22 +100,23 @@ class FrozenFeatures:
         worth_keeping = self._worth_keeping(stage, 0, 1)
         for start in range(0, len(bank), chunk_size):
             rows = np.arange(len(bank))[start : start + chunk_size]
-            x = bank.read(layer, rows, np.full(len(rows), CLEAN), worth_keeping)
+            x = bank.read(layer, rows, clean(len(rows)), worth_keeping)
             yield x, self._data.y_val[rows]
 
     def _worth_keeping(self, stage, i_view, n_views):
         """The layers whose features of each image's i-th view will be asked for again."""
         if self._memory is not None:  # other fits may need them, too
-            return set(self._layers.values())
+            return self._kept
         # Epoch i shows each image in its i-th view. So a later stage needs that view if it has more
         # than i epochs, and this stage needs it again if it has more epochs than there are views.
         stages = list(self._layers)
         later = [s for s in stages[stages.index(stage) + 1 :] if i_view < s.epochs]
-        return {self._layers[s] for s in [*later, *([stage] if stage.epochs > n_views else [])]}
+        again = [*later, *([stage] if stage.epochs > n_views else [])]
+        return self._kept & {self._layers[s] for s in again}
 
 
 def _frozen_until(network, stage):
-    set_trainable(network, stage.unfreeze_layers)
+    set_stage(network, stage)
     return frozen_until(network)
 
 

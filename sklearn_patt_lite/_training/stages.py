@@ -34,6 +34,7 @@ class Stage:
     decays: bool = False  # whether inverse time decay applies, if the schedule is "plateau"
     schedule: str = "plateau"  # learning rate schedule: "plateau" or "cosine"
     label_smoothing: float = 0.0
+    normalization: bool = False  # whether BatchNormalization of the unfrozen layers trains
 
     def describe(self, data, n_epochs=0):
         """One line on what is about to happen, `n_epochs` epochs into the stage."""
@@ -71,6 +72,7 @@ def stages_of(settings):
         patience=settings.finetune_patience,
         dropout=settings.finetune_dropout,
         unfreeze_layers=settings.unfreeze_layers,
+        normalization=settings.finetune_normalization,
         **both,
     )
     return [head_stage(**first), second]
@@ -83,7 +85,8 @@ def head_stage(*, dropout, **settings):
 
 def end_to_end_stage(**settings):
     """One stage in which everything trains."""
-    return dataclasses.replace(head_stage(**settings), name="end_to_end", unfreeze_layers=None)
+    stage = head_stage(**settings)
+    return dataclasses.replace(stage, name="end_to_end", unfreeze_layers=None, normalization=True)
 
 
 def finetune_stage(*, dropout, **settings):
@@ -161,7 +164,7 @@ def cross_entropy(stage):
 
 def set_stage(model, stage):
     """Set what trains in a stage, and at which dropout rates."""
-    set_trainable(model, stage.unfreeze_layers)
+    set_trainable(model, stage.unfreeze_layers, normalization=stage.normalization)
     set_dropout(
         model,
         patches=stage.patch_dropout,

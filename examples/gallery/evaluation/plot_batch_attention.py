@@ -31,6 +31,7 @@ is_trained = faces.groups < 60
 
 def fit(attention):
     classifier = PAttLiteClassifier(
+        recipe="paper",
         backbone_weights="drawn",
         alpha=0.25,
         input_size=96,

@@ -73,6 +73,7 @@ sklearn.set_config(enable_metadata_routing=True)
 
 with tempfile.TemporaryDirectory() as memory:
     classifier = PAttLiteClassifier(
+        recipe="paper",
         backbone_weights="drawn",
         alpha=0.25,
         input_size=96,

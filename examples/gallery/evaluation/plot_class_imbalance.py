@@ -62,6 +62,7 @@ for name, count in zip(
 
 def fit(class_weight):
     classifier = PAttLiteClassifier(
+        recipe="paper",
         backbone_weights="drawn",
         alpha=0.25,
         input_size=96,

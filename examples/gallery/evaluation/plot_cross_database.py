@@ -116,6 +116,7 @@ for title, before, after in (
 
 is_trained = mapped_here.groups < 140
 classifier = PAttLiteClassifier(
+    recipe="paper",
     backbone_weights="drawn",
     alpha=0.25,
     input_size=96,

@@ -76,6 +76,7 @@ def fit(occlusion, max_yaw):
         random_state=0,
     )
     classifier = PAttLiteClassifier(
+        recipe="paper",
         backbone_weights="drawn",
         alpha=0.25,
         input_size=96,

@@ -57,6 +57,7 @@ print(
 # people, too.
 
 classifier = PAttLiteClassifier(
+    recipe="paper",
     backbone_weights="drawn",
     alpha=0.25,
     input_size=96,

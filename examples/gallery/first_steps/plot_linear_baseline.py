@@ -63,6 +63,7 @@ models = {
         LogisticRegression(C=0.01, max_iter=500),
     ),
     "PAtt-Lite": PAttLiteClassifier(
+        recipe="paper",
         backbone_weights="drawn",
         alpha=0.25,
         input_size=96,

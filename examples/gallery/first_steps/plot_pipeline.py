@@ -93,6 +93,7 @@ for kind, image in zip(kinds[:5], X[:5], strict=True):
 sklearn.set_config(enable_metadata_routing=True)
 
 classifier = PAttLiteClassifier(
+    recipe="paper",
     backbone_weights="drawn",
     alpha=0.25,
     input_size=96,

@@ -45,6 +45,7 @@ print(f"{is_wrong.sum()} of {len(is_wrong)} labels are wrong")
 sklearn.set_config(enable_metadata_routing=True)
 
 classifier = PAttLiteClassifier(
+    recipe="paper",
     backbone_weights="drawn",
     alpha=0.25,
     input_size=96,

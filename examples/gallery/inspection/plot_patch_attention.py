@@ -29,6 +29,7 @@ y = faces.target_names[faces.target]
 is_trained = faces.groups < 120
 
 classifier = PAttLiteClassifier(
+    recipe="paper",
     backbone_weights="drawn",
     alpha=0.25,
     input_size=96,

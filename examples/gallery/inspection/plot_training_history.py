@@ -33,6 +33,7 @@ faces = make_expression_faces(
 
 def fit(finetune_learning_rate):
     classifier = PAttLiteClassifier(
+        recipe="paper",
         backbone_weights="drawn",
         alpha=0.25,
         input_size=96,

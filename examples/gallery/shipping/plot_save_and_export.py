@@ -30,6 +30,7 @@ is_trained = faces.groups < 80
 test = faces.images[~is_trained]
 
 classifier = PAttLiteClassifier(
+    recipe="paper",
     backbone_weights="drawn",
     alpha=0.25,
     input_size=96,
