@@ -66,7 +66,7 @@ def connect(scheduler=None):
 
 
 def make_search(fits=None):
-    """The README's search."""
+    """A search like the README's, by the paper's recipe."""
     classifier = PAttLiteClassifier(
         recipe="paper",
         backbone_weights="drawn",

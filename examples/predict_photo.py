@@ -64,7 +64,7 @@ def load_classifier(arguments):
     classifier = load(path)
     if isinstance(classifier, Pipeline) and isinstance(classifier[0], FaceCropper):
         return classifier[0], classifier[1:]
-    size = getattr(classifier, "input_size", 224)
+    size = getattr(classifier, "image_shape_", (224,))[0]  # that of the training images
     cropper = FaceCropper(size=size, margin=arguments.margin, min_score=arguments.min_score)
     return cropper, classifier
 

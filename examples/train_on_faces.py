@@ -179,7 +179,7 @@ def stage(part):
 
 
 def report_baselines(X_train, X_test, y_train, y_test, arguments):
-    """Logistic regression on the very features that stage 1 builds on."""
+    """Logistic regression on features of the frozen backbone, at 224 pixels."""
     for grid in (1, 2):
         key = joblib.hash([grid, X_train, y_train, X_test])
         kept = arguments.output / f"logistic_regression_{key}.npy"

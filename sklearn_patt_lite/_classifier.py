@@ -68,7 +68,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         Width multiplier of MobileNetV1; 0.25, 0.5, 0.75 or 1.0 for ImageNet weights.
     input_size : int or "auto", default="auto"
         Side, in pixels, at which the network sees an image; images of other sizes are resized.
-        The map at the default `output_layer` has about `input_size` / 16 cells a side (14 at 224),
+        The map at the default `output_layer` has about `input_size` / 16 cells a side (7 at 112),
         which must be more than `patch_size`.
     output_layer : str or None, default="conv_dw_9_relu"
         Activation of MobileNetV1 at which it is truncated ([1]_, Table 5: `conv_dw_6_relu` to
@@ -172,9 +172,10 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             default=None
         Folder that keeps the features of frozen layers for other fits and predictions, such as
         those of a search, in this process and in others. It changes no result, and may be deleted
-        at any time. None: features are kept for this fit only.
+        at any time. None: features are kept for this fit only, and with `augment="affine"` not at
+        all.
     checkpoint_dir : None or path-like, default=None
-        Folder for a checkpoint of each fit after its last epoch (some 25 MB by default). A killed
+        Folder for a checkpoint of each fit after its last epoch (up to some 25 MB). A killed
         fit that is run again unchanged resumes from there, with the same result as without the
         interruption. A completed fit is found there, too (4 MB), so that an interrupted search
         resumes at the candidate it had reached. Fits may share the folder, and any file in it may
@@ -190,12 +191,14 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     model_ : keras.Model
         The network: images of shape ``(n, *image_shape_)`` with values 0 to 255 in, probabilities
         of shape (n, n_classes) out; resizing and scaling are inside.
-        Predictions come from a compiled copy of it, made at the first of them.
+        Predictions come from a compiled copy of it, made at the first of them; with
+        `flip_averaging`, from an image and its mirror image.
     history_ : dict
         One dict per stage ("head" and "finetune", or "end_to_end"), with a list of one float per
-        epoch for "loss", "accuracy", "val_loss", "val_accuracy" and "learning_rate", and
-        "best_epoch", the epoch whose weights were kept (-1 if every epoch of stage 2 validated
-        worse than the end of stage 1, whose weights were kept then). Under "validation": "split",
+        epoch for "loss", "accuracy", "learning_rate" and, with validation data, "val_loss" and
+        "val_accuracy"; and "best_epoch", the epoch whose weights were kept (without validation
+        data the last; -1 if every epoch of stage 2 validated worse than the end of stage 1, whose
+        weights were kept then). Under "validation": "split",
         the origin of the validation data ("groups", "stratified", "given" or None), "n_train",
         "n_validation", and "indices" of the validation images in `X`. Under "features": the number
         of feature rows "computed" by a forward pass of frozen layers, and the number "found"
@@ -229,7 +232,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     schedule                "cosine"           "plateau"       "cosine"
     label_smoothing         0.1                0.0             0.1
     unfreeze_layers         28                 40              40
-    finetune_epochs         8                  500             500
+    finetune_epochs         10                 500             500
     finetune_learning_rate  0.001              1e-05           1e-05
     finetune_patience       None               20              20
     finetune_dropout        0.0                0.2             0.2
@@ -242,9 +245,10 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
     `groups` is requested from scikit-learn's metadata routing by default. With
     ``sklearn.set_config(enable_metadata_routing=True)`` searches and cross-validation hand the
-    groups that they split by down to `fit`, whose validation cut then keeps subjects together.
-    With routing off, scikit-learn keeps `groups` to the outer splitter: the inner cut is by image,
-    and ``history_["validation"]["split"]`` says "stratified".
+    groups that they split by down to `fit`, whose validation cut, if `validation_fraction` asks
+    for one, then keeps subjects together. With routing off, scikit-learn keeps `groups` to the
+    outer splitter: the inner cut is by image, and ``history_["validation"]["split"]`` says
+    "stratified".
 
     A fixed number of epochs and a falling rate, as in "transfer" and "modern", need no validation
     data: all images are trained on, and the last epoch's weights are kept. Early stopping can be
@@ -432,7 +436,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         sample_weight : array-like of shape (n,), default=None
             Weights of the images in the loss.
         groups : array-like of shape (n,), default=None
-            Subject of each image. The validation data is then cut off by whole subjects.
+            Subject of each image. Validation data that is cut off is then of whole subjects.
         X_val, y_val : array-like, default=None
             Validation data to use instead of a cut, in the formats of `X` and `y`.
 
@@ -628,8 +632,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         Notes
         -----
         The file is a zip archive of `metadata.json` (parameters, classes, history, versions),
-        `weights.safetensors` (the arrays) and `README.md`, a model card with the
-        scores of `history_` and the limits of use. It holds no pickle. `memory`, `checkpoint_dir`,
+        `weights.safetensors` (the arrays) and `README.md`, a model card with validation scores, if
+        any, and the limits of use. It holds no pickle. `memory`, `checkpoint_dir`,
         `verbose` and a `RandomState` as `random_state` are not kept: they belong to a process.
 
         Examples
@@ -728,8 +732,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         """
         Write the fitted network for another runtime: a phone, a browser, a server.
 
-        It is one graph from images to probabilities, resizing and scaling inside, for one image
-        or a batch. What it says is compared with what `model_` says, in float32, before it is kept.
+        It is one graph from images to probabilities, resizing, scaling and `flip_averaging` inside,
+        for one image or a batch. What it says is compared with what the network says, in float32,
+        before it is kept.
 
         Parameters
         ----------

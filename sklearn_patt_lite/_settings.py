@@ -18,7 +18,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "schedule": "cosine",
         "label_smoothing": 0.1,
         "unfreeze_layers": 28,
-        "finetune_epochs": 8,
+        "finetune_epochs": 10,
         "finetune_learning_rate": 1e-3,
         "finetune_patience": None,
         "finetune_dropout": 0.0,
@@ -127,12 +127,6 @@ class Settings:
         """Whether a second stage trains some of the backbone's layers."""
         return not self.end_to_end and self.unfreeze_layers > 0
 
-    @property
-    def adapts_normalization(self):
-        """Whether BatchNormalization of a pretrained backbone trains."""
-        trains = self.end_to_end or (self.has_stage_2 and self.finetune_normalization)
-        return trains and self.backbone_weights is not None
-
     def architecture(self, image_shape, n_classes):
         """Describe the network for training images of a shape, and so many classes.
 
@@ -233,6 +227,8 @@ def _unused_parameters(classifier):
     values = {name: getattr(classifier, name) for name in _OF_STAGE_2}
     if values["unfreeze_layers"] == 0:
         return []
+    if classifier.recipe == "transfer" and _is_auto(classifier.epochs):
+        del values["finetune_epochs"]  # which are those of the single stage, too
     return [
         name
         for name, value in values.items()

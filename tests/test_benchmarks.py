@@ -38,6 +38,7 @@ OPTIONAL = {
     "scaling.py": ["--images", "70", "--folds", "2", "--candidates", "1", "--epochs", "1"],
     "short_fits.py": ["--epochs", "1", "--rounds", "1"],
     "soak.py": ["--fits", "6"],
+    "whole_database.py": ["whole.npz", "--epochs", "1", "--finetune-epochs", "1"],
     "views.py": [
         "faces.npz",
         *["--seeds", "1", "--folds", "2", "--epochs", "1", "--input-size", "80"],
@@ -72,7 +73,11 @@ def test_fits_are_found_again_whatever_the_number_of_jobs(tmp_path, monkeypatch)
 )
 def test_benchmarks_run(name, tmp_path):
     with np.load(SHARED / "data" / "fer2013_sample.npz") as data:
-        np.savez(tmp_path / "faces.npz", **{part: data[part][::10] for part in data.files})
+        some = {part: data[part][::10] for part in data.files}
+    np.savez(tmp_path / "faces.npz", **some)
+    whole = {"X_val": some["X_test"], "y_val": some["y_test"]}
+    whole["val_in_train"] = np.arange(len(whole["y_val"])) == 0
+    np.savez(tmp_path / "whole.npz", X_train=some["X_train"], y_train=some["y_train"], **whole)
     result = subprocess.run(
         [sys.executable, ROOT / "examples" / "benchmarks" / name, *(SCRIPTS | OPTIONAL)[name]],
         cwd=tmp_path,

@@ -183,12 +183,17 @@ def test_a_single_stage_takes_the_epochs_of_both(changes):
     assert _settings.Settings.of(PAttLiteClassifier(**{**changes, "epochs": 5})).epochs == 5
 
 
-def test_a_default_fit_that_is_broken_off_in_stage_2_goes_on(
-    faces, transferred, tmp_path, monkeypatch
-):
+@pytest.mark.usefixtures("without_training")
+def test_epochs_that_a_single_stage_takes_are_no_reason_to_warn(faces):
+    changes = {"end_to_end": True, "unfreeze_layers": "auto", "epochs": "auto"}
+    PAttLiteClassifier(**{**TRANSFER, **changes}).fit(faces.images, faces.target)
+
+
+@pytest.mark.parametrize("place", [(0, 1), (0, 2), (1, 1)], ids=str)
+def test_a_default_fit_that_is_broken_off_goes_on(place, faces, transferred, tmp_path, monkeypatch):
     classifier = PAttLiteClassifier(**TRANSFER, checkpoint_dir=tmp_path)
     with monkeypatch.context() as patch:
-        interrupt(patch, (1, 1))
+        interrupt(patch, place)
         with pytest.raises(Interrupted):
             classifier.fit(faces.images, faces.target)
     assert_same_fit(classifier.fit(faces.images, faces.target), transferred)
@@ -205,6 +210,23 @@ def test_other_fits_find_the_same_views(faces, transferred, tmp_path):
     again = clone(first).fit(faces.images, faces.target)
     assert again.history_["features"] == {"computed": 0, "found": n_views}
     assert_same_fit(again, transferred)
+
+
+def test_folds_seeds_and_depths_share_the_features_of_stage_1(faces, tmp_path):
+    """What stage 2 is about to refit, as each fold and depth does in its own way, is as it was."""
+    deeper = {**TRANSFER, "output_layer": "conv_dw_7_relu", "patch_size": 1, "memory": tmp_path}
+    PAttLiteClassifier(**deeper).fit(faces.images, faces.target)
+    other = PAttLiteClassifier(**{**deeper, "unfreeze_layers": 4, "random_state": 1})
+    other.fit(faces.images[:28], faces.target[:28])
+    # Two epochs of stage 1 are found. Nobody passed the end of block 6 in stage 2 before.
+    assert other.history_["features"] == {"computed": 2 * 28, "found": 2 * 28}
+
+
+def test_all_but_the_first_convolution_may_train_and_be_kept_in_a_file(faces, tmp_path):
+    classifier = PAttLiteClassifier(**{**TRANSFER, "unfreeze_layers": 23})
+    classifier.fit(faces.images, faces.target).save_model(tmp_path / "faces.zip")
+    loaded = PAttLiteClassifier.load_model(tmp_path / "faces.zip")
+    assert_array_equal(loaded.predict_proba(faces.images), classifier.predict_proba(faces.images))
 
 
 def test_predictions_from_a_memory_are_averages_too(faces, transferred, tmp_path):

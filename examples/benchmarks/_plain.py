@@ -69,8 +69,11 @@ class PlainPAttLite(ClassifierMixin, BaseEstimator):
                 y, None, fraction=0.1, classes=self.classes_, seed=self.random_state
             )
             given["validation_data"] = X[validation], y[validation]
-        network, stages = self._network(X[train]), stages_of(self._settings)
-        for stage in stages:
+        network = self._network(X)
+        for stage in stages_of(self._settings):
+            if stage.refits:
+                set_stage(network, stage)
+                refit_normalization(network, X[train], self.random_state)
             self.model_ = KerasClassifier(
                 lambda stage=stage: prepare(network, stage),
                 epochs=stage.epochs,
@@ -87,9 +90,6 @@ class PlainPAttLite(ClassifierMixin, BaseEstimator):
         with seeded(self.random_state):
             network = build_network(architecture)
         load_weights(network, "imagenet", architecture)
-        if self._settings.adapts_normalization:
-            set_stage(network, stages_of(self._settings)[-1])
-            refit_normalization(network, X, self.random_state)
         return network
 
     def predict(self, X):

@@ -6,8 +6,8 @@
 A row each: the head's patch convolutions as products of matrices, and its dropout by a hash of
 positions, on features at 224 pixels, in steps that XLA compiles and in steps that it does not; and
 BatchNormalization that trains as one operation, on images of 112 pixels; and a backbone that is
-copied from one that was built before. The network is the default
-one, its weights are random, and batches have 8 features or 32 images. Both sides take turns, round
+copied from one that was built before. The network has `alpha=1` and
+random weights, and batches have 8 features or 32 images. Both sides take turns, round
 after round; the ratio is the median over rounds.
 """
 

@@ -3,7 +3,7 @@
     python examples/benchmarks/export_formats.py faces.npz
     python examples/benchmarks/export_formats.py faces.npz --classifier classifier.zip
 
-Trains the head of the default network on X_train and y_train (or takes a saved classifier) and
+Trains the head, at 224 pixels, on X_train and y_train (or takes a saved classifier) and
 compares on X_test. The latency is the median time of a single image, of all formats in turn,
 the classifier's own `predict_proba` among them; all with the threads that each takes by itself.
 """

@@ -3,7 +3,7 @@
     python examples/benchmarks/prediction.py
     python examples/benchmarks/prediction.py --images 200 --rounds 3
 
-The network is the default one (224 pixels, alpha=1), hardly trained: what its weights are has no
+The network is the paper's (224 pixels, alpha=1), hardly trained: what its weights are has no
 bearing on the time. All sides take the same images in turn, round after round, so that the
 machine's moods meet all of them alike; ratios are medians over the rounds. The bare engines run the
 folded backbone without the head, so that they have less to do. LiteRT's is given all threads for

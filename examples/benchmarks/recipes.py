@@ -219,7 +219,8 @@ FRONTIER = {
     "not augmented": changed(augment=False),
     "96 pixels": changed(input_size=96, patch_size=3),
     "128 pixels": changed(input_size=128),
-    "no stage 1": changed(epochs=1, learning_rate=1e-9, finetune_epochs=11),
+    "dropout in stage 2": changed(finetune_dropout=0.2),
+    "no stage 1": changed(epochs=1, learning_rate=1e-9),
     "5 epochs of stage 2": changed(finetune_epochs=5),
     "16 epochs of stage 2": changed(finetune_epochs=16),
 }

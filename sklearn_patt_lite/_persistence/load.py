@@ -300,9 +300,9 @@ def _is_stage(part):
 def _activations(architecture):
     """Names of the backbone's activations."""
     names = output_layers()
-    if architecture.output_layer is None:
-        return names
-    return names[: names.index(architecture.output_layer) + 1]
+    if architecture.output_layer is not None:
+        names = names[: names.index(architecture.output_layer) + 1]
+    return ["conv1_relu", *names]
 
 
 def _read_parameters(parameters, names):

@@ -67,11 +67,6 @@ class Checkpoint:
             self._read()
 
     @property
-    def has_begun(self):
-        """Whether there is a network for `restore` and `resume` to bring back."""
-        return self._network is not None
-
-    @property
     def n_epochs(self):
         """Epochs of the current stage that a resumed fit has behind it."""
         return 0 if self._epoch is None else self._epoch["n_epochs"]

@@ -1,8 +1,8 @@
 """A fit in the order in which it happens: network, stages, epochs.
 
-Stage 1 trains the head on a frozen backbone; stage 2 unfreezes the backbone's last layers. Both
-follow the paper and its notebook, except that *validation* data drives early stopping, the
-reduction of the learning rate and the choice of the best weights.
+Stage 1 trains the head on a frozen backbone; stage 2 unfreezes the backbone's last layers. With
+`recipe="paper"` both follow the paper and its notebook, except that *validation* data drives early
+stopping, the reduction of the learning rate and the choice of the best weights.
 """
 
 import math
@@ -75,9 +75,6 @@ def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None):
         if checkpoint_dir is not None:
             identity = _identity(network, architecture, stages, data, settings, seed)
             checkpoint = Checkpoint(checkpoint_path(checkpoint_dir, network, *identity))
-        if settings.adapts_normalization and not checkpoint.has_begun:
-            set_stage(network, stages[-1])
-            refit_normalization(network, data.X, seed)
         features = None
         if _may_train_on_features(network, settings):
             features = FrozenFeatures(network, stages, data, memory, augment=settings.augment)
@@ -205,6 +202,9 @@ class StagedFit:
         # To where the current stage began; its own epochs come back in `_run_stage`.
         self._checkpoint.restore(self._network)
         for stage in self._stages[len(self._checkpoint.histories) :]:
+            if stage.refits and not self._checkpoint.n_epochs:
+                set_stage(self._network, stage)
+                refit_normalization(self._network, self._data.X, self._seed)
             self._checkpoint.begin_stage(self._network)
             if self._verbose:
                 described = stage.describe(self._data, self._checkpoint.n_epochs)

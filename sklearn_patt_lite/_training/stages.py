@@ -35,6 +35,7 @@ class Stage:
     schedule: str = "plateau"  # learning rate schedule: "plateau" or "cosine"
     label_smoothing: float = 0.0
     normalization: bool = False  # whether BatchNormalization of the unfrozen layers trains
+    refits: bool = False  # whether that starts from statistics of the training images
 
     def describe(self, data, n_epochs=0):
         """One line on what is about to happen, `n_epochs` epochs into the stage."""
@@ -62,8 +63,9 @@ def stages_of(settings):
         "dropout": settings.dropout,
         **both,
     }
+    pretrained = settings.backbone_weights is not None
     if settings.end_to_end:
-        return [end_to_end_stage(**first)]
+        return [end_to_end_stage(refits=pretrained, **first)]
     if not settings.has_stage_2:
         return [head_stage(**first)]
     second = finetune_stage(
@@ -73,6 +75,7 @@ def stages_of(settings):
         dropout=settings.finetune_dropout,
         unfreeze_layers=settings.unfreeze_layers,
         normalization=settings.finetune_normalization,
+        refits=settings.finetune_normalization and pretrained,
         **both,
     )
     return [head_stage(**first), second]

@@ -28,8 +28,8 @@ class BackboneFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     Turn faces into the features of a frozen MobileNetV1, averaged over a grid.
 
     With a linear model behind it, this is the baseline that a trained network has to beat: they are
-    the very features on which stage 1 of `PAttLiteClassifier` trains its head, and a folder as
-    `memory` shares them between the two. Nothing is learned from the images.
+    the features on which stage 1 of `PAttLiteClassifier(recipe="paper")` trains its head, and a
+    folder as `memory` shares them between the two. Nothing is learned from the images.
 
     Parameters
     ----------

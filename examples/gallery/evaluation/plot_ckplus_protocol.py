@@ -63,11 +63,11 @@ print(data.target_names.tolist())
 # fold depends on the subjects' names only, so that scores can be compared
 # with those of others.
 #
-# The groups have a second use. The classifier stops its training by
-# validation data, which it cuts off its training images. With metadata
-# routing, ``cross_validate`` hands the groups down to it, and nobody is on
-# both sides of that cut either. ``memory`` keeps what the frozen backbone
-# says of an image, for all ten folds.
+# The groups have a second use. With ``recipe="paper"`` the classifier
+# stops its training by validation data, which it cuts off its training
+# images. With metadata routing, ``cross_validate`` hands the groups down
+# to it, and nobody is on both sides of that cut either. ``memory`` keeps
+# what the frozen backbone says of an image, for all ten folds.
 
 sklearn.set_config(enable_metadata_routing=True)
 

@@ -49,8 +49,8 @@ is_searched = faces.groups < 60
 # ----------
 #
 # Metadata routing hands the groups down: to the folds, and to each
-# candidate's own validation cut. No candidate is trained and tested on the
-# same people.
+# candidate's own validation cut, which ``recipe="paper"`` makes. No
+# candidate is trained and tested on the same people.
 #
 # The first layers are frozen in every candidate, and say the same of an
 # image in every fold. ``memory`` is a folder that keeps what they say. It

@@ -46,15 +46,16 @@ print(
 # The classifier
 # --------------
 #
-# For photographs the defaults are the paper's: ImageNet weights, 224×224
-# pixels, and hundreds of epochs. These settings make a small network of
-# it, for drawings. At 96 pixels the backbone ends in a map of 6×6 cells,
-# hence patches of 3×3. ``unfreeze_layers=0`` leaves it at the first of two
+# For photographs the defaults will do: ImageNet weights, 112×112 pixels,
+# and two stages of few epochs. These settings make a small network of it,
+# for drawings. At 96 pixels the backbone ends in a map of 6×6 cells, hence
+# patches of 3×3. ``unfreeze_layers=0`` leaves it at the first of two
 # stages, which trains the head on the frozen backbone.
 #
-# The classifier cuts a tenth of the training faces off, and stops when
-# they are not told any better. With ``groups`` that tenth is of whole
-# people, too.
+# ``recipe="paper"`` trains as the paper does: the classifier cuts a tenth
+# of the training faces off, and stops when they are not told any better.
+# With ``groups`` that tenth is of whole people, too. The default recipe
+# cuts nothing off.
 
 classifier = PAttLiteClassifier(
     recipe="paper",

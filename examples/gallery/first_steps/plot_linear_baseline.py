@@ -148,6 +148,6 @@ plt.show()
 # close to each other: what PAtt-Lite's score shows here is mostly what the
 # backbone sees, and a linear model reads it as well. That is no matter of
 # drawings: of a few thousand photographs of FER2013 a logistic regression
-# on these features is ahead of PAtt-Lite, as the documentation of
+# on these features is ahead of PAtt-Lite's head, as the documentation of
 # :class:`~sklearn_patt_lite.preprocessing.BackboneFeatures` says. Whoever
 # reports a score should report this one next to it.

@@ -85,10 +85,10 @@ for kind, image in zip(kinds[:5], X[:5], strict=True):
 # or inside the folds. It belongs in the pipeline because whoever predicts
 # with it later will have images of all kinds, too.
 #
-# The classifier cuts validation data off its training images. With
-# metadata routing, scikit-learn hands ``groups`` through the pipeline, and
-# whole people are kept together there. The motley of the first 60 people
-# is trained on.
+# With ``recipe="paper"`` the classifier cuts validation data off its
+# training images. With metadata routing, scikit-learn hands ``groups``
+# through the pipeline, and whole people are kept together there. The
+# motley of the first 60 people is trained on.
 
 sklearn.set_config(enable_metadata_routing=True)
 

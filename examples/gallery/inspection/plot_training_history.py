@@ -12,9 +12,10 @@ glance.
 # ---------------------
 #
 # Stage 1 trains the head on the frozen backbone; stage 2 goes on with the
-# backbone's last layers, at a lower rate. It trains layers that are good
-# already, and a step that is too large undoes them. The default rate,
-# 1e-5, is made for hundreds of epochs; for a dozen epochs these try more.
+# backbone's last layers, in the paper's recipe at a lower rate. It trains
+# layers that are good already, and a step that is too large undoes them.
+# The paper's rate, 1e-5, is made for hundreds of epochs; for a dozen
+# epochs these try more.
 
 import matplotlib.pyplot as plt
 
