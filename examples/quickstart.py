@@ -7,7 +7,7 @@ the package and trains in both stages; nobody is both trained and tested on. Nex
 logistic regression of the pixels, on the same folds. A picture of held-out faces with their true
 and predicted expressions goes to examples/output/quickstart.png.
 
-It takes one and a half to three minutes on two cores. The scores show that the method works on
+It takes one to three minutes on two cores. The scores show that the method works on
 drawings; they say nothing about real faces.
 """
 
@@ -61,6 +61,7 @@ def make_classifier():
         alpha=0.25,
         input_size=96,
         patch_size=3,
+        finetune_epochs=20,  # an epoch of so few faces is a dozen steps
         random_state=0,
     )
 

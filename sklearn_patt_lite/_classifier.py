@@ -172,8 +172,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             default=None
         Folder that keeps the features of frozen layers for other fits and predictions, such as
         those of a search, in this process and in others. It changes no result, and may be deleted
-        at any time. None: features are kept for this fit only, and with `augment="affine"` not at
-        all.
+        at any time. None: features are kept for this fit only.
     checkpoint_dir : None or path-like, default=None
         Folder for a checkpoint of each fit after its last epoch (up to some 25 MB). A killed
         fit that is run again unchanged resumes from there, with the same result as without the
@@ -227,7 +226,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     ======================  =================  ==============  ===============
     input_size              112                224             112
     end_to_end              False              False           True
-    epochs                  3                  100             10
+    epochs                  1                  100             10
     patience                None               5               None
     schedule                "cosine"           "plateau"       "cosine"
     label_smoothing         0.1                0.0             0.1

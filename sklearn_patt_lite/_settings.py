@@ -13,7 +13,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "transfer": {
         "input_size": 112,
         "end_to_end": False,
-        "epochs": 3,
+        "epochs": 1,
         "patience": None,
         "schedule": "cosine",
         "label_smoothing": 0.1,

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from quick import NETWORK
 
-from sklearn_patt_lite._process import LEVEL, import_tensorflow, without_chatter
+from sklearn_patt_lite._process import LEVEL, ONEDNN, import_tensorflow, without_chatter
 
 QUICK = {**NETWORK, "epochs": 1}
 PROGRAM = f"""
@@ -38,8 +38,8 @@ def folder(tmp_path):
 
 
 def run(folder, program, **environment):
-    """Run a program whose user has not set what TensorFlow logs; what it printed."""
-    inherited = {name: value for name, value in os.environ.items() if name != LEVEL}
+    """Run a program whose user has not set what TensorFlow reads; what it printed."""
+    inherited = {name: v for name, v in os.environ.items() if name not in (LEVEL, ONEDNN)}
     strictly = ("-W", "error:__array__ implementation:DeprecationWarning")
     command = [sys.executable, *strictly, "-c", program]
     return subprocess.run(
@@ -80,17 +80,19 @@ import os
 from sklearn_patt_lite._process import import_tensorflow
 
 import_tensorflow()
-print(os.environ["TF_CPP_MIN_LOG_LEVEL"])
+print(os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ["TF_ENABLE_ONEDNN_OPTS"])
 """
-    said = run(folder, program, TF_CPP_MIN_LOG_LEVEL="0")
-    assert said.endswith("\n0\n")  # after what TensorFlow had to say
+    assert run(folder, program) == "3 1\n"
+    said = run(folder, program, TF_CPP_MIN_LOG_LEVEL="0", TF_ENABLE_ONEDNN_OPTS="0")
+    assert said.endswith("\n0 0\n")  # after what TensorFlow had to say
 
 
 def test_a_tensorflow_that_is_there_is_left_alone(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    monkeypatch.delenv(LEVEL, raising=False)
+    for name in (LEVEL, ONEDNN):
+        monkeypatch.delenv(name, raising=False)
     import_tensorflow()
-    assert LEVEL not in os.environ
+    assert not {LEVEL, ONEDNN} & {*os.environ}
 
 
 LINES = {

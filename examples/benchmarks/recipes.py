@@ -221,6 +221,7 @@ FRONTIER = {
     "128 pixels": changed(input_size=128),
     "dropout in stage 2": changed(finetune_dropout=0.2),
     "no stage 1": changed(epochs=1, learning_rate=1e-9),
+    "3 epochs of stage 1": changed(epochs=3),
     "5 epochs of stage 2": changed(finetune_epochs=5),
     "16 epochs of stage 2": changed(finetune_epochs=16),
 }

@@ -33,17 +33,14 @@ class FrozenFeatures:
 
     def __init__(self, network, stages, data, memory=None, *, augment):
         self._augment, self._n_views = augment, count_views(augment)
-        layers = {stage: _frozen_until(network, stage) for stage in stages}
-        if self._n_views == math.inf:
-            # Each view is new: features are kept for other fits alone, which may be many.
-            factor = 1 if memory is None else 2
-            self._kept = {name for name in layers.values() if is_small(network, name, factor)}
-        else:
+        self._layers = {stage: _frozen_until(network, stage) for stage in stages}
+        # A memory serves other fits, which may be many: it may keep what a fit alone would not.
+        factor = 2 if self._n_views == math.inf and memory is not None else 1
+        self._kept = {name for name in self._layers.values() if is_small(network, name, factor)}
+        if self._n_views < math.inf:
             # Features that are not kept would be computed in the few views of the bank again and
             # again: rather train on images, in views without number.
-            self._kept = {name for name in layers.values() if is_small(network, name)}
-            layers = {stage: name if name in self._kept else None for stage, name in layers.items()}
-        self._layers = layers
+            self._layers = {s: n if n in self._kept else None for s, n in self._layers.items()}
         self._memory, self._data = memory, data
         self._banks = {}
         if any(self._layers.values()):
@@ -74,12 +71,9 @@ class FrozenFeatures:
         """Number of epochs of each stage in which images go through the frozen layers."""
         # Computing the features of the first stage also computes those of later stages.
         first = next(iter(self._layers))
+        in_all = self._n_views == math.inf
         return {
-            stage: (
-                stage.epochs
-                if layer is None or self._n_views == math.inf
-                else self._n_views * (stage is first)
-            )
+            stage: stage.epochs if in_all or layer is None else self._n_views * (stage is first)
             for stage, layer in self._layers.items()
         }
 
