@@ -537,3 +537,16 @@ def test_the_example_takes_a_pipeline_with_its_own_cropper(fitted_on_names, tmp_
     assert_array_equal(
         classifier.predict_proba(faces), fitted_on_names.predict_proba(faces[:, :SIZE, :SIZE])
     )
+
+
+def test_the_example_crops_faces_as_large_as_those_that_were_trained_on(fitted_on_names, tmp_path):
+    """Whatever `input_size` is: "auto", by default."""
+    load = runpy.run_path(str(ROOT / "examples" / "predict_photo.py"))["load_classifier"]
+    joblib.dump(fitted_on_names, tmp_path / "classifier.joblib")
+    path = tmp_path / "classifier.joblib"
+    cropper, classifier = load(Namespace(classifier=path, margin=0.2, min_score=0.9))
+    assert cropper.size == SIZE
+    classifier.set_params(input_size="auto")
+    joblib.dump(classifier, path)
+    cropper, _ = load(Namespace(classifier=path, margin=0.2, min_score=0.9))
+    assert cropper.size == SIZE

@@ -33,6 +33,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite._settings import RECIPES
 from sklearn_patt_lite.datasets import make_expression_faces
 from sklearn_patt_lite.metrics import expression_report
 from sklearn_patt_lite.preprocessing import BackboneFeatures
@@ -148,7 +149,8 @@ def fit_once(name, X, y, groups, train, test, seed, arguments):
 
 def key_of(classifier, *data):
     """Name a fit; workers of joblib get large arrays as memory maps, which are the same arrays."""
-    return joblib.hash([joblib.hash(classifier), *data], coerce_mmap=True)
+    # Of a classifier whose parameters are "auto", the recipes say how it trains.
+    return joblib.hash([joblib.hash(classifier), joblib.hash(RECIPES), *data], coerce_mmap=True)
 
 
 def transfer(seed, arguments, **changes):
