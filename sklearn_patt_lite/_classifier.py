@@ -50,7 +50,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
           the time, are only passed forward. It needs no validation data.
         - "paper": the paper's two stages ([1]_, Section IV-B).
         - "modern": everything in one stage. As accurate as "transfer" on a few thousand
-          photographs, at several times the time.
+          photographs, in nearly three times the time.
     backbone_weights : {"imagenet", "drawn"}, path-like or None, default="imagenet"
         Where the backbone starts from.
 

@@ -66,7 +66,11 @@ class PlainPAttLite(ClassifierMixin, BaseEstimator):
         train, given = slice(None), {}
         if self._settings.validation_fraction is not None:
             train, validation = split_validation(
-                y, None, fraction=0.1, classes=self.classes_, seed=self.random_state
+                y,
+                None,
+                fraction=self._settings.validation_fraction,
+                classes=self.classes_,
+                seed=self.random_state,
             )
             given["validation_data"] = X[validation], y[validation]
         network = self._network(X)

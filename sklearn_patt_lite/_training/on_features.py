@@ -81,8 +81,7 @@ class FrozenFeatures:
         """Go through the training data in an order, in pieces: features, labels, weights."""
         bank, data = self._banks["train"], self._data
         views = choose_views(bank.digests, epoch, self._augment)
-        i_view = epoch if self._n_views == math.inf else epoch % self._n_views
-        worth_keeping = self._worth_keeping(stage, i_view, self._n_views)
+        worth_keeping = self._worth_keeping(stage, epoch % self._n_views, self._n_views)
         for start in range(0, len(order), chunk_size):
             rows = order[start : start + chunk_size]
             x = bank.read(self._layers[stage], rows, views[rows], worth_keeping)
