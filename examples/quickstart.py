@@ -119,8 +119,8 @@ def report_training(classifiers):
         for stage in ("head", "finetune")
     )
     print(
-        f"\nPAtt-Lite: {classifiers[0].n_parameters_:,} parameters; a fold took {head:.0f} epochs "
-        f"of stage 1\nand {finetune:.0f} of stage 2"
+        f"\nPAtt-Lite: {classifiers[0].n_parameters_:,} parameters; epochs a fold: "
+        f"{head:.0f} in stage 1, {finetune:.0f} in stage 2"
     )
 
 
