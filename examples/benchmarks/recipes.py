@@ -4,7 +4,7 @@
     ... recipes.py fer2013_sample.npz --train-size 1000   # on 1,000 faces
     ... recipes.py fer2013_sample.npz --test              # on X_test, for the last word
     ... recipes.py fer2013_train.npz --train-size 8000    # of all of FER2013; tested on PublicTest
-    ... recipes.py fer2013_sample.npz --rows frontier --jobs 2 --plot frontier.svg
+    ... recipes.py fer2013_sample.npz --rows frontier --first-folds 1 --jobs 2 --plot frontier.svg
     ... recipes.py drawn --folds 10 --rows transfer modern paper   # 1,000 drawn faces, 118 subjects
 
 By cross-validation inside X_train, unless told otherwise: all rows are trained and tested on the
@@ -16,6 +16,7 @@ rows that change one thing of the default recipe; --plot draws their accuracy ov
 
 import argparse
 import functools
+import itertools
 import time
 from pathlib import Path
 
@@ -73,6 +74,7 @@ def parse_arguments():
     )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--first-folds", type=int, help="test on the first so many; default: all")
     parser.add_argument("--train-size", type=int, help="train on so many, test on all others")
     parser.add_argument("--test", action="store_true", help="train on X_train, test on X_test")
     parser.add_argument("--epochs", type=int, help="of the recipes; default: each one's own")
@@ -92,7 +94,7 @@ def load(arguments):
 
         def by_subject(seed):
             splitter = GroupKFold(arguments.folds, shuffle=True, random_state=seed)
-            return splitter.split(X, y, groups)
+            return itertools.islice(splitter.split(X, y, groups), arguments.first_folds)
 
         return X, y, groups, by_subject
     with np.load(arguments.data) as data:
@@ -109,7 +111,7 @@ def load(arguments):
             splitter = StratifiedShuffleSplit(1, train_size=arguments.train_size, random_state=seed)
         else:
             splitter = StratifiedKFold(arguments.folds, shuffle=True, random_state=seed)
-        return splitter.split(X, y)
+        return itertools.islice(splitter.split(X, y), arguments.first_folds)
 
     return X, y, None, splits
 
@@ -211,21 +213,23 @@ def regression(grid):
 
 
 #: One thing changed of the default recipe. At 112 pixels a map has 7×7 cells where patches begin.
+DEPTHS = {f"{n} layers": changed(unfreeze_layers=n) for n in (0, 9, 18, 22, 34, 58)}  # of 58
 FRONTIER = {
-    **{
-        f"{n} layers": changed(unfreeze_layers=n)
-        for n in (0, 9, 15, 18, 22, 34, 58)  # of 58; the default is 28
-    },
+    **DEPTHS,
     "ImageNet's statistics": changed(finetune_normalization=False),
-    "flips and contrast alone": changed(augment="exact"),
+    "six flips and contrasts": changed(augment=True),
     "not augmented": changed(augment=False),
     "96 pixels": changed(input_size=96, patch_size=3),
     "128 pixels": changed(input_size=128),
-    "dropout in stage 2": changed(finetune_dropout=0.2),
+    "5 epochs": changed(finetune_epochs=5),
+    "16 epochs": changed(finetune_epochs=16),
     "no stage 1": changed(epochs=1, learning_rate=1e-9),
     "3 epochs of stage 1": changed(epochs=3),
-    "5 epochs of stage 2": changed(finetune_epochs=5),
-    "16 epochs of stage 2": changed(finetune_epochs=16),
+    "dropout in stage 2": changed(finetune_dropout=0.2),
+    "no class weights": changed(class_weight=None),
+    "patches of 2×2": changed(patch_size=2),
+    "no attention": changed(attention=None),
+    "no hidden layer": changed(hidden_units=None),
 }
 ROWS = {
     **FRONTIER,
@@ -274,13 +278,19 @@ def plot(rows, y, path):
     from matplotlib.figure import Figure  # no window
 
     figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.add_subplot(xlabel="Seconds of a fit", ylabel="Accuracy, %", xscale="log")
+    axes = figure.add_subplot(xlabel="seconds of a fit", ylabel="accuracy, %", xscale="log")
+    places = {}
     for name, fits in rows.items():
         right = np.concatenate([p.argmax(axis=1) == y[test] for test, p, _ in fits])
         seconds, accuracy = np.mean([fit[2] for fit in fits]), 100 * right.mean()
         error = 100 * right.std() / np.sqrt(len(np.unique(np.concatenate([f[0] for f in fits]))))
-        axes.errorbar(seconds, accuracy, error, fmt="o", color="tab:blue", alpha=0.6)
+        color = "tab:blue" if name in {*DEPTHS, "transfer"} else "tab:orange"
+        axes.errorbar(seconds, accuracy, error, fmt="o", color=color, alpha=0.6)
         axes.annotate(name, (seconds, accuracy), (4, 4), textcoords="offset points", fontsize=8)
+        places[name] = seconds, accuracy
+    depths = sorted(places[name] for name in {*DEPTHS, "transfer"} & places.keys())
+    if depths:
+        axes.plot(*zip(*depths, strict=True), color="tab:blue", alpha=0.6)
     figure.savefig(path)
 
 

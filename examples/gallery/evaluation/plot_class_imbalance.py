@@ -62,23 +62,17 @@ for name, count in zip(
 
 def fit(class_weight):
     classifier = PAttLiteClassifier(
-        recipe="paper",
         backbone_weights="drawn",
         alpha=0.25,
         input_size=96,
         patch_size=3,
-        batch_size=32,
-        epochs=25,
-        patience=8,
-        learning_rate=3e-3,
-        unfreeze_layers=0,
+        finetune_epochs=20,
         class_weight=class_weight,
         random_state=0,
     )
     return classifier.fit(
         faces.images[is_trained],
         faces.target[is_trained],
-        groups=faces.groups[is_trained],
     )
 
 

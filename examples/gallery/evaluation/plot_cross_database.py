@@ -116,22 +116,16 @@ for title, before, after in (
 
 is_trained = mapped_here.groups < 140
 classifier = PAttLiteClassifier(
-    recipe="paper",
     backbone_weights="drawn",
     alpha=0.25,
     input_size=96,
     patch_size=3,
-    batch_size=32,
-    epochs=25,
-    patience=8,
-    learning_rate=3e-3,
-    unfreeze_layers=0,
+    finetune_epochs=20,
     random_state=0,
 )
 classifier.fit(
     mapped_here.images[is_trained],
     mapped_here.target[is_trained],
-    groups=mapped_here.groups[is_trained],
 )
 predicted_here = classifier.predict(mapped_here.images[~is_trained])
 predicted_there = classifier.predict(mapped_there.images)

@@ -76,19 +76,14 @@ def fit(occlusion, max_yaw):
         random_state=0,
     )
     classifier = PAttLiteClassifier(
-        recipe="paper",
         backbone_weights="drawn",
         alpha=0.25,
         input_size=96,
         patch_size=3,
-        batch_size=32,
-        epochs=25,
-        patience=None,
-        learning_rate=3e-3,
-        unfreeze_layers=0,
+        finetune_epochs=20,
         random_state=0,
     )
-    return classifier.fit(faces.images, faces.target, groups=faces.groups)
+    return classifier.fit(faces.images, faces.target)
 
 
 classifiers = {

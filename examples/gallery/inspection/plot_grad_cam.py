@@ -32,23 +32,14 @@ y = faces.target_names[faces.target]
 is_trained = faces.groups < 120
 
 classifier = PAttLiteClassifier(
-    recipe="paper",
     backbone_weights="drawn",
     alpha=0.25,
     input_size=96,
     patch_size=3,
-    batch_size=32,
-    epochs=25,
-    patience=None,
-    learning_rate=3e-3,
-    unfreeze_layers=0,
+    finetune_epochs=20,
     random_state=0,
 )
-classifier.fit(
-    faces.images[is_trained],
-    y[is_trained],
-    groups=faces.groups[is_trained],
-)
+classifier.fit(faces.images[is_trained], y[is_trained])
 accuracy = classifier.score(faces.images[~is_trained], y[~is_trained])
 print(f"accuracy on unseen people: {accuracy:.3f}")
 
@@ -63,7 +54,8 @@ print(f"accuracy on unseen people: {accuracy:.3f}")
 # below an earlier one.
 #
 # The later a layer, the more of the face each of its cells has seen. At
-# the last one that is all of it, so that its places mean little.
+# the last one that is all of it, so that what is bright there need not be
+# what was seen there.
 
 EARLIER = "conv_pw_6_relu"
 happy = faces.images[~is_trained & (y == "happy")]
@@ -133,8 +125,8 @@ for row, images in zip(axes, shown.values(), strict=True):
 plt.show()
 
 # %%
-# Without a mouth hardly a face is happy to the classifier, and the map of
-# the earlier layer leaves the place where the mouth was; without a
-# forehead most stay happy, and the map stays. There the map and the
-# decision say the same. The map of the last layer does not favour the
-# mouth that decides: a map alone is no proof, and the covering is.
+# Without a mouth hardly a face is happy to the classifier, and the heat
+# leaves the place where the mouth was; without a forehead most stay happy,
+# and so do their maps. Here maps and decision say the same. That is no
+# matter of course, and the maps do not show it: a map alone is no proof,
+# the covering is.

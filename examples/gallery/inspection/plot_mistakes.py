@@ -45,16 +45,11 @@ print(f"{is_wrong.sum()} of {len(is_wrong)} labels are wrong")
 sklearn.set_config(enable_metadata_routing=True)
 
 classifier = PAttLiteClassifier(
-    recipe="paper",
     backbone_weights="drawn",
     alpha=0.25,
     input_size=96,
     patch_size=3,
-    batch_size=32,
-    epochs=25,
-    patience=8,
-    learning_rate=3e-3,
-    unfreeze_layers=0,
+    finetune_epochs=20,
     random_state=0,
 )
 probabilities = cross_val_predict(

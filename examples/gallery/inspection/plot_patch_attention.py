@@ -29,23 +29,14 @@ y = faces.target_names[faces.target]
 is_trained = faces.groups < 120
 
 classifier = PAttLiteClassifier(
-    recipe="paper",
     backbone_weights="drawn",
     alpha=0.25,
     input_size=96,
     patch_size=3,
-    batch_size=32,
-    epochs=25,
-    patience=None,
-    learning_rate=3e-3,
-    unfreeze_layers=0,
+    finetune_epochs=20,
     random_state=0,
 )
-classifier.fit(
-    faces.images[is_trained],
-    y[is_trained],
-    groups=faces.groups[is_trained],
-)
+classifier.fit(faces.images[is_trained], y[is_trained])
 X_test, y_test = faces.images[~is_trained], y[~is_trained]
 print(f"accuracy on unseen people: {classifier.score(X_test, y_test):.3f}")
 
@@ -111,9 +102,9 @@ figure.colorbar(image, ax=axes, label="adds", pad=0.01)
 plt.show()
 
 # %%
-# Surprise, with its open mouth, is carried by the lower patches nearly
-# alone, and happiness mostly by them; for sadness, of brows and lids, the
-# upper ones add more. That is what the numbers can say. Which of two lower
-# patches carries more is the network's own habit: a patch is no window,
-# for what it holds was computed from much more of the face than its
-# square.
+# Surprise and happiness, with their mouths, are carried by the lower
+# patches nearly alone; for anger, disgust and sadness, of brows and lids,
+# the upper ones add most. That is what the numbers can say. Which of two
+# lower patches carries more is the network's own habit: a patch is no
+# window, for what it holds was computed from much more of the face than
+# its square.

@@ -30,22 +30,14 @@ is_trained = faces.groups < 80
 test = faces.images[~is_trained]
 
 classifier = PAttLiteClassifier(
-    recipe="paper",
     backbone_weights="drawn",
     alpha=0.25,
     input_size=96,
     patch_size=3,
-    batch_size=32,
-    epochs=20,
-    learning_rate=3e-3,
-    unfreeze_layers=0,
+    finetune_epochs=20,
     random_state=0,
 )
-classifier.fit(
-    faces.images[is_trained],
-    y[is_trained],
-    groups=faces.groups[is_trained],
-)
+classifier.fit(faces.images[is_trained], y[is_trained])
 accuracy = classifier.score(test, y[~is_trained])
 print(f"accuracy on unseen people: {accuracy:.3f}")
 
@@ -60,7 +52,7 @@ print(f"accuracy on unseen people: {accuracy:.3f}")
 folder = tempfile.TemporaryDirectory()
 path = Path(folder.name)
 classifier.save_model(
-    path / "faces.zip", description="Twenty epochs of 80 *drawn* people."
+    path / "faces.zip", description="Trained on 80 *drawn* people."
 )
 loaded = PAttLiteClassifier.load_model(path / "faces.zip")
 
