@@ -13,8 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from joblib import Parallel, delayed, parallel_config
-from joblib.externals.loky import get_reusable_executor
+from joblib import Parallel, delayed
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from quick import QUICK, SIZE, quick
@@ -470,25 +469,6 @@ def test_grid_search_over_unfreeze_depths_patches_and_output_layers(faces):
     assert_subjects_apart(validation["indices"], faces.groups)
 
 
-def fit_and_tell_threads(seed, images, target):
-    import tensorflow as tf
-
-    quick(epochs=1, unfreeze_layers=0, random_state=seed).fit(images, target)
-    return os.getpid(), tf.config.threading.get_intra_op_parallelism_threads()
-
-
-@pytest.mark.slow
-def test_workers_share_the_cores(faces):
-    # Fresh workers: where psutil is installed, loky replaces those that have grown by 300 MB since
-    # their first task, which may have been another test's.
-    get_reusable_executor().shutdown(wait=True)
-    work = delayed(fit_and_tell_threads)
-    with parallel_config(inner_max_num_threads=1, backend="loky"):
-        told = Parallel(n_jobs=2)(work(seed, faces.images, faces.target) for seed in range(3))
-    assert {threads for _, threads in told} == {1}
-    assert len({process for process, _ in told}) <= 2  # each imports TensorFlow once
-
-
 def test_no_subject_is_on_both_sides_of_an_inner_cut(faces):
     with config_context(enable_metadata_routing=True):
         results = cross_validate(
@@ -777,7 +757,7 @@ def test_public_names():
 
 @pytest.mark.slow
 def test_nothing_is_left_behind_from_candidate_to_candidate():
-    """What holds memory is as many after 6 fits, of two architectures in turns, as after 4."""
+    """What holds memory is as many after 4 fits, of two architectures in turns, as after 2."""
     script = """
 import collections, gc
 from sklearn_patt_lite import PAttLiteClassifier
@@ -790,14 +770,14 @@ def alive():
     return {kind: kinds[kind] for kind in heavy}
 
 faces = make_expression_faces(n_subjects=2, image_size=32, random_state=0)
-for i in range(6):
+for i in range(4):
     classifier = PAttLiteClassifier(
         backbone_weights="drawn", alpha=0.25, input_size=32, output_layer="conv_dw_4_relu",
         patch_size=1 + i % 2, n_filters=8, epochs=2, patience=None, finetune_epochs=1,
         finetune_patience=None, unfreeze_layers=4, random_state=i,
     )
     classifier.fit(faces.images, faces.target).predict(faces.images)
-    if i in (3, 5):
+    if i in (1, 3):
         print(alive())
 """
     command = [sys.executable, "-c", script]

@@ -23,7 +23,14 @@ for recipe, X in (("transfer", paths), ("paper", images), ("modern", paths)):
     classifier = PAttLiteClassifier(recipe=recipe, **stage_2, **{QUICK})
     classifier.fit(X, np.arange(len(images)) % 2).predict(X)
     classifier.save_model(f"{{recipe}}.zip")
-print(os.environ["TF_CPP_MIN_LOG_LEVEL"])
+print(os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ["TF_ENABLE_ONEDNN_OPTS"])
+"""
+IMPORT = """
+import os
+from sklearn_patt_lite._process import import_tensorflow
+
+import_tensorflow()
+print(os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ["TF_ENABLE_ONEDNN_OPTS"])
 """
 N = 20
 
@@ -55,35 +62,36 @@ def run(folder, program, **environment):
 
 @pytest.mark.slow
 def test_fits_predictions_and_a_file_print_nothing(folder):
-    assert run(folder, PROGRAM) == "3\n"
+    assert run(folder, PROGRAM) == "3 1\n"
 
 
 @pytest.mark.slow
-def test_workers_of_joblib_print_nothing(folder):
+def test_workers_of_joblib_share_the_cores_and_print_nothing(folder):
     program = f"""
-import numpy as np
-from sklearn.model_selection import cross_val_score
+import os, numpy as np
+from joblib import Parallel, delayed, parallel_config
 from sklearn_patt_lite import PAttLiteClassifier
 
-if __name__ == "__main__":
-    classifier = PAttLiteClassifier(**{QUICK | {"unfreeze_layers": 0}})
+def fit(seed):
     images = np.load("images.npy")
-    cross_val_score(classifier, images, np.arange(len(images)) % 2, cv=2, n_jobs=2)
+    classifier = PAttLiteClassifier(**{QUICK | {"unfreeze_layers": 0}}).set_params(random_state=seed)
+    classifier.fit(images, np.arange(len(images)) % 2)
+    import tensorflow as tf
+
+    return os.getpid(), tf.config.threading.get_intra_op_parallelism_threads()
+
+if __name__ == "__main__":
+    with parallel_config(inner_max_num_threads=1, backend="loky"):
+        told = Parallel(n_jobs=2)(delayed(fit)(seed) for seed in range(3))
+    processes, threads = zip(*told)
+    print(len({{*processes}}) <= 2, {{*threads}})  # each imports TensorFlow once
 """
-    assert run(folder, program) == ""
+    assert run(folder, program) == "True {1}\n"
 
 
 @pytest.mark.slow
 def test_the_users_own_setting_wins(folder):
-    program = """
-import os
-from sklearn_patt_lite._process import import_tensorflow
-
-import_tensorflow()
-print(os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ["TF_ENABLE_ONEDNN_OPTS"])
-"""
-    assert run(folder, program) == "3 1\n"
-    said = run(folder, program, TF_CPP_MIN_LOG_LEVEL="0", TF_ENABLE_ONEDNN_OPTS="0")
+    said = run(folder, IMPORT, TF_CPP_MIN_LOG_LEVEL="0", TF_ENABLE_ONEDNN_OPTS="0")
     assert said.endswith("\n0 0\n")  # after what TensorFlow had to say
 
 
