@@ -23,7 +23,7 @@ from sklearn_patt_lite.model_selection import SubjectKFold
 def main(root, classifier, image_size=112):
     data = load_ckplus(root, image_size=image_size)
     print(data.DESCR)
-    # Routing hands the subjects on to the classifier's own validation split.
+    # Routing hands the subjects on to the folds, and to the classifier.
     with config_context(enable_metadata_routing=True):
         probabilities = cross_val_predict(
             classifier,

@@ -61,7 +61,7 @@ def make_classifier():
         alpha=0.25,
         input_size=96,
         patch_size=3,
-        finetune_epochs=20,  # an epoch of so few faces is a dozen steps
+        finetune_epochs=20,  # an epoch of so few faces is 28 steps
         random_state=0,
     )
 

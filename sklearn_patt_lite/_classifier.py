@@ -172,7 +172,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             default=None
         Folder that keeps the features of frozen layers for other fits and predictions, such as
         those of a search, in this process and in others. It changes no result, and may be deleted
-        at any time. None: features are kept for this fit only.
+        at any time. None: features are kept for this fit only, if it needs them again.
     checkpoint_dir : None or path-like, default=None
         Folder for a checkpoint of each fit after its last epoch (up to some 25 MB). A killed
         fit that is run again unchanged resumes from there, with the same result as without the
@@ -236,7 +236,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     finetune_patience       None               20              20
     finetune_dropout        0.0                0.2             0.2
     finetune_normalization  True               False           False
-    batch_size              32                 8               32
+    batch_size              16                 8               32
     augment                 "affine"           True            "affine"
     validation_fraction     None               0.1             None
     flip_averaging          True               False           True

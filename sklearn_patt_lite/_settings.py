@@ -23,7 +23,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "finetune_patience": None,
         "finetune_dropout": 0.0,
         "finetune_normalization": True,
-        "batch_size": 32,
+        "batch_size": 16,
         "augment": "affine",
         "validation_fraction": None,
         "flip_averaging": True,

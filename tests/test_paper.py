@@ -18,6 +18,8 @@ from test_challenging import write_list
 from test_fer2013 import HEADERS
 from test_ferplus import make_files
 
+from sklearn_patt_lite import PAttLiteClassifier
+
 PAPER = Path(__file__).parents[1] / "examples" / "paper"
 #: Few faces, one epoch of stage 1: the figures mean nothing.
 STAGE_1 = ["epochs=1", "unfreeze_layers=0", "finetune_patience=None", "augment=False"]
@@ -237,7 +239,10 @@ def test_options_that_will_not_do(options, message, monkeypatch, capsys):
 
 
 def test_patches_are_called_as_in_the_paper():
-    code = runpy.run_path(str(PAPER / "table_5_output_layer_and_patch.py"))["patch_code"]
+    script = runpy.run_path(str(PAPER / "table_5_output_layer_and_patch.py"))
+    side, code = script["map_side"], script["patch_code"]
+    assert side(PAttLiteClassifier(recipe="paper", input_size=96)) == 6
+    assert side(PAttLiteClassifier(recipe="paper")) == 14
     assert [code(14, patch) for patch in (7, 3, 5, 4, 8)] == ["NP7", "OP3", "OP5", "P4", "P8"]
 
 

@@ -74,8 +74,8 @@ from sklearn_patt_lite import PAttLiteClassifier
 
 def fit(seed):
     images = np.load("images.npy")
-    classifier = PAttLiteClassifier(**{QUICK | {"unfreeze_layers": 0}}).set_params(random_state=seed)
-    classifier.fit(images, np.arange(len(images)) % 2)
+    classifier = PAttLiteClassifier(**{QUICK | {"unfreeze_layers": 0}})
+    classifier.set_params(random_state=seed).fit(images, np.arange(len(images)) % 2)
     import tensorflow as tf
 
     return os.getpid(), tf.config.threading.get_intra_op_parallelism_threads()

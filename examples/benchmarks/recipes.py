@@ -198,7 +198,7 @@ def changed_head(**changes):
 
 
 def regression(grid):
-    """Logistic regression on the features that stage 1 builds on, averaged over a grid."""
+    """Logistic regression on the features of the paper's stage 1, averaged over a grid."""
 
     def make(seed, arguments):
         return make_pipeline(
@@ -223,6 +223,7 @@ FRONTIER = {
     "128 pixels": changed(input_size=128),
     "5 epochs": changed(finetune_epochs=5),
     "16 epochs": changed(finetune_epochs=16),
+    "batches of 32": changed(batch_size=32),
     "no stage 1": changed(epochs=1, learning_rate=1e-9),
     "3 epochs of stage 1": changed(epochs=3),
     "dropout in stage 2": changed(finetune_dropout=0.2),

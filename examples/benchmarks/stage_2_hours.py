@@ -1,4 +1,4 @@
-"""Tell how long stage 2 takes on this CPU at the sizes of the four databases.
+"""Tell how long stage 2 of the paper's recipe takes on this CPU, for each of the four databases.
 
     KERAS_HOME=... python examples/benchmarks/stage_2_hours.py
     KERAS_HOME=... python examples/benchmarks/stage_2_hours.py --images 80 --unfreeze 16

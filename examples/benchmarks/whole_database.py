@@ -55,6 +55,7 @@ def parse_arguments():
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--finetune-epochs", type=int)
     parser.add_argument("--unfreeze-layers", type=int)
+    parser.add_argument("--batch-size", type=int)
     parser.add_argument("--random-state", type=int, default=0)
     parser.add_argument("--checkpoint-dir", default="examples/output/whole_database")
     parser.add_argument("--output", type=Path, help="save the classifier here")

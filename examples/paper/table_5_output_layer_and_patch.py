@@ -49,7 +49,7 @@ def main():
         faces.settings.update(STAGE_1_ALONE)
     grid = {(number, patch): row(number, patch) for number in LAYERS for patch in patches}
     found = fit_rows(faces, {name(*cell): row for cell, row in grid.items()}, arguments)
-    side = make_classifier(faces, arguments, 0).input_size // 16  # of the map, in cells
+    side = map_side(make_classifier(faces, arguments, 0))
     reference = (f"layer {chosen[0]}, {patch_code(side, chosen[1])}", found[name(*chosen)])
     table = [
         {
@@ -77,6 +77,12 @@ def row(number, patch):
 
 def name(number, patch):
     return f"layer {number}, patches of {patch}"
+
+
+def map_side(classifier):
+    """Side of the map that is cut into patches, in cells."""
+    input_size = 224 if classifier.input_size == "auto" else classifier.input_size  # the paper's
+    return input_size // 16
 
 
 def patch_code(side, patch):

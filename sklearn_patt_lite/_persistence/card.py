@@ -11,7 +11,7 @@ _SPLITS = {
     "groups": "cut off the training images by whole subjects",
     "stratified": "cut off the training images by image: subjects may be on both sides",
     "given": "given apart from the training images",
-    None: "none",
+    None: "so that no epoch was chosen",
 }
 
 

@@ -93,7 +93,7 @@ def end_to_end_stage(**settings):
 
 
 def finetune_stage(*, dropout, **settings):
-    """Stage 2: the last layers of the backbone train too, more carefully."""
+    """Stage 2: the last layers of the backbone train too."""
     return Stage(
         name="finetune",
         token_dropout=dropout,

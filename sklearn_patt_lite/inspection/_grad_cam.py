@@ -72,11 +72,11 @@ class GradCAMDisplay:
 
     Notes
     -----
-    The map at `output_layer` has 14×14 cells at 224 pixels, and the receptive field of each cell
-    is 155 pixels wide. For a smaller `input_size`, an earlier layer such as `conv_pw_6_relu`
-    localizes better. Bright areas are related to the score; to show that they cause it, cover
-    them. A classifier with `flip_averaging` also averages over the mirror image; map, class and
-    probability are for the original image alone.
+    The map at `output_layer` has 7×7 cells at 112 pixels, the default, and 14×14 at 224. The
+    receptive field of each cell is 155 pixels wide, wider than an image of 112: there an earlier
+    layer such as `conv_pw_6_relu` localizes better. Bright areas are related to the score; to show
+    that they cause it, cover them. A classifier with `flip_averaging` also averages over the mirror
+    image; map, class and probability are for the original image alone.
 
     References
     ----------

@@ -49,7 +49,7 @@ class FaceAugmenter(TransformerMixin, BaseEstimator):
     Notes
     -----
     This is for pipelines with other classifiers. Before `PAttLiteClassifier` it would also vary
-    the validation images that the classifier splits off its training images, and draw one
+    the validation images, if the classifier splits any off its training images, and draw one
     variation per image for the whole fit; the classifier's own `augment` varies training images
     only, and differently in every epoch.
 

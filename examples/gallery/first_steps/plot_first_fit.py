@@ -51,7 +51,7 @@ print(
 # 96 pixels the backbone ends in a map of 6×6 cells, hence patches of 3×3.
 #
 # The first stage trains the head on the frozen backbone; in the second the
-# later half of the backbone trains, too. An epoch of so few faces is 20
+# later half of the backbone trains, too. An epoch of so few faces is 40
 # steps, so that stage 2 has 20 epochs instead of ten. Training ends after
 # so many, and needs no validation data: all faces are learnt from.
 

@@ -12,10 +12,10 @@ frozen backbone sees.
 # ------------
 #
 # :class:`~sklearn_patt_lite.preprocessing.BackboneFeatures` gives the
-# features of the frozen backbone, averaged over a grid of 2×2: those on
-# which stage 1 of PAtt-Lite trains its head. With a logistic regression
-# behind them they are a classifier that fits in seconds, and has nothing
-# to tune but ``C``.
+# features of the frozen backbone, averaged over a grid of 2×2. PAtt-Lite
+# starts from the same backbone. With a logistic regression behind them
+# they are a classifier that fits in seconds, and has nothing to tune but
+# ``C``.
 
 import tempfile
 
