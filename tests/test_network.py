@@ -13,6 +13,7 @@ from sklearn_patt_lite._network.architecture import (
     count_parameters,
     output_layers,
 )
+from sklearn_patt_lite._network.parts import to_numpy
 from sklearn_patt_lite._network.patt_lite import (
     BACKBONE,
     _conv_patches,
@@ -94,7 +95,7 @@ def test_parameters_of_the_plain_mobilenet():
 def test_every_variant_gives_probabilities(variant, images):
     architecture = tiny(**variant, alpha=0.37, n_filters=40)
     network = build_network(architecture)
-    probabilities = network.predict(images, verbose=0)
+    probabilities = to_numpy(network(images))
     assert probabilities.shape == (12, 3)
     assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     # They are counted without a network, too.
