@@ -25,13 +25,6 @@ for recipe, X in (("transfer", paths), ("paper", images), ("modern", paths)):
     classifier.save_model(f"{{recipe}}.zip")
 print(os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ["TF_ENABLE_ONEDNN_OPTS"])
 """
-IMPORT = """
-import os
-from sklearn_patt_lite._process import import_tensorflow
-
-import_tensorflow()
-print(os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ["TF_ENABLE_ONEDNN_OPTS"])
-"""
 N = 20
 
 
@@ -74,8 +67,9 @@ from sklearn_patt_lite import PAttLiteClassifier
 
 def fit(seed):
     images = np.load("images.npy")
+    y = np.arange(len(images)) % 2
     classifier = PAttLiteClassifier(**{QUICK | {"unfreeze_layers": 0}})
-    classifier.set_params(random_state=seed).fit(images, np.arange(len(images)) % 2)
+    classifier.set_params(random_state=seed).fit(images, y).score(images, y)
     import tensorflow as tf
 
     return os.getpid(), tf.config.threading.get_intra_op_parallelism_threads()
@@ -91,7 +85,14 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_the_users_own_setting_wins(folder):
-    said = run(folder, IMPORT, TF_CPP_MIN_LOG_LEVEL="0", TF_ENABLE_ONEDNN_OPTS="0")
+    program = """
+import os
+from sklearn_patt_lite._process import import_tensorflow
+
+import_tensorflow()
+print(os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ["TF_ENABLE_ONEDNN_OPTS"])
+"""
+    said = run(folder, program, TF_CPP_MIN_LOG_LEVEL="0", TF_ENABLE_ONEDNN_OPTS="0")
     assert said.endswith("\n0 0\n")  # after what TensorFlow had to say
 
 

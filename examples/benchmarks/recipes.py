@@ -212,8 +212,8 @@ def regression(grid):
     return make
 
 
-#: One thing changed of the default recipe. At 112 pixels a map has 7×7 cells where patches begin.
 DEPTHS = {f"{n} layers": changed(unfreeze_layers=n) for n in (0, 9, 18, 22, 34, 58)}  # of 58
+#: One thing changed of the default recipe. At 112 pixels a map has 7×7 cells where patches begin.
 FRONTIER = {
     **DEPTHS,
     "ImageNet's statistics": changed(finetune_normalization=False),
@@ -222,7 +222,7 @@ FRONTIER = {
     "96 pixels": changed(input_size=96, patch_size=3),
     "128 pixels": changed(input_size=128),
     "5 epochs": changed(finetune_epochs=5),
-    "16 epochs": changed(finetune_epochs=16),
+    "20 epochs": changed(finetune_epochs=20),
     "batches of 32": changed(batch_size=32),
     "no stage 1": changed(epochs=1, learning_rate=1e-9),
     "3 epochs of stage 1": changed(epochs=3),
@@ -280,16 +280,16 @@ def plot(rows, y, path):
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot(xlabel="seconds of a fit", ylabel="accuracy, %", xscale="log")
-    places = {}
+    of_depth, places = {*DEPTHS, "transfer"}, {}
     for name, fits in rows.items():
         right = np.concatenate([p.argmax(axis=1) == y[test] for test, p, _ in fits])
         seconds, accuracy = np.mean([fit[2] for fit in fits]), 100 * right.mean()
         error = 100 * right.std() / np.sqrt(len(np.unique(np.concatenate([f[0] for f in fits]))))
-        color = "tab:blue" if name in {*DEPTHS, "transfer"} else "tab:orange"
+        color = "tab:blue" if name in of_depth else "tab:orange"
         axes.errorbar(seconds, accuracy, error, fmt="o", color=color, alpha=0.6)
         axes.annotate(name, (seconds, accuracy), (4, 4), textcoords="offset points", fontsize=8)
         places[name] = seconds, accuracy
-    depths = sorted(places[name] for name in {*DEPTHS, "transfer"} & places.keys())
+    depths = sorted(places[name] for name in of_depth & places.keys())
     if depths:
         axes.plot(*zip(*depths, strict=True), color="tab:blue", alpha=0.6)
     figure.savefig(path)

@@ -141,9 +141,9 @@ plt.show()
 # %%
 # Both models that start from the backbone are far above the pixels. The
 # regression reads what the frozen backbone sees, and takes seconds.
-# PAtt-Lite changes the backbone, too, in the second of its stages, and is
-# ahead for it: with ``unfreeze_layers=0`` it would have its head alone,
-# which on a few thousand photographs of FER2013 knows no more than such a
-# regression, as the documentation of
+# PAtt-Lite also trains half of the backbone, on views of the faces that
+# change from epoch to epoch, and is ahead. That is no matter of course: as
+# the paper trains it, on a few thousand photographs of FER2013, it was not
+# ahead of such a regression, as the documentation of
 # :class:`~sklearn_patt_lite.preprocessing.BackboneFeatures` says. Whoever
 # reports a score should report this one next to it.
