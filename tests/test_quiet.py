@@ -15,8 +15,10 @@ QUICK = {**NETWORK, "epochs": 1}
 PROGRAM = f"""
 import os, numpy as np
 from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.preprocessing import detect_faces
 
 images = np.load("images.npy")
+detect_faces(images[0])
 paths = [f"{{i}}.png" for i in range(len(images))]
 for recipe, X in (("transfer", paths), ("paper", images), ("modern", paths)):
     stage_2 = {{}} if recipe == "modern" else dict(finetune_epochs=1)
@@ -54,7 +56,7 @@ def run(folder, program, **environment):
 
 
 @pytest.mark.slow
-def test_fits_predictions_and_a_file_print_nothing(folder):
+def test_a_detector_fits_predictions_and_a_file_print_nothing(folder):
     assert run(folder, PROGRAM) == "3 1\n"
 
 

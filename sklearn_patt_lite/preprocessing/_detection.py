@@ -14,6 +14,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_patt_lite._images.decode import load_image
+from sklearn_patt_lite._process import import_tensorflow
 from sklearn_patt_lite._typing import PathLike, validate_params
 
 # Photographs are reduced to this longest side, in pixels, before faces are looked for: it bounds
@@ -130,6 +131,7 @@ def _mtcnn_faces(image):
 @functools.lru_cache(maxsize=1)
 def _mtcnn():
     """Load the three networks, once a process."""
+    import_tensorflow()
     try:
         from mtcnn import MTCNN
     except ImportError as error:
