@@ -304,3 +304,17 @@ def test_a_search_goes_on_with_the_candidate_it_was_at(faces, tmp_path, monkeypa
     assert len(begun) == 3 + 2 + 1  # those that were left, and the refit
     for name in ("split0_test_score", "split1_test_score"):
         assert_array_equal(search.cv_results_[name], expected.cv_results_[name])
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_an_interruption_says_how_to_go_on(keeps, faces, tmp_path, monkeypatch):
+    def break_off(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(StagedFit, "_run_stage", break_off)
+    classifier = PAttLiteClassifier(**QUICK, checkpoint_dir=tmp_path if keeps else None)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        classifier.fit(faces.images, faces.target)
+    (note,) = caught.value.__notes__
+    assert ("Run it again unchanged" in note) == keeps
+    assert ("nothing of it is kept. With checkpoint_dir" in note) != keeps

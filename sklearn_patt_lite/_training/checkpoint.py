@@ -71,6 +71,19 @@ class Checkpoint:
         """Epochs of the current stage that a resumed fit has behind it."""
         return 0 if self._epoch is None else self._epoch["n_epochs"]
 
+    @property
+    def how_to_resume(self):
+        """What to do after an interruption."""
+        if self._path is None:
+            return (
+                "The fit was interrupted, and nothing of it is kept. With checkpoint_dir, a fit "
+                "that is run again goes on after its last epoch."
+            )
+        return (
+            "The fit was interrupted. Run it again unchanged, with the same checkpoint_dir: it "
+            "goes on after its last epoch."
+        )
+
     def restore(self, network):
         """Bring a network to the beginning of the current stage, or to the end of the last."""
         if self._network is not None:

@@ -209,7 +209,11 @@ class StagedFit:
             if self._verbose:
                 described = stage.describe(self._data, self._checkpoint.n_epochs)
                 print(f"[PAttLiteClassifier] {described}")
-            history = self._run_stage(stage)
+            try:
+                history = self._run_stage(stage)
+            except KeyboardInterrupt as interrupt:
+                interrupt.add_note(self._checkpoint.how_to_resume)
+                raise
             self._end_stage(stage, history)
         # A trainer may have compiled another model with the same weights, not the network itself.
         set_stage(self._network, self._stages[-1])
