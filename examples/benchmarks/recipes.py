@@ -259,7 +259,7 @@ DRAWN = {"backbone_weights": "drawn", "alpha": 0.25, "input_size": 96, "patch_si
 
 
 def report(name, y, fits, arguments):
-    """Print a row of the table: spread is that of the seeds."""
+    """Print a row of the table: spread is that of the seeds; the worst split's accuracy is last."""
     n_splits = len(fits) // arguments.seeds
     seeds = [fits[i * n_splits : (i + 1) * n_splits] for i in range(arguments.seeds)]
     scores = []
@@ -271,7 +271,9 @@ def report(name, y, fits, arguments):
         )  # fmt: skip
         scores.append((found.accuracy, found.balanced_accuracy, found.calibration_error))
     numbers = "".join(f"{spread(each):>14}" for each in zip(*scores, strict=True))
-    print(f"{name:30}{numbers}  {np.mean([fit[2] for fit in fits]):.0f} s a fit")
+    seconds = np.mean([fit[2] for fit in fits])
+    worst = min((y_proba.argmax(axis=1) == y[test]).mean() for test, y_proba, _ in fits)
+    print(f"{name:30}{numbers}  {seconds:.0f} s a fit  worst {100 * worst:.1f}")
 
 
 def plot(rows, y, path):
