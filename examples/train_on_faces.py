@@ -14,8 +14,9 @@ is on both sides of a split: by groups_train in the .npz, or for a tree by a reg
 whose first group is the subject in a file's name: --groups-from "^(S[0-9]+)_". For CK+ by the
 field's folds there is examples/ckplus_folds.py.
 
-The test set is looked at once, after training. Predictions are kept in --output, fit by fit,
-under the data and options that made them: a run that was stopped goes on where it was. A few
+The test set is looked at once, after training. Classifiers are kept in --output, fit by fit,
+under the data and options that made them: a run that was stopped goes on where it was, and
+`PAttLiteClassifier.load_model` or examples/predict_photo.py take what it leaves. A few
 thousand faces take minutes on a CPU; with --recipe paper, and without the options that shorten it,
 hours. --verbose shows where it is.
 """
@@ -37,6 +38,10 @@ from sklearn_patt_lite.datasets import load_face_folder, load_fer2013
 from sklearn_patt_lite.preprocessing import BackboneFeatures
 
 SETTINGS = {  # of PAttLiteClassifier, that are options of this script
+    "backbone_weights": str,
+    "alpha": float,
+    "input_size": int,
+    "patch_size": int,
     "epochs": int,
     "patience": int,
     "batch_size": int,
@@ -139,7 +144,7 @@ def hold_out(X, y, groups):
 
 
 def fit_and_predict(X_train, y_train, groups, X_test, y_test, attention, seed, arguments):
-    """Predictions of the test images, from disk if they were made before."""
+    """Predictions of the test images, by a classifier from disk if it was trained before."""
     given = {name: getattr(arguments, name) for name in SETTINGS}
     classifier = PAttLiteClassifier(
         recipe=arguments.recipe,
@@ -148,20 +153,22 @@ def fit_and_predict(X_train, y_train, groups, X_test, y_test, attention, seed, a
         **{name: value for name, value in given.items() if value is not None},
     )
     key = joblib.hash([classifier.get_params(), X_train, y_train, groups, X_test])
-    kept = arguments.output / f"{key}.npy"
+    kept = arguments.output / f"attention_{attention}_seed_{seed}_{key[:8]}.zip"
     if kept.exists():
-        print(f"attention={attention:7}  seed {seed}  kept from an earlier run: {kept}")
-        return np.load(kept)
+        print(f"attention={attention:7}  seed {seed}  trained in an earlier run: {kept}")
+        return PAttLiteClassifier.load_model(kept).predict(X_test)
     start = time.perf_counter()
     classifier.set_params(verbose=int(arguments.verbose)).fit(X_train, y_train, groups=groups)
+    classifier.save_model(
+        kept, description=f"Trained on {len(X_train)} faces of {arguments.faces.name}."
+    )
     predicted = classifier.predict(X_test)
     print(
         f"attention={attention:7}  seed {seed}  {stages(classifier)}"
         f"  test {accuracy_score(y_test, predicted):.3f}"
-        f"  {time.perf_counter() - start:.0f} s",
+        f"  {time.perf_counter() - start:.0f} s  {kept}",
         flush=True,
     )
-    np.save(kept, predicted)
     return predicted
 
 

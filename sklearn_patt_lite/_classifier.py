@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_patt_lite._features.memory import FeatureMemory, as_feature_memory
+from sklearn_patt_lite._network.archive import PRETRAINED, pretrained_file
 from sklearn_patt_lite._process import keep_to_share_of_cores
 from sklearn_patt_lite._settings import RECIPES, Settings, check_settings
 from sklearn_patt_lite._training.data import TrainingData
@@ -51,17 +52,21 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         - "paper": the paper's two stages ([1]_, Section IV-B).
         - "modern": everything in one stage. As accurate as "transfer" on a few thousand
           photographs, in nearly three times the time.
-    backbone_weights : {"imagenet", "drawn"}, path-like or None, default="imagenet"
-        Where the backbone starts from.
+    backbone_weights : {"imagenet", "fer2013", "drawn"}, path-like or None, default="imagenet"
+        Where the network starts from.
 
         - "imagenet": Keras' ImageNet weights (downloaded once, 17 MB at `alpha=1`; those for
           224×224 pixels at every `input_size`).
+        - "fer2013": the pretrained classifier of `from_pretrained`, inside this package. Scores on
+          FER2013 or FERPlus would be too high: it has seen their images.
         - "drawn": a narrow backbone inside this package (`alpha=0.25` only) that was trained on
           drawn faces: for first steps and tests without a download.
-        - the path of a `.keras` file, the network of an earlier classifier saved by
-          ``earlier.model_.save(path)``, to go on from on another database: every layer whose
-          shape fits is taken over, so that the number of classes may differ; or of an `.h5` file
-          with the weights of ``keras.applications.MobileNet(include_top=False)``.
+        - the path of an earlier classifier: the `.zip` file of `save_model`, or the `.keras` file
+          of ``earlier.model_.save(path)``. As from "fer2013", the head is taken over as well, up to
+          its first layer of another shape; of the last layer what belongs to labels that were known
+          (a `.keras` file knows none).
+        - the path of an `.h5` file with the weights of
+          ``keras.applications.MobileNet(include_top=False)``.
         - None: random weights. There is nothing worth freezing then: everything, BatchNormalization
           included, trains in one stage, and the parameters of stage 2 are not used.
     alpha : float, default=1.0
@@ -341,7 +346,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         self,
         *,
         recipe: Literal["transfer", "paper", "modern"] = "transfer",
-        backbone_weights: Literal["imagenet", "drawn"] | PathLike | None = "imagenet",
+        backbone_weights: Literal["imagenet", "fer2013", "drawn"] | PathLike | None = "imagenet",
         alpha: float = 1.0,
         input_size: int | Literal["auto"] = "auto",
         output_layer: str | None = "conv_dw_9_relu",
@@ -600,7 +605,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
 
-    def save_model(self, path: PathLike, *, description: str | None = None) -> None:
+    def save_model(
+        self, path: PathLike, *, description: str | None = None, half_precision: bool = False
+    ) -> None:
         """
         Write the fitted classifier to a file that others can load without trusting you.
 
@@ -613,6 +620,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             Where. A file that is there is replaced, once the new one is whole.
         description : str, default=None
             For the model card: whose faces it was trained on, and what for. Markdown.
+        half_precision : bool, default=False
+            Whether to keep kernels, but for depthwise ones, as float16, which halves the file.
+            Probabilities of the loaded classifier then differ a little.
 
         Raises
         ------
@@ -626,6 +636,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         See Also
         --------
         load_model : Reads it.
+        from_pretrained : Reads one that is inside this package.
         export_model : Writes the network alone, for other runtimes.
 
         Notes
@@ -655,7 +666,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         from sklearn_patt_lite._persistence.save import save
 
         parameters = self.get_params(deep=False)
-        save(self._fitted, self.classes_, self.history_, parameters, path, description)
+        state = (self._fitted, self.classes_, self.history_, parameters)
+        save(*state, path, description, half_precision)
 
     @classmethod
     def load_model(cls, path: PathLike) -> Self:
@@ -673,7 +685,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         PAttLiteClassifier
-            Fitted: it predicts what the saved one did.
+            Fitted: it predicts what the saved one did, or nearly that if it was saved with
+            `half_precision`.
 
         Raises
         ------
@@ -719,6 +732,63 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         classifier.classes_, classifier.history_ = classes, history
         classifier._set_fitted(fitted)
         return classifier
+
+    @classmethod
+    def from_pretrained(cls, name: Literal["fer2013"]) -> Self:
+        """
+        Load a classifier that comes with this package.
+
+        It needs no training and no download. Its model card, `docs/pretrained.md`, says how well it
+        does and what it is not for.
+
+        Parameters
+        ----------
+        name : {"fer2013"}
+            What it was trained on.
+
+            - "fer2013": 28,709 grey faces from a web search ([1]_), with seven expressions:
+              angry, disgust, fear, happy, neutral, sad and surprise.
+
+        Returns
+        -------
+        PAttLiteClassifier
+            Fitted. Its parameters are those that it was trained with, so that `fit` of it or of
+            its clone trains anew, from ImageNet's weights. To go on from what it knows, set
+            `backbone_weights` to the same name.
+
+        Raises
+        ------
+        ValueError
+            For another name.
+
+        See Also
+        --------
+        sklearn_patt_lite.preprocessing.FaceCropper : Crops photographs as it expects them.
+        load_model : Reads a file of `save_model`.
+
+        References
+        ----------
+        .. [1] I. J. Goodfellow et al., "Challenges in Representation Learning: A report on three
+           machine learning contests", ICONIP, 2013, https://arxiv.org/abs/1307.0414
+
+        Examples
+        --------
+        >>> from sklearn_patt_lite import PAttLiteClassifier
+        >>> from sklearn_patt_lite.datasets import make_expression_faces
+        >>> classifier = PAttLiteClassifier.from_pretrained("fer2013")
+        >>> classifier.classes_.tolist()
+        ['angry', 'disgust', 'fear', 'happy', 'neutral', 'sad', 'surprise']
+        >>> faces = make_expression_faces(n_subjects=1, image_size=48, random_state=0)
+        >>> classifier.predict_proba(faces.images).shape
+        (14, 7)
+        """
+        if name not in PRETRAINED:
+            raise ValueError(
+                f"There is no pretrained classifier {name!r}; there is "
+                f"{', '.join(map(repr, PRETRAINED))}. load_model reads files of save_model."
+            )
+        with pretrained_file(name) as path:
+            return cls.load_model(path)
 
     def export_model(
         self,

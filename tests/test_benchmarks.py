@@ -20,6 +20,7 @@ SCRIPTS = {
 OPTIONAL = {
     "ablations.py": ["--steps", "2", "--images", "8", "--rounds", "1", "--rows", "dropout"],
     "stage_2_hours.py": ["--images", "16", "--unfreeze", "4"],
+    "crop_margins.py": ["faces.npz", "--images", "10"],
     "crop_photos.py": ["--photos", "10"],
     "export_formats.py": ["faces.npz", "--epochs", "1", "--rounds", "3"],
     "fuzz_files.py": ["--files", "30"],
@@ -38,7 +39,7 @@ OPTIONAL = {
     "scaling.py": ["--images", "70", "--folds", "2", "--candidates", "1", "--epochs", "1"],
     "short_fits.py": ["--epochs", "1", "--rounds", "1"],
     "soak.py": ["--fits", "6"],
-    "whole_database.py": ["whole.npz", "--epochs", "1", "--finetune-epochs", "1"],
+    "where_to_start.py": ["drawn", "--images", "50", "--seeds", "1"],
     "views.py": [
         "faces.npz",
         *["--seeds", "1", "--folds", "2", "--epochs", "1", "--input-size", "80"],
@@ -75,9 +76,6 @@ def test_benchmarks_run(name, tmp_path):
     with np.load(SHARED / "data" / "fer2013_sample.npz") as data:
         some = {part: data[part][::10] for part in data.files}
     np.savez(tmp_path / "faces.npz", **some)
-    whole = {"X_val": some["X_test"], "y_val": some["y_test"]}
-    whole["val_in_train"] = np.arange(len(whole["y_val"])) == 0
-    np.savez(tmp_path / "whole.npz", X_train=some["X_train"], y_train=some["y_train"], **whole)
     result = subprocess.run(
         [sys.executable, ROOT / "examples" / "benchmarks" / name, *(SCRIPTS | OPTIONAL)[name]],
         cwd=tmp_path,

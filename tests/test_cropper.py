@@ -25,6 +25,7 @@ from sklearn.utils.estimator_checks import check_estimator, parametrize_with_che
 
 from sklearn_patt_lite._images.decode import BACKGROUND
 from sklearn_patt_lite.preprocessing import FaceCropper, FaceResizer, detect_faces
+from sklearn_patt_lite.preprocessing._cropper import MARGINS
 
 ROOT = Path(__file__).parents[1]
 FACE = 180, 65, 265, 172  # the astronaut's, forehead to chin, ear to ear
@@ -245,6 +246,16 @@ def test_boxes_that_are_not_square_are_not_stretched():
     assert (cut[:, :5] == 0).all()
 
 
+def test_a_databases_margin_has_its_name():
+    image = photo((30, 40, 20, 250))
+    named, same, wider = (
+        FaceCropper(size=20, margin=margin, detector=bright, min_score=0).transform([image])
+        for margin in ("fer2013", MARGINS["fer2013"], 0.5)
+    )
+    assert_array_equal(named, same)
+    assert (named != wider).any()
+
+
 def test_beyond_the_edges_it_is_grey():
     cropper = FaceCropper(size=20, margin=0.5, detector=bright, min_score=0)
     (cut,) = cropper.transform([photo((0, 0, 20, 250))])
@@ -374,6 +385,7 @@ def test_a_cropper_keeps_nothing_of_what_it_saw():
         ({"detector": "dlib"}, "'detector' parameter"),
         ({"margin": -0.5}, "'margin' parameter"),
         ({"margin": 1e9}, "'margin' parameter"),
+        ({"margin": "raf-db"}, "'margin' parameter"),
         ({"size": 0}, "'size' parameter"),
         ({"min_score": 2}, "'min_score' parameter"),
     ],
@@ -497,8 +509,8 @@ def test_the_example(astronaut, fitted_on_names, tmp_path):
     result = subprocess.run(
         [
             *(sys.executable, str(ROOT / "examples" / "predict_photo.py")),
-            *map(str, (tmp_path / "classifier.zip", *photos, photos[0])),
-            *("--output", str(tmp_path / "seen")),
+            *map(str, (*photos, photos[0])),
+            *("--classifier", str(tmp_path / "classifier.zip"), "--output", str(tmp_path / "seen")),
         ],
         capture_output=True,
         text=True,

@@ -28,8 +28,8 @@ MAY_IMPORT = {
     "model_selection": {"_images", "_typing"},
     "datasets": {"_images", "_typing"},
     "_classifier": {
-        *("_training", "_persistence", "_inference", "_features", "_settings", "_process"),
-        *("_typing", "datasets"),
+        *("_training", "_persistence", "_inference", "_features", "_settings", "_network"),
+        *("_process", "_typing", "datasets"),
     },
     "preprocessing": {
         *("_inference", "_features", "_network", "_images", "_process", "_typing"),

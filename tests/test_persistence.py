@@ -199,6 +199,27 @@ def test_what_was_loaded_pickles_saves_and_fits(fitted_on_names, saved, faces, t
     assert_array_equal(again.predict_proba(faces.images), expected)  # the same seed
 
 
+def test_half_precision_halves_kernels_but_for_depthwise_ones(
+    fitted_on_names, saved, faces, tmp_path
+):
+    path = tmp_path / "half.zip"
+    fitted_on_names.save_model(path, half_precision=True)
+    whole, half = (
+        safetensors.numpy.load(members(each)["weights.safetensors"]) for each in (saved, path)
+    )
+    for name, array in whole.items():
+        is_large = array.ndim > 1 and "depthwise" not in name and "_dw_" not in name
+        expected = array.astype(np.float16) if is_large else array
+        assert half[name].dtype == expected.dtype
+        assert_array_equal(half[name], expected, name)
+    loaded = PAttLiteClassifier.load_model(path)
+    for variable in loaded.model_.weights:
+        assert_array_equal(variable.numpy(), half[variable.path])
+    assert_allclose(
+        loaded.predict_proba(faces.images), fitted_on_names.predict_proba(faces.images), atol=0.01
+    )
+
+
 def test_other_tools_read_the_weights(fitted_on_names, saved):
     arrays = safetensors.numpy.load(members(saved)["weights.safetensors"])
     weights = fitted_on_names.model_.weights
@@ -456,7 +477,7 @@ def test_other_arrays(change, saved):
 @pytest.mark.parametrize("dtype", ["float64", "int32"])
 def test_other_numbers(dtype, saved):
     change_weights(saved, lambda arrays: arrays.update({KERNEL: arrays[KERNEL].astype(dtype)}))
-    assert_refused(saved, "weights.safetensors holds other numbers than float32")
+    assert_refused(saved, "weights.safetensors holds other numbers than float32 and float16")
 
 
 @pytest.mark.parametrize(

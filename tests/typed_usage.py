@@ -28,7 +28,8 @@ assert_type(PAttLiteClassifier(recipe="modern").fit(X, y).predict(X), NDArray[An
 assert_type(classifier.image_shape_, tuple[int, int, int])
 assert_type(classifier.history_, dict[str, Any])
 assert_type(PAttLiteClassifier.load_model(Path("faces.zip")), PAttLiteClassifier)
-classifier.save_model("faces.zip", description="Of two drawn people.")
+assert_type(PAttLiteClassifier.from_pretrained("fer2013"), PAttLiteClassifier)
+classifier.save_model("faces.zip", description="Of two drawn people.", half_precision=True)
 assert_type(classifier.export_model("faces.onnx", format="onnx", X=X).agreement, float)
 # All that a parameter takes.
 PAttLiteClassifier(input_size=64, epochs="auto", patience=None, augment="affine", clipnorm=None)
@@ -44,9 +45,13 @@ class SubClassifier(PAttLiteClassifier):
 
 
 assert_type(SubClassifier().fit(X, y), SubClassifier)
+assert_type(SubClassifier.from_pretrained("fer2013"), SubClassifier)
 photographs = [Path("a.jpg"), "b.jpg", Image.new("L", (8, 8)), X[0]]
 assert_type(FaceResizer(size=48).transform(photographs), NDArray[np.uint8])
-assert_type(FaceCropper(detector=lambda picture: [[0, 0, 8, 8]]).fit(photographs), FaceCropper)
+assert_type(
+    FaceCropper(margin="fer2013", detector=lambda picture: [[0, 0, 8, 8]]).fit(photographs),
+    FaceCropper,
+)
 assert_type(BackboneFeatures().fit(X).transform(X), NDArray[np.float32])
 assert_type(expression_report(y, classifier.predict(X), groups=faces.groups), ExpressionReport)
 assert_type(batch_invariance(classifier, X, y, batch_sizes=[1, 8]), BatchInvariance)

@@ -1,4 +1,4 @@
-"""Where the backbone's weights come from, before any training on expressions.
+"""Where a network's weights come from, before it is trained.
 
 All sources become one thing: the arrays of each layer, by the layer's name.
 """
@@ -6,30 +6,51 @@ All sources become one thing: the arrays of each layer, by the layer's name.
 import functools
 import importlib.resources
 import os
+import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from sklearn_patt_lite._network.parts import backbone_of
+from sklearn_patt_lite._network.archive import (
+    METADATA,
+    NO_ARCHIVE,
+    PRETRAINED,
+    WEIGHTS,
+    RefusedError,
+    pretrained_file,
+    read_arrays,
+    read_json,
+    read_member,
+)
+from sklearn_patt_lite._network.parts import backbone_of, head_layers
 from sklearn_patt_lite._network.patt_lite import BACKBONE
 
 DRAWN_ALPHA = 0.25
 _IMAGENET_ALPHAS = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}
+#: Variables of layers, in the order in which Keras keeps them.
+_VARIABLES = (
+    *("depthwise_kernel", "pointwise_kernel", "kernel", "bias"),
+    *("gamma", "beta", "moving_mean", "moving_variance"),
+)
+_LABELS = "labels"  # of an earlier classifier, among its layers' arrays: no layer has that name
 _IMAGENET_URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/"
 
 
-def load_weights(network, source, architecture):
+def load_weights(network, source, architecture, classes=()):
     """Load weights into a network, in place.
 
     Parameters
     ----------
     network : keras.Model
         From `build_network`.
-    source : {"imagenet", "drawn"}, path or None
+    source : {"imagenet", "fer2013", "drawn"}, path or None
         As `PAttLiteClassifier`'s `backbone_weights`; None leaves the random weights.
     architecture : Architecture
         Of the network.
+    classes : array-like, default=()
+        Labels, in the order of the last layer's units: those that an earlier classifier knew are
+        taken over.
 
     Raises
     ------
@@ -39,7 +60,7 @@ def load_weights(network, source, architecture):
         If the ImageNet weights are neither on disk nor to be had.
     ValueError
         If there are no such weights for the architecture's `alpha`, or the file does not hold
-        the backbone.
+        the backbone, or is damaged.
     """
     if source is None:
         return
@@ -48,9 +69,14 @@ def load_weights(network, source, architecture):
     for layer in backbone.layers:
         if layer.weights:
             _set_backbone_layer(layer, weights, source)
-    for layer in network.layers:
-        if layer is not backbone and _fits(layer, weights.get(layer.name)):
-            layer.set_weights(weights[layer.name])
+    for layer in filter(lambda layer: layer.weights, head_layers(network)):
+        arrays = weights.get(layer.name)
+        if layer.name == "probabilities":
+            _set_known_classes(layer, arrays, classes, weights.get(_LABELS, []))
+        elif _fits(layer, arrays):
+            layer.set_weights(arrays)
+        else:
+            return  # what comes behind it has learned to read another layer
 
 
 def read_weights(source, alpha):
@@ -59,12 +85,18 @@ def read_weights(source, alpha):
         return _imagenet_weights(alpha)
     if source == "drawn":
         return _drawn_weights(alpha)
+    if source in PRETRAINED:
+        with pretrained_file(source) as path:
+            return _saved_classifier(path)
     path = Path(source)
     if not path.is_file():
+        known = ", ".join(map(repr, ("imagenet", *PRETRAINED, "drawn")))
         raise FileNotFoundError(
-            f"backbone_weights={os.fspath(source)!r} is not a file; pass 'imagenet', 'drawn', "
-            "None, or the path of a .keras or .h5 file."
+            f"backbone_weights={os.fspath(source)!r} is not a file; pass {known}, None, or the "
+            "path of a .zip, .keras or .h5 file."
         )
+    if path.suffix == ".zip":
+        return _saved_classifier(path)
     return _saved_network(path) if path.suffix == ".keras" else _mobilenet_file(path, alpha)
 
 
@@ -77,6 +109,19 @@ def _set_backbone_layer(layer, weights, source):
             " Set alpha and output_layer to those that the weights were trained with."
         )
     layer.set_weights(weights[layer.name])
+
+
+def _set_known_classes(layer, arrays, classes, labels):
+    """Take over the units of classes that are among the labels; others stay random."""
+    given = layer.get_weights()
+    shapes = [(*array.shape[:-1], len(labels)) for array in given]
+    if arrays is None or [array.shape for array in arrays] != shapes:
+        return
+    for unit, label in enumerate(classes):
+        if label in labels:
+            for mine, theirs in zip(given, arrays, strict=True):
+                mine[..., unit] = theirs[..., labels.index(label)]
+    layer.set_weights(given)
 
 
 def _fits(layer, arrays):
@@ -107,7 +152,8 @@ def _imagenet_weights(alpha):
         raise ConnectionError(
             f"backbone_weights='imagenet' needs {name}, which is not at {folder} and could not be "
             f"downloaded ({error}). Download {_IMAGENET_URL}{name} elsewhere and put it there, or "
-            "go on without: backbone_weights='drawn' (alpha=0.25, inside the package) or None."
+            "go on without: backbone_weights='drawn' (alpha=0.25) or 'fer2013' (alpha=1.0), which "
+            "are inside the package, or None."
         ) from error
     return _by_name(mobilenet.layers)
 
@@ -123,6 +169,30 @@ def _drawn_weights(alpha):
         for key in arrays.files:  # "conv_dw_1/0": layer and place among its weights, in order
             weights.setdefault(key.split("/")[0], []).append(arrays[key].astype(np.float32))
     return weights
+
+
+def _saved_classifier(path):
+    """The layers of an earlier classifier, saved with `classifier.save_model(path)`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            arrays = read_arrays(read_member(archive, WEIGHTS))
+            labels = list(read_json(archive, METADATA)["classes"]["values"])
+    except (*NO_ARCHIVE, KeyError, TypeError) as error:
+        raise ValueError(
+            f"backbone_weights={str(path)!r} is damaged, or none of save_model: {error}"
+        ) from error
+    except RefusedError as error:
+        raise ValueError(f"backbone_weights={str(path)!r} cannot be read: {error}") from error
+    weights = {_LABELS: labels}
+    for name in sorted(arrays, key=_place_in_layer):  # "conv_dw_1/kernel": layer and variable
+        layer, _, _ = name.rpartition("/")
+        weights.setdefault(layer, []).append(arrays[name])
+    return weights
+
+
+def _place_in_layer(name):
+    """Order a layer's variables as Keras does."""
+    return _VARIABLES.index(variable) if (variable := name.rpartition("/")[2]) in _VARIABLES else -1
 
 
 def _saved_network(path):

@@ -60,4 +60,4 @@ def _scores(history):
                 "subjects have several)."
             )
     if n_validation == 0:
-        yield "- It was not validated."
+        yield "- No validation data was set aside."

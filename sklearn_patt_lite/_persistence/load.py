@@ -1,16 +1,13 @@
 """Reading what `save` wrote, and refusing everything else."""
 
 import dataclasses
-import json
 import os
 import re
-import struct
 import zipfile
 from numbers import Integral
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
 from sklearn.utils._param_validation import Interval, Options, validate_parameter_constraints
 
 import sklearn_patt_lite
@@ -21,19 +18,19 @@ from sklearn_patt_lite._network.architecture import (
     count_parameters,
     output_layers,
 )
-from sklearn_patt_lite._network.parts import build_again
-from sklearn_patt_lite._persistence.save import (
+from sklearn_patt_lite._network.archive import (
     CARD,
-    FORMAT,
-    FORMAT_VERSION,
     METADATA,
-    NOT_KEPT,
+    NO_ARCHIVE,
     WEIGHTS,
-    digest,
+    RefusedError,
+    read_arrays,
+    read_json,
+    read_member,
 )
+from sklearn_patt_lite._network.parts import build_again
+from sklearn_patt_lite._persistence.save import FORMAT, FORMAT_VERSION, NOT_KEPT, digest
 
-_MOST_UNPACKED = 100  # times the packed size: JSON shrinks to a tenth, arrays hardly at all
-_MOST_METADATA = 2**24  # bytes: parsed, it takes many times as much memory
 _LONGEST_SIDE = 2**13  # pixels: the side of the images that a prediction resizes to
 _FORMER_NETWORK = "model.keras"  # a member of files of format 2
 _DTYPE_POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -74,17 +71,13 @@ def load(path, names, constraints):
     try:
         with zipfile.ZipFile(path) as archive:
             return _load(archive, names, constraints)
-    except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError) as error:
+    except NO_ARCHIVE as error:
         why = f"it is damaged, or none of save_model ({error}); joblib reads files of joblib.dump"
         raise _refuse(path, why) from error
-    except _RefusedError as error:
+    except RefusedError as error:
         raise _refuse(path, error) from error
     except IsADirectoryError as error:
         raise _refuse(path, "it is a folder") from error
-
-
-class _RefusedError(Exception):
-    """Why a file is not loaded."""
 
 
 def _refuse(path, why):
@@ -94,23 +87,23 @@ def _refuse(path, why):
 def _load(archive, names, constraints):
     _check_members(archive)
     metadata = _read_metadata(archive)
-    card = _read_member(archive, CARD)
+    card = read_member(archive, CARD)
     architecture = _read_architecture(metadata["architecture"], constraints)
-    content = _read_member(archive, WEIGHTS)
+    content = read_member(archive, WEIGHTS)
     for name, found in ((WEIGHTS, content), (CARD, card)):
         if metadata["digests"].get(name) != digest(found):
-            raise _RefusedError(f"{name} is not what was saved: its digest differs")
+            raise RefusedError(f"{name} is not what was saved: its digest differs")
     # Before anything is built: a network may ask for any amount of memory.
     n_parameters = count_parameters(architecture)
-    if metadata["n_parameters"] != n_parameters or 4 * n_parameters > len(content):
-        raise _RefusedError(
+    if metadata["n_parameters"] != n_parameters or 2 * n_parameters > len(content):
+        raise RefusedError(
             f"{WEIGHTS} holds {len(content):,} bytes, which are not of the network of "
             f"{n_parameters:,} parameters that {METADATA} describes"
         )
     if metadata["frozen_until"] not in (None, *_activations(architecture)):
-        raise _RefusedError(f"{METADATA} names no layer by {metadata['frozen_until'][:100]!r}")
+        raise RefusedError(f"{METADATA} names no layer by {metadata['frozen_until'][:100]!r}")
     if metadata["dtype_policy"] not in _DTYPE_POLICIES:
-        raise _RefusedError(f"{METADATA} has the dtype policy {metadata['dtype_policy'][:100]!r}")
+        raise RefusedError(f"{METADATA} has the dtype policy {metadata['dtype_policy'][:100]!r}")
     _check_history(metadata["history"])
     parameters = _read_parameters(metadata["parameters"], names)
     classes = _read_classes(metadata["classes"], architecture.n_classes)
@@ -129,69 +122,44 @@ def _load(archive, names, constraints):
 def _check_members(archive):
     expected, names = {METADATA, WEIGHTS, CARD}, archive.namelist()
     if _FORMER_NETWORK in names and METADATA in names:
-        raise _RefusedError(
+        raise RefusedError(
             "it is of the format of sklearn-patt-lite 0.1.0, and this is "
             f"{sklearn_patt_lite.__version__}: load it with 0.1.0, or unpack its {_FORMER_NETWORK} "
             "and go on from there, with the path of that as backbone_weights"
         )
     for name in names:
         if name not in expected:
-            raise _RefusedError(
+            raise RefusedError(
                 f"it holds {name[:200]!r}, which is none of {', '.join(sorted(expected))}"
             )
     missing = expected.difference(names)
     if missing or len(names) != len(expected):
         problem = f"lacks {min(missing)}" if missing else "holds a member twice"
-        raise _RefusedError(f"it {problem}")
-
-
-def _read_member(archive, name):
-    """Read a member, unless it unpacks to far more than is there: a bomb."""
-    info = archive.getinfo(name)
-    most = _MOST_UNPACKED * info.compress_size + 2**20
-    if info.file_size > most:
-        raise _RefusedError(
-            f"{name} would unpack from {info.compress_size:,} to {info.file_size:,} bytes"
-        )
-    if info.flag_bits & 1:
-        raise _RefusedError(f"{name} is encrypted")
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise _RefusedError(f"{name} is packed in a way that may unpack to any size")
-    try:
-        with archive.open(info) as member:
-            return member.read(most)  # no more comes out of it than its header says
-    except Exception as error:  # damaged bytes bring forth all that zipfile and zlib know
-        raise _RefusedError(f"{name} is damaged ({error})") from error
+        raise RefusedError(f"it {problem}")
 
 
 # What is read from JSON
 
 
 def _read_metadata(archive):
-    if archive.getinfo(METADATA).file_size > _MOST_METADATA:
-        raise _RefusedError(f"{METADATA} would unpack to more than {_MOST_METADATA:,} bytes")
-    text = _read_member(archive, METADATA)
-    try:
-        metadata = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _RefusedError(f"{METADATA} is no JSON ({error})") from error
+    metadata = read_json(archive, METADATA)
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-        raise _RefusedError(f"{METADATA} is not of a classifier of this library")
+        raise RefusedError(f"{METADATA} is not of a classifier of this library")
     version = metadata.get("format_version")
     if version != FORMAT_VERSION:
-        raise _RefusedError(
+        raise RefusedError(
             f"it is of format version {version!r}, and this is sklearn-patt-lite "
             f"{sklearn_patt_lite.__version__}, which reads version {FORMAT_VERSION}: install the "
             f"one that wrote it ({_written_by(metadata)})"
         )
     odd = set(metadata) - {*_KINDS, "format", "format_version", "saved", "versions", "images"}
     if odd:
-        raise _RefusedError(f"{METADATA} holds {min(odd)[:100]!r}, which is not known")
+        raise RefusedError(f"{METADATA} holds {min(odd)[:100]!r}, which is not known")
     for name, kind in _KINDS.items():
         value = metadata.get(name)
         is_proper = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
         if not is_proper or (kind is int and value == 0):
-            raise _RefusedError(f"{METADATA} has no proper {name!r}")
+            raise RefusedError(f"{METADATA} has no proper {name!r}")
     return metadata
 
 
@@ -218,7 +186,7 @@ def _written_by(metadata):
 def _read_architecture(fields, constraints):
     expected = {field.name for field in dataclasses.fields(Architecture)}
     if set(fields) != expected:
-        raise _RefusedError(f"{METADATA} describes the network by other fields than {expected}")
+        raise RefusedError(f"{METADATA} describes the network by other fields than {expected}")
     sides = [Interval(Integral, 1, _LONGEST_SIDE, closed="both")]
     shape = fields["image_shape"]
     try:
@@ -240,7 +208,7 @@ def _read_architecture(fields, constraints):
         validate_parameter_constraints(rules, given, "The network")
         check_architecture(architecture)
     except ValueError as error:
-        raise _RefusedError(f"{METADATA} describes no possible network ({error})") from error
+        raise RefusedError(f"{METADATA} describes no possible network ({error})") from error
     return architecture
 
 
@@ -253,7 +221,7 @@ def _read_classes(classes, n_classes):
             raise ValueError("neither numbers nor strings")
         return _to_classes(values, kind)
     except (ValueError, TypeError, OverflowError) as error:
-        raise _RefusedError(f"{METADATA} holds no proper classes ({error})") from error
+        raise RefusedError(f"{METADATA} holds no proper classes ({error})") from error
 
 
 def _to_classes(values, kind):
@@ -283,7 +251,7 @@ def _check_history(history):
         and all(_is_stage(part) for part in history.values() if "best_epoch" in part)
     )
     if not is_proper:
-        raise _RefusedError(f"{METADATA} holds no proper history")
+        raise RefusedError(f"{METADATA} holds no proper history")
 
 
 def _is_stage(part):
@@ -309,34 +277,29 @@ def _read_parameters(parameters, names):
     expected = names.difference(NOT_KEPT)
     if set(parameters) != expected:
         odd = min(expected.symmetric_difference(parameters))[:100]
-        raise _RefusedError(f"its parameters are not those of this version: see {odd!r}")
+        raise RefusedError(f"its parameters are not those of this version: see {odd!r}")
     try:
         return {
             name: dict(value["pairs"]) if isinstance(value, dict) else value
             for name, value in parameters.items()
         }
     except (KeyError, TypeError, ValueError) as error:
-        raise _RefusedError(f"{METADATA} holds no proper parameters ({error!r})") from error
+        raise RefusedError(f"{METADATA} holds no proper parameters ({error!r})") from error
 
 
 # The weights
 
 
 def _read_weights(content, network):
-    """Read a network's arrays, in the order of its weights: by name, shape and dtype."""
-    try:
-        arrays = safetensors.numpy.load(content)
-    except Exception as error:  # safetensors' own, of a header that describes no arrays
-        raise _RefusedError(f"{WEIGHTS} is damaged ({error})") from error
+    """Read a network's arrays, in the order of its weights: by name and shape."""
+    arrays = read_arrays(content)
     expected = {variable.path: tuple(variable.shape) for variable in network.weights}
     found = {name: array.shape for name, array in arrays.items()}
     odd = [name for name in {*expected, *found} if expected.get(name) != found.get(name)]
     if odd:
         name = min(odd)
-        raise _RefusedError(
+        raise RefusedError(
             f"{WEIGHTS} holds other arrays than the network that {METADATA} describes: "
             f"{name[:200]!r} has the shape {found.get(name)}, and not {expected.get(name)}"
         )
-    if any(array.dtype != np.float32 for array in arrays.values()):
-        raise _RefusedError(f"{WEIGHTS} holds other numbers than float32")
     return [arrays[name] for name in expected]

@@ -1,13 +1,7 @@
 """A fitted classifier in one file that holds data only: to load one runs nothing of it.
 
-A zip archive of three members::
-
-    metadata.json         parameters, classes, architecture, history, versions, digests
-    weights.safetensors   the network's arrays, by the names of its variables
-    README.md             the model card
-
-When it is loaded, the network is built from the architecture, and takes its arrays from the
-weights.
+`_network/archive.py` says what is in the archive. When it is loaded, the network is built from the
+architecture, and takes its arrays from the weights.
 """
 
 import dataclasses
@@ -21,18 +15,18 @@ import numpy as np
 import safetensors.numpy
 
 from sklearn_patt_lite._files import replaced, versions
+from sklearn_patt_lite._network.archive import CARD, METADATA, WEIGHTS
 from sklearn_patt_lite._network.parts import named_weights, policy_of
 from sklearn_patt_lite._persistence.card import model_card
 
 FORMAT = "sklearn-patt-lite"
 FORMAT_VERSION = 3
-METADATA, WEIGHTS, CARD = "metadata.json", "weights.safetensors", "README.md"
 _LIBRARIES = ("sklearn-patt-lite", "scikit-learn", "keras", "tensorflow", "numpy")
 #: Parameters that belong to a machine or a process, not to what was learned.
 NOT_KEPT = ("memory", "checkpoint_dir", "verbose")
 
 
-def save(fitted, classes, history, parameters, path, description=None):
+def save(fitted, classes, history, parameters, path, description=None, half_precision=False):
     """Write a fitted classifier.
 
     Parameters
@@ -49,6 +43,8 @@ def save(fitted, classes, history, parameters, path, description=None):
         Where; a file there is replaced, once the new one is whole.
     description : str, default=None
         For the model card.
+    half_precision : bool, default=False
+        Whether to write nearly all of the weights as float16: kernels, but for depthwise ones.
 
     Raises
     ------
@@ -57,7 +53,10 @@ def save(fitted, classes, history, parameters, path, description=None):
     """
     if description is not None and not isinstance(description, str):
         raise TypeError(f"description must be a string, got {type(description).__name__}.")
-    weights = safetensors.numpy.save(named_weights(fitted.network))
+    arrays = named_weights(fitted.network)
+    if half_precision:
+        arrays = {name: _halved(array) for name, array in arrays.items()}
+    weights = safetensors.numpy.save(arrays)
     metadata = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -86,6 +85,12 @@ def save(fitted, classes, history, parameters, path, description=None):
     metadata["digests"] = {WEIGHTS: digest(weights), CARD: digest(card)}
     text = json.dumps(metadata, indent=1).encode()
     _write(path, {METADATA: text, CARD: card, WEIGHTS: weights})
+
+
+def _halved(array):
+    """Halve a kernel that sums over channels, which averages what its numbers are rounded by."""
+    sums_over_channels = array.ndim > 1 and array.shape[-1] > 1  # depthwise kernels: (…, 1)
+    return array.astype(np.float16) if sums_over_channels else array
 
 
 # The archive

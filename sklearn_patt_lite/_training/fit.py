@@ -70,7 +70,7 @@ def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None):
     architecture = settings.architecture(data.image_shape, len(data.classes))
     stages = stages_of(settings)
     with FIT_LOCK, without_retracing_warnings():
-        network = _initial_network(architecture, settings.backbone_weights, seed)
+        network = _initial_network(architecture, settings.backbone_weights, data.classes, seed)
         checkpoint = Checkpoint()
         if checkpoint_dir is not None:
             identity = _identity(network, architecture, stages, data, settings, seed)
@@ -101,11 +101,11 @@ def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None):
     return fitted, {**history, "features": counts}
 
 
-def _initial_network(architecture, backbone_weights, seed):
+def _initial_network(architecture, backbone_weights, classes, seed):
     with seeded(seed):
         network = build_network(architecture)
         draw_weights(network, seed)
-        load_weights(network, backbone_weights, architecture)
+        load_weights(network, backbone_weights, architecture, classes)
     return network
 
 

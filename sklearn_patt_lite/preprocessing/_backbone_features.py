@@ -33,9 +33,9 @@ class BackboneFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     Parameters
     ----------
-    backbone_weights : {"imagenet", "drawn"} or path-like, default="imagenet"
-        As `PAttLiteClassifier`'s: the file of an earlier classifier's network gives the features
-        that were fine-tuned there.
+    backbone_weights : {"imagenet", "fer2013", "drawn"} or path-like, default="imagenet"
+        As `PAttLiteClassifier`'s: the file of an earlier classifier gives the features that were
+        fine-tuned there. "fer2013" was trained at an `input_size` of 112.
     alpha : float, default=1.0
         Width multiplier of MobileNetV1; 0.25 for "drawn".
     input_size : int, default=224
@@ -97,7 +97,7 @@ class BackboneFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def __init__(
         self,
         *,
-        backbone_weights: Literal["imagenet", "drawn"] | PathLike = "imagenet",
+        backbone_weights: Literal["imagenet", "fer2013", "drawn"] | PathLike = "imagenet",
         alpha: float = 1.0,
         input_size: int = 224,
         output_layer: str | None = "conv_dw_9_relu",

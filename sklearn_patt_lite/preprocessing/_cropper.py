@@ -17,6 +17,9 @@ from sklearn_patt_lite._images.decode import BACKGROUND, check_sources, load_ima
 from sklearn_patt_lite._typing import Photographs, validate_parameters_first
 from sklearn_patt_lite.preprocessing._detection import DETECTION, find_faces
 
+#: Margins of databases, around boxes of "mtcnn": see examples/benchmarks/crop_margins.py.
+MARGINS = {"fer2013": -0.02}
+
 
 class FaceCropper(TransformerMixin, BaseEstimator):
     """
@@ -30,9 +33,11 @@ class FaceCropper(TransformerMixin, BaseEstimator):
     ----------
     size : int, default=224
         Side of the resulting squares in pixels; at least 1.
-    margin : float, default=0.2
+    margin : float or "fer2013", default=0.2
         Margin added to each side of the face's box, as a share of its longer side; above -0.5 and
-        below 10.
+        below 10. "fer2013" is that of FER2013's images, which
+        :meth:`sklearn_patt_lite.PAttLiteClassifier.from_pretrained` expects: a little tighter than
+        the boxes of "mtcnn".
     align : bool, default=True
         Whether to rotate the photograph around the centre of the face until the eyes are level, if
         the detector finds eyes.
@@ -64,7 +69,7 @@ class FaceCropper(TransformerMixin, BaseEstimator):
     -----
     What lies beyond the photograph's edges is mid-grey. Train on faces that were cropped as those
     to be predicted are: databases have crops of their own, tight ones in FER2013, wider ones in
-    RAF-DB.
+    RAF-DB. Margins are of the box, and detectors differ in how large they draw it.
 
     A photograph is in memory at a time and thread, and the result: n · size² · 3 bytes.
 
@@ -89,7 +94,7 @@ class FaceCropper(TransformerMixin, BaseEstimator):
 
     _parameter_constraints = {
         "size": [Interval(Integral, 1, None, closed="left")],
-        "margin": [Interval(Real, -0.5, 10, closed="neither")],
+        "margin": [Interval(Real, -0.5, 10, closed="neither"), StrOptions(set(MARGINS))],
         "align": ["boolean"],
         **DETECTION,
         "on_no_face": [StrOptions({"raise", "whole", "blank"})],
@@ -101,7 +106,7 @@ class FaceCropper(TransformerMixin, BaseEstimator):
         self,
         *,
         size: int = 224,
-        margin: float = 0.2,
+        margin: float | Literal["fer2013"] = 0.2,
         align: bool = True,
         detector: Literal["mtcnn"] | Callable[[NDArray[np.uint8]], Any] = "mtcnn",
         min_score: float = 0.9,
@@ -373,7 +378,8 @@ class FaceCropper(TransformerMixin, BaseEstimator):
         angle = 0.0
         if self.align and np.isfinite(eyes).all():
             angle = float(np.arctan2(*(eyes[1] - eyes[0])[::-1]))
-        side = max(box[2:] - box[:2]) * (1 + 2 * self.margin)
+        margin = MARGINS.get(self.margin, self.margin)
+        side = max(box[2:] - box[:2]) * (1 + 2 * margin)
         return {
             "images": _square(photo, (box[:2] + box[2:]) / 2, side, angle, self.size),
             "boxes": box,

@@ -1,0 +1,129 @@
+"""The scripts that train: on one's own faces, and on FER2013."""
+
+import re
+import runpy
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.datasets import make_expression_faces
+
+SCRIPT = Path(__file__).parents[1] / "examples" / "train_on_faces.py"
+
+
+@pytest.fixture(scope="module")
+def script():
+    return runpy.run_path(str(SCRIPT))
+
+
+def test_each_stage_is_told_of(script):
+    faces = make_expression_faces(n_subjects=2, image_size=48, random_state=0)
+    classifier = PAttLiteClassifier(
+        recipe="paper",
+        backbone_weights="drawn",
+        alpha=0.25,
+        input_size=48,
+        output_layer="conv_dw_4_relu",
+        patch_size=2,
+        n_filters=16,
+        epochs=2,
+        unfreeze_layers=3,
+        finetune_epochs=1,
+        random_state=0,
+    ).fit(faces.images, faces.target)
+    told = script["stages"](classifier)
+    pattern = r"(\w+): validation (0\.\d{3}|1\.000) \(epoch \d of (\d)\)"
+    assert [found[::2] for found in re.findall(pattern, told)] == [("head", "2"), ("finetune", "1")]
+
+
+def test_subjects_are_held_out_whole(script):
+    groups = np.repeat(np.arange(10), 4)
+    X, y = np.arange(40), np.arange(40) % 2
+    X_train, X_test, _, _, groups_train = script["hold_out"](X, y, groups)
+    assert not set(groups[X_test]) & set(groups_train)
+    assert sorted([*X_train, *X_test]) == X.tolist()
+
+
+TINY = [
+    *("--backbone-weights", "drawn", "--alpha", "0.25", "--input-size", "64", "--patch-size", "2"),
+    *("--epochs", "1", "--finetune-epochs", "1"),
+]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs a script of examples/ in this process, and gives what it printed."""
+
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        main = runpy.run_path(str(SCRIPT.with_name(name)))["main"]
+        assert not main()
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Predictions collapse:UserWarning")
+def test_from_a_folder_to_a_photograph_to_a_file_for_a_phone(run, tmp_path):
+    """The whole way of somebody's own faces, script by script."""
+    data, _ = pytest.importorskip("skimage.data"), pytest.importorskip("mtcnn")
+    faces = make_expression_faces(
+        n_subjects=5, n_expressions=7, n_per_expression=1, image_size=64, random_state=0
+    )
+    for number, image in enumerate(faces.images):
+        folder = tmp_path / "faces" / faces.target_names[faces.target[number]]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"p{faces.groups[number]}_{number}.png")
+    given = [tmp_path / "faces", "--groups-from", r"^(p\d+)_", "--output", tmp_path / "fits", *TINY]
+    told = run("train_on_faces.py", *given)
+    assert "28 images to train on, 7 to test on" in told
+    (kept,) = (tmp_path / "fits").glob("*.zip")
+    assert str(kept) in told
+    again = run("train_on_faces.py", *given)
+    assert f"trained in an earlier run: {kept}" in again
+    assert again.partition("accuracy ")[2] == told.partition("accuracy ")[2]
+
+    Image.fromarray(data.astronaut()).save(tmp_path / "photo.png")
+    output = tmp_path / "seen"
+    run("predict_photo.py", tmp_path / "photo.png", "--classifier", kept, "--output", output)
+    header, *rows = (output / "faces.csv").read_text("utf-8").splitlines()
+    assert header.endswith(",".join(sorted(faces.target_names)))
+    assert len(rows) == 1
+    classifier = PAttLiteClassifier.load_model(kept)
+    report = classifier.export_model(tmp_path / "faces.tflite", X=faces.images)
+    assert report.agreement == 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Predictions collapse:UserWarning")
+def test_from_fer2013_to_a_file(run, tmp_path):
+    faces = make_expression_faces(n_subjects=8, image_size=48, random_state=0)
+    images, codes = faces.images.mean(axis=3).astype(np.uint8), faces.target
+    X_val = np.concatenate([images[:2], images[84:]])  # two stand in the training part
+    y_val = np.concatenate([codes[:2], codes[84:]])
+    np.savez(
+        tmp_path / "fer2013.npz", X_train=images[:84], y_train=codes[:84], X_val=X_val, y_val=y_val
+    )
+    path = tmp_path / "fer2013.zip"
+    given = [tmp_path / "fer2013.npz", *TINY, "--images", 70]
+    told = run(
+        "train_expressions.py", *given, "--output", path, "--checkpoint-dir", tmp_path / "fit"
+    )
+    n = [int(found) for found in re.findall(r"^PublicTest.*: (\d+) images", told, re.MULTILINE)]
+    trained_on = np.random.default_rng(0).permutation(84)[:70]
+    n_known = np.isin([0, 1], trained_on).sum()
+    assert n_known > 0
+    assert n == [30, 30 - n_known]
+    assert re.search(r"in half precision \d+ of 30 labels are others", told)
+    classifier = PAttLiteClassifier.load_model(path)
+    assert classifier.image_shape_ == (48, 48, 1)
+    assert classifier.classes_.tolist() == sorted(faces.target_names)
+    assert classifier.history_["validation"]["n_train"] == 70
+    with zipfile.ZipFile(path) as archive:
+        assert "PublicTest without what stands in Training" in archive.read("README.md").decode()
