@@ -5,8 +5,9 @@
 
 Trains on few images that the pretrained network has not seen, and tests on the others of their
 kind: images of FER2013's "PublicTest" that do not stand in "Training", or drawn faces. Each seed
-has training images of its own. Beside them stand the pretrained network as it is, and logistic
-regression on its features, averaged over 2×2 parts of its map.
+has training images of its own, cut by image: drawn people are on both sides. Beside them stand the
+pretrained network as it is, and logistic regression on its features, averaged over 2×2 parts of its
+map.
 """
 
 import argparse
