@@ -92,7 +92,8 @@ def names_of(classifier, names):
             f"--names gives {len(names)} names, and the classes are "
             f"{', '.join(map(str, classifier.classes_))}."
         )
-    if twice := [name for name in [*COLUMNS, *names] if [*COLUMNS, *names].count(name) > 1]:
+    columns = [*COLUMNS, *names]
+    if twice := [name for name in columns if columns.count(name) > 1]:
         raise SystemExit(f"The table would have two columns {twice[0]!r}: give other --names.")
     return names
 

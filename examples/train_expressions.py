@@ -20,23 +20,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+from _parameters import add_parameters, given_parameters
 
 from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.datasets import load_fer2013
+from sklearn_patt_lite.datasets._expressions import EXPRESSIONS
 from sklearn_patt_lite.metrics import expression_report
 
-NAMES = np.array(["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"])  # by code
-SETTINGS = {  # of PAttLiteClassifier, that are options of this script
-    "recipe": str,
-    "backbone_weights": str,
-    "alpha": float,
-    "input_size": int,
-    "patch_size": int,
-    "epochs": int,
-    "unfreeze_layers": int,
-    "finetune_epochs": int,
-    "batch_size": int,
-}
+NAMES = np.array(EXPRESSIONS[:7])  # by FER2013's code
 DESCRIPTION = """\
 Trained on {n:,} images of FER2013's part "Training": grey faces of 48×48 pixels from a web search,
 of people about whom nothing is known. People who are shown them agree with 65 ± 5 % of the labels
@@ -64,7 +55,8 @@ def main():
         random_state=arguments.random_state,
         checkpoint_dir=arguments.checkpoint_dir,
         verbose=1,
-        **settings(arguments),
+        class_weight=None if arguments.no_class_weight else "balanced",
+        **given_parameters(arguments),
     )
     start = time.perf_counter()
     classifier.fit(X, y)
@@ -74,10 +66,13 @@ def main():
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     classifier.save_model(arguments.output, half_precision=True)
     saved = PAttLiteClassifier.load_model(arguments.output)
-    compare(classifier, saved, parts["validation"][0])
-    scores = test(saved, "PublicTest", *parts["validation"], X)
+    X_val, y_val = parts["validation"]
+    y_proba = saved.predict_proba(X_val)
+    compare(classifier.predict_proba(X_val), y_proba)
+    scores = report(saved, y_proba, "PublicTest", X_val, y_val, X)
     if arguments.test:
-        scores += test(saved, "PrivateTest", *parts["test"], X)
+        X_test, y_test = parts["test"]
+        scores += report(saved, saved.predict_proba(X_test), "PrivateTest", X_test, y_test, X)
     print(scores)
     description = DESCRIPTION.format(n=len(X), scores=scores)
     saved.save_model(arguments.output, description=description, half_precision=True)
@@ -89,9 +84,7 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path, help="FER2013's table, or folder, or an .npz")
-    for name, kind in SETTINGS.items():
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=kind, help="as PAttLiteClassifier's")
+    add_parameters(parser)
     parser.add_argument("--no-class-weight", action="store_true", help="default: balanced")
     parser.add_argument("--random-state", type=int, default=0)
     parser.add_argument("--images", type=int, help="train on so many; default: all")
@@ -99,15 +92,6 @@ def parse_arguments():
     parser.add_argument("--checkpoint-dir", default="examples/output/train_expressions")
     parser.add_argument("--output", type=Path, default=Path("examples/output/fer2013.zip"))
     return parser.parse_args()
-
-
-def settings(arguments):
-    """What is given of the classifier's parameters; the recipe has the others."""
-    given = {name: getattr(arguments, name) for name in SETTINGS}
-    given = {name: value for name, value in given.items() if value is not None}
-    if arguments.no_class_weight:
-        given["class_weight"] = None
-    return given
 
 
 def load(path):
@@ -126,32 +110,25 @@ def load(path):
     }
 
 
-def test(classifier, name, X, y, X_train):
+def report(classifier, y_proba, name, X, y, X_train):
     """Report scores on a part, and on what of it does not stand in the training images."""
     known = {image.tobytes() for image in X_train}
     is_new = np.array([image.tobytes() not in known for image in X])
-    y_proba = classifier.predict_proba(X)
     predicted = classifier.classes_[y_proba.argmax(axis=1)]
     text = ""
     everything = np.ones(len(X), dtype=bool)
     for title, rows in ((name, everything), (f"{name} without what stands in Training", is_new)):
-        report = expression_report(
-            y[rows],
-            predicted[rows],
-            y_proba=y_proba[rows],
-            random_state=0,
-        )
-        text += f"{title}: {rows.sum():,} images\n\n{report}\n\n"
+        scores = expression_report(y[rows], predicted[rows], y_proba=y_proba[rows], random_state=0)
+        text += f"{title}: {rows.sum():,} images\n\n{scores}\n\n"
     return text
 
 
-def compare(trained, saved, X):
-    """Tell what half precision changes."""
-    before, after = trained.predict_proba(X), saved.predict_proba(X)
+def compare(before, after):
+    """Tell what half precision changes of probabilities."""
     n_others = (before.argmax(axis=1) != after.argmax(axis=1)).sum()
     print(
-        f"in half precision {n_others} of {len(X)} labels are others, and probabilities differ by "
-        f"at most {abs(before - after).max():.4f}"
+        f"in half precision {n_others} of {len(before)} labels are others, and "
+        f"probabilities differ by at most {abs(before - after).max():.4f}"
     )
 
 

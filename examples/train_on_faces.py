@@ -27,6 +27,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+from _parameters import add_parameters, given_parameters
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
 from sklearn.model_selection import GridSearchCV, GroupShuffleSplit, train_test_split
@@ -37,19 +38,6 @@ from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.datasets import load_face_folder, load_fer2013
 from sklearn_patt_lite.preprocessing import BackboneFeatures
 
-SETTINGS = {  # of PAttLiteClassifier, that are options of this script
-    "backbone_weights": str,
-    "alpha": float,
-    "input_size": int,
-    "patch_size": int,
-    "epochs": int,
-    "patience": int,
-    "batch_size": int,
-    "unfreeze_layers": int,
-    "finetune_epochs": int,
-    "finetune_patience": int,
-    "finetune_learning_rate": float,
-}
 IMAGE_SIZE = 224  # of faces in files
 
 
@@ -81,7 +69,6 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("faces", type=Path, help=".npz, .csv or folder")
-    parser.add_argument("--recipe", choices=["transfer", "paper", "modern"], default="transfer")
     parser.add_argument("--seeds", type=int, default=1, help="fits, with seeds 0, 1, …")
     parser.add_argument("--attention", nargs="+", choices=["patches", "none"], default=["patches"])
     parser.add_argument(
@@ -92,11 +79,7 @@ def parse_arguments():
         "--groups-from", help="regular expression that finds the subject in a file's name"
     )
     parser.add_argument("--verbose", action="store_true", help="a line an epoch")
-    for name, kind in SETTINGS.items():
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(
-            option, type=kind, help="as PAttLiteClassifier's; default: the recipe's"
-        )
+    add_parameters(parser)
     return parser.parse_args()
 
 
@@ -145,12 +128,10 @@ def hold_out(X, y, groups):
 
 def fit_and_predict(X_train, y_train, groups, X_test, y_test, attention, seed, arguments):
     """Predictions of the test images, by a classifier from disk if it was trained before."""
-    given = {name: getattr(arguments, name) for name in SETTINGS}
     classifier = PAttLiteClassifier(
-        recipe=arguments.recipe,
         attention=None if attention == "none" else attention,
         random_state=seed,
-        **{name: value for name, value in given.items() if value is not None},
+        **given_parameters(arguments),
     )
     key = joblib.hash([classifier.get_params(), X_train, y_train, groups, X_test])
     kept = arguments.output / f"attention_{attention}_seed_{seed}_{key[:8]}.zip"

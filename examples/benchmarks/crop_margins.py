@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from sklearn_patt_lite.datasets import load_fer2013
-from sklearn_patt_lite.preprocessing import detect_faces
+from sklearn_patt_lite.preprocessing import FaceCropper
 
 SIDE, BORDER = 192, 64  # pixels to which images are enlarged, and of grey on each side
 
@@ -34,29 +34,28 @@ def main():
     else:
         images = load_fer2013(arguments.data).images
     some = np.random.default_rng(0).permutation(len(images))[: arguments.images]
-    found = [measure(image) for image in images[some]]
-    kept = np.array([row for row in found if row is not None])
-    print(f"{len(kept)} of {len(found)} images with one face")
-    if not len(kept):
+    found = FaceCropper(size=1, on_no_face="blank").crop([enlarge(image) for image in images[some]])
+    has_one = found.n_faces == 1
+    print(f"{has_one.sum()} of {len(has_one)} images with one face")
+    if not has_one.any():
         return
-    for name, values in zip(("margin", "right", "down", "angle"), kept.T, strict=True):
+    first, last = np.split(found.boxes[has_one], 2, axis=1)  # left and top, right and bottom
+    sides = (last - first).max(axis=1)
+    right, down = ((BORDER + SIDE / 2 - (first + last) / 2) / sides[:, np.newaxis]).T
+    columns = {
+        "margin": (SIDE / sides - 1) / 2,
+        "right": right,
+        "down": down,
+        "angle": found.angles[has_one],
+    }
+    for name, values in columns.items():
         quartiles = "  ".join(f"{value:+.3f}" for value in np.percentile(values, [25, 50, 75]))
         print(f"{name:8} quartiles {quartiles}")
 
 
-def measure(image):
-    """Margin, and place of the image's middle, in shares of the box's longer side; eyes' angle."""
+def enlarge(image):
     picture = Image.fromarray(image).convert("RGB").resize((SIDE, SIDE), Image.BICUBIC)
-    picture = ImageOps.expand(picture, BORDER, (128, 128, 128))
-    faces = detect_faces(picture)
-    if len(faces.boxes) != 1:
-        return None
-    box = faces.boxes[0]
-    side = max(box[2:] - box[:2])
-    right, down = (BORDER + SIDE / 2 - (box[:2] + box[2:]) / 2) / side
-    left_eye, right_eye = faces.eyes[0]
-    angle = np.degrees(np.arctan2(*(right_eye - left_eye)[::-1]))
-    return (SIDE / side - 1) / 2, right, down, angle
+    return ImageOps.expand(picture, BORDER, (128, 128, 128))
 
 
 if __name__ == "__main__":

@@ -23,9 +23,10 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.datasets import make_expression_faces
+from sklearn_patt_lite.datasets._expressions import EXPRESSIONS
 from sklearn_patt_lite.preprocessing import BackboneFeatures
 
-NAMES = np.array(["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"])  # by code
+NAMES = np.array(EXPRESSIONS[:7])  # by FER2013's code
 
 
 def main():
