@@ -23,6 +23,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite._network.parts import backbone_of, head_layers
+from sklearn_patt_lite._network.weights import read_weights
 from sklearn_patt_lite.preprocessing import FaceResizer
 
 
@@ -186,6 +188,12 @@ def test_every_variant(changes, faces, tmp_path):
         loaded = PAttLiteClassifier.load_model(tmp_path / "classifier.zip")
     assert loaded.image_shape_ == (32, 32, 1)
     assert_array_equal(loaded.predict_proba(faces.images), classifier.predict_proba(faces.images))
+    # A fit that goes on from it gets each layer's arrays in Keras' order.
+    weights = read_weights(tmp_path / "classifier.zip", 0.25)
+    network = classifier.model_
+    for layer in [*backbone_of(network).layers, *head_layers(network)]:
+        for mine, saved in zip(layer.get_weights(), weights.get(layer.name, []), strict=True):
+            assert_array_equal(mine, saved, layer.name)
 
 
 def test_what_was_loaded_pickles_saves_and_fits(fitted_on_names, saved, faces, tmp_path):

@@ -31,7 +31,7 @@ _IMAGENET_ALPHAS = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}
 #: Variables of layers, in the order in which Keras keeps them.
 _VARIABLES = (
     *("depthwise_kernel", "pointwise_kernel", "kernel", "bias"),
-    *("gamma", "beta", "moving_mean", "moving_variance"),
+    *("gamma", "beta", "moving_mean", "moving_variance", "scale"),
 )
 _LABELS = "labels"  # of an earlier classifier, among its layers' arrays: no layer has that name
 _IMAGENET_URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/"
@@ -177,6 +177,8 @@ def _saved_classifier(path):
         with zipfile.ZipFile(path) as archive:
             arrays = read_arrays(read_member(archive, WEIGHTS))
             labels = list(read_json(archive, METADATA)["classes"]["values"])
+        # "conv_dw_1/kernel": layer and variable
+        names = sorted(arrays, key=lambda name: _VARIABLES.index(name.rpartition("/")[2]))
     except (*NO_ARCHIVE, KeyError, TypeError) as error:
         raise ValueError(
             f"backbone_weights={str(path)!r} is damaged, or none of save_model: {error}"
@@ -184,15 +186,9 @@ def _saved_classifier(path):
     except RefusedError as error:
         raise ValueError(f"backbone_weights={str(path)!r} cannot be read: {error}") from error
     weights = {_LABELS: labels}
-    for name in sorted(arrays, key=_place_in_layer):  # "conv_dw_1/kernel": layer and variable
-        layer, _, _ = name.rpartition("/")
-        weights.setdefault(layer, []).append(arrays[name])
+    for name in names:
+        weights.setdefault(name.rpartition("/")[0], []).append(arrays[name])
     return weights
-
-
-def _place_in_layer(name):
-    """Order a layer's variables as Keras does."""
-    return _VARIABLES.index(variable) if (variable := name.rpartition("/")[2]) in _VARIABLES else -1
 
 
 def _saved_network(path):
