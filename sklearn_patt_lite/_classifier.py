@@ -666,8 +666,15 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         from sklearn_patt_lite._persistence.save import save
 
         parameters = self.get_params(deep=False)
-        state = (self._fitted, self.classes_, self.history_, parameters)
-        save(*state, path, description, half_precision)
+        save(
+            self._fitted,
+            self.classes_,
+            self.history_,
+            parameters,
+            path,
+            description=description,
+            half_precision=half_precision,
+        )
 
     @classmethod
     def load_model(cls, path: PathLike) -> Self:
