@@ -538,7 +538,7 @@ def test_prediction_takes_other_sizes_and_channels(faces, fitted):
     grey = np.asarray([Image.fromarray(image).convert("L") for image in faces.images])
     assert fitted.predict_proba(grey).shape == expected.shape
     as_floats = fitted.predict_proba(faces.images / 255)
-    assert_allclose(as_floats, expected, atol=1e-4)
+    assert_allclose(as_floats, expected, atol=1e-6)
 
 
 def test_grey_training_images_and_colour_at_prediction(faces):

@@ -3,13 +3,18 @@
 One convention for pixels holds everywhere in the package: integers lie in 0..255, floats in
 0..1 (as in Matplotlib and scikit-image). One resampling filter, too: Pillow's bilinear one, which
 widens with the reduction (no aliasing) and, unlike Lanczos', never rings beyond the pixels' range.
+And images have 8 bits a channel, so that one image gets one answer, whether it comes as integers,
+as floats or in a file.
 """
 
 import os
+import warnings
 
 import numpy as np
 from PIL import Image
 from scipy.sparse import issparse
+
+from sklearn_patt_lite._images.columns import as_column, is_missing
 
 # Pillow's (ITU-R 601) weights of red, green and blue in grey.
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
@@ -28,8 +33,13 @@ def is_paths(X):
     Returns
     -------
     bool
-        True for a list, a tuple or a 1-D array (or pandas Series) that is not empty and holds
-        `str` and `os.PathLike` objects only.
+        True for a list, a tuple or a column (a 1-D array, a Series, a table of one column) that is
+        not empty and holds `str` and `os.PathLike` objects only.
+
+    Raises
+    ------
+    TypeError
+        If some rows are paths, and others are not; the message names the first of these.
 
     Examples
     --------
@@ -38,13 +48,32 @@ def is_paths(X):
     >>> is_paths("anna.png")
     False
     """
-    if not isinstance(X, list | tuple):
-        if getattr(X, "ndim", None) != 1 or not hasattr(X, "__array__"):
-            return False
-        X = np.asarray(X)
-        if X.dtype.kind not in "OUT":  # numbers: no need to look at each
-            return False
-    return len(X) > 0 and all(isinstance(path, str | os.PathLike) for path in X)
+    X = as_column(X)
+    if not isinstance(X, list | tuple) and (
+        getattr(X, "ndim", None) != 1 or X.dtype.kind not in "OUT"
+    ):
+        return False  # numbers: no need to look at each
+    others = [row for row, path in enumerate(X) if not isinstance(path, str | os.PathLike)]
+    if len(others) == len(X):
+        return False
+    if others:
+        raise TypeError(
+            f"row {others[0]}: expected a path, as in other rows, got {_what(X[others[0]])}. Leave "
+            f"rows without a path out, labels too: {len(others)} of {len(X)}."
+        )
+    return True
+
+
+def path_of(path):
+    """Make a `str` of a path, with "~" for the user's folder."""
+    return os.path.expanduser(os.fspath(path))
+
+
+def _what(value):
+    """Describe a value that should have been a path or an image."""
+    if is_missing(value):
+        return f"{value!r}, a missing value"
+    return f"{type(value).__name__} {value!r:.40}"
 
 
 def check_images(X):
@@ -58,13 +87,18 @@ def check_images(X):
     Returns
     -------
     ndarray
-        Images in their own shape: uint8 from integers (no copy of uint8), float32 scaled to
-        0..255 from floats. Paths: shape (n,), dtype object, each a `str`; no file is touched.
+        Images in their own shape, dtype uint8 (no copy of uint8; floats are rounded to 1/255).
+        Paths: shape (n,), dtype object, each a `str`; no file is touched.
 
     Raises
     ------
     TypeError, ValueError
         As `check_pixels`.
+
+    Warns
+    -----
+    UserWarning
+        If all images are black, or as good as black: their values were divided once too often.
 
     See Also
     --------
@@ -75,14 +109,38 @@ def check_images(X):
     --------
     >>> import numpy as np
     >>> check_images(np.ones((1, 2, 2))).max()
-    np.float32(255.0)
+    np.uint8(255)
     """
     if is_paths(X):
-        return np.array([os.fspath(path) for path in X], dtype=object)
+        return np.array([path_of(path) for path in as_column(X)], dtype=object)
     X = check_pixels(X)
-    if X.dtype.kind == "f":
-        return np.multiply(X, 255, dtype=np.float32)
-    return X.astype(np.uint8, copy=False)
+    _warn_of_black(X)
+    return to_8_bits(X) if X.dtype.kind == "f" else X.astype(np.uint8, copy=False)
+
+
+def to_8_bits(X):
+    """Round floats in 0..1 to uint8 in 0..255, image by image: no large array besides."""
+    rounded = np.empty(X.shape, np.uint8)
+    for image, target in zip(X, rounded, strict=True):
+        target[...] = np.rint(np.multiply(image, 255, dtype=np.float32))
+    return rounded
+
+
+def _warn_of_black(X):
+    highest = X.max()
+    if highest >= (2 / 255 if X.dtype.kind == "f" else 2):
+        return
+    advice = (
+        "floats lie in 0..1, and were divided by 255 once too often"
+        if X.dtype.kind == "f"
+        else "integers lie in 0..255; divided by 255 they need a dtype of floats"
+    )
+    warnings.warn(
+        f"All {len(X)} images are black: their largest value is {highest:.3g}. If they should not "
+        f"be: {advice}.",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def check_pixels(X):
@@ -112,31 +170,31 @@ def check_pixels(X):
     _check_shape(X)
     if X.dtype.kind == "f":
         _check_finite(X)
-        _check_range(
-            X,
-            1,
-            "Float images must lie in 0..1",
-            "divide pixels of 0..255 by 255, clip rounding errors with np.clip(X, 0, 1).",
-        )
+        _check_range(X, 1, "Float images must lie in 0..1", _advice_on_floats)
     elif X.dtype != np.uint8:
-        _check_range(
-            X,
-            255,
-            "Integer images must lie in 0..255",
-            "FaceResizer scales 16-bit images (dtype uint16) down.",
-        )
+        _check_range(X, 255, "Integer images must lie in 0..255", _advice_on_integers)
     return X
 
 
 def _to_array(X):
     refuse_sparse(X)
     try:
-        return np.asarray(X)
+        X = np.asarray(X)
+        if X.dtype.kind == "O" and X.ndim == 1 and len(X):  # a column of arrays
+            X = np.stack([_one_image(image, row) for row, image in enumerate(X)])
+        return X
     except ValueError as error:
         raise ValueError(
             "Expected images of one shape, got a ragged list: FaceResizer brings images of any "
             "sizes to one."
         ) from error
+
+
+def _one_image(image, row):
+    array = np.asarray(image)
+    if array.ndim == 0:
+        raise TypeError(f"row {row}: expected an image, got {_what(image)}.")
+    return array
 
 
 def refuse_sparse(X):
@@ -218,7 +276,30 @@ def _check_range(images, high, rule, advice):
         return
     culprit = _first_image((images < 0) | (images > high))
     raise ValueError(
-        f"{rule}, got values from {lowest} to {highest}, first outside in image {culprit}: {advice}"
+        f"{rule}, got values from {lowest} to {highest}, first outside in image {culprit}: "
+        f"{advice(lowest, highest)}"
+    )
+
+
+def _advice_on_floats(lowest, highest):
+    if lowest >= -0.01 and highest <= 1.01:
+        return "clip rounding errors with np.clip(X, 0, 1)."
+    if lowest >= 0 and highest <= 255:
+        return "divide pixels of 0..255 by 255."
+    if lowest >= -1.01 and highest <= 1.01:
+        return "bring pixels of -1..1 to 0..1 with np.clip((X + 1) / 2, 0, 1)."
+    return "pass pixels as they were before they were standardized; the network scales them itself."
+
+
+def _advice_on_integers(lowest, highest):
+    if lowest < 0:
+        return "pass pixels as they were before anything was subtracted from them."
+    largest = next((2**bits - 1 for bits in (10, 12, 14, 16) if highest < 2**bits), None)
+    if largest is None:
+        return "divide them by the largest value that a pixel can have, to floats in 0..1."
+    return (
+        "divide them by the largest value that a pixel can have, to floats in 0..1; that is "
+        f"X / {largest} for {largest.bit_length()} bits."
     )
 
 
@@ -231,16 +312,16 @@ def resize_images(images, shape):
 
     Parameters
     ----------
-    images : ndarray of shape (n, height, width) or (n, height, width, channels)
-        From `check_images`: uint8 or float32, both in 0..255, with 1 or 3 channels.
+    images : ndarray of shape (n, height, width) or (n, height, width, channels), dtype uint8
+        From `check_images`, with 1 or 3 channels.
     shape : tuple of int
         (height, width) or (height, width, channels) of every resulting image, in pixels, with 1
         or 3 channels. Grey becomes RGB by repetition, RGB grey by Pillow's luma.
 
     Returns
     -------
-    ndarray of shape (n, height, width) or (n, height, width, channels)
-        Of the same dtype and range; `images` itself if its shape is right already.
+    ndarray of shape (n, height, width) or (n, height, width, channels), dtype uint8
+        `images` itself if its shape is right already.
 
     Examples
     --------
@@ -252,27 +333,32 @@ def resize_images(images, shape):
     if images.shape[1:] == shape:
         return images
     height, width, channels = shape if len(shape) == 3 else (*shape, 1)
-    resized = np.empty((len(images), height, width, channels), dtype=images.dtype)
+    resized = np.empty((len(images), height, width, channels), dtype=np.uint8)
     for image, target in zip(images, resized, strict=True):
-        target[...] = _to_channels(_resize_planes(image, height, width), channels)
+        planes = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
+        target[...] = resize_image(Image.fromarray(planes), (height, width, channels))
     return resized.reshape(len(images), *shape)
 
 
-def _resize_planes(image, height, width):
-    planes = image.reshape(*image.shape[:2], -1)  # (h, w) or (h, w, c) -> (h, w, c)
-    if planes.shape[:2] == (height, width):
-        return planes
-    resized = [
-        Image.fromarray(np.ascontiguousarray(plane)).resize((width, height), Image.BILINEAR)
-        for plane in np.moveaxis(planes, -1, 0)
-    ]
-    # The filter's weights sum to 1 up to rounding, so that a white float pixel may exceed 255.
-    return np.clip(np.stack(resized, axis=-1), 0, 255)
+def resize_image(image, shape):
+    """Bring a Pillow image to (height, width, channels), uint8.
 
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Of mode "L" or "RGB".
+    shape : tuple of int
+        (height, width, channels), with 1 or 3 channels.
 
-def _to_channels(image, channels):
-    if channels == 1 and image.shape[-1] == 3:
-        grey = image @ LUMA  # (h, w, 3) -> (h, w)
-        grey = np.rint(grey) if image.dtype == np.uint8 else np.minimum(grey, 255)
-        return grey[..., np.newaxis]
-    return image  # grey broadcasts to RGB where it is assigned
+    Returns
+    -------
+    ndarray of shape (height, width, 1 or `channels`), dtype uint8
+        Grey that is to become RGB is left to broadcasting.
+    """
+    height, width, channels = shape
+    pixels = np.asarray(image.resize((width, height), Image.BILINEAR))
+    if pixels.ndim == 2:
+        return pixels[..., np.newaxis]  # (h, w) -> (h, w, 1)
+    if channels == 1:
+        return np.rint(pixels @ LUMA)[..., np.newaxis]  # (h, w, 3) -> (h, w, 1)
+    return pixels

@@ -1,36 +1,45 @@
 """Files, Pillow images and arrays of all kinds, decoded to RGB pixels."""
 
 import contextlib
-import functools
 import os
+import re
 import threading
 from collections.abc import Mapping, Set
 
 import numpy as np
 from joblib import Parallel, delayed
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
-from sklearn_patt_lite._images.check import CHANNELS, refuse_single_image, refuse_sparse
+from sklearn_patt_lite._images.check import (
+    CHANNELS,
+    path_of,
+    refuse_single_image,
+    refuse_sparse,
+    resize_image,
+    to_8_bits,
+)
+from sklearn_patt_lite._images.columns import as_column, is_missing
 
 # Transparent pixels show this grey: neither dark nor light drawings vanish in it, and it is the
 # zero of the network's -1..1 scale, hence what its own zero padding looks like.
 BACKGROUND = (128, 128, 128)
 _LOADING, _LARGE = threading.Lock(), threading.Lock()
-# Of a file, as it is decoded: 256 MiB. Half as many where it is transparent, which takes a copy.
-# JPEG files may have more, since they are decoded at a fraction of their size.
+# Of a file: 256 MiB. Half as many where it is transparent, which takes a copy.
 _MOST_PIXELS = 2**26
 _MANY_PIXELS = 2**24  # files with more are read one at a time
+_N_NAMED = 10  # rows in an error
+_UNUSABLE = (FileNotFoundError, TypeError, ValueError)
 
 
-def decode_images(X, size, n_jobs=None, *, rows=None):
+def decode_images(X, shape, n_jobs=None, *, rows=None):
     """Read images of any kinds and sizes into one array.
 
     Parameters
     ----------
     X : sequence of length n
         Of anything that `decode_image` takes, mixed at will; an array of images is one, too.
-    size : int
-        Side of the resulting squares in pixels.
+    shape : tuple of int
+        (height, width, channels) of the resulting images, in pixels, with 1 or 3 channels.
     n_jobs : int or None, default=None
         Number of threads, as in joblib (Pillow works without the interpreter's lock).
     rows : sequence of int of length n, default=None
@@ -38,30 +47,103 @@ def decode_images(X, size, n_jobs=None, *, rows=None):
 
     Returns
     -------
-    ndarray of shape (n, size, size, 3), dtype uint8
-        RGB images in the order of `X`.
+    ndarray of shape (n, *shape), dtype uint8
+        Images in the order of `X`.
 
     Raises
     ------
     FileNotFoundError, TypeError, ValueError
-        From `decode_image`, with the row's index in front. Also if `X` is not a sequence of
-        images (TypeError) or empty (ValueError).
+        From `decode_image`, with the row's index in front; of all rows that cannot be read. Also
+        if `X` is not a sequence of images (TypeError) or empty (ValueError).
 
     Examples
     --------
     >>> import numpy as np
-    >>> decode_images([np.zeros((48, 40), bool), np.ones((90, 90, 3))], size=32).shape
+    >>> decode_images([np.zeros((48, 40), bool), np.ones((90, 90, 3))], (32, 32, 3)).shape
     (2, 32, 32, 3)
     """
     X = check_sources(X)
-    images = np.empty((len(X), size, size, 3), dtype=np.uint8)
-    # Every thread writes its rows in place: no second copy of the images is ever held.
-    rows = range(len(X)) if rows is None else rows
-    Parallel(n_jobs=n_jobs, require="sharedmem")(
-        delayed(_decode_row)(image, source, row)
-        for image, source, row in zip(images, X, rows, strict=True)
-    )
+    images = np.empty((len(X), *shape), dtype=np.uint8)
+
+    def decode_row(place):
+        # Every thread writes its rows in place: no second copy of the images is ever held.
+        images[place] = decode_image(X[place], shape)
+
+    for_each_row(decode_row, range(len(X)), n_jobs, rows=rows)
     return images
+
+
+def for_each_row(work, X, n_jobs=None, *, rows=None, check=None):
+    """Work on each image of a sequence, in threads.
+
+    Parameters
+    ----------
+    work : callable
+        Takes an item of `X`.
+    X : sequence of length n
+        Images, or whatever else `work` takes.
+    n_jobs : int or None, default=None
+        Number of threads, as in joblib.
+    rows : sequence of int of length n, default=None
+        Numbers by which errors name the items; 0 to n - 1 by default.
+    check : callable, default=None
+        What is done instead of `work` from the first failure on, to find all others: after it no
+        result is needed. By default `work` itself.
+
+    Returns
+    -------
+    list of length n
+        Results of `work`.
+
+    Raises
+    ------
+    FileNotFoundError, TypeError, ValueError
+        If some items cannot be used: the type and the message of the only one, or those of all,
+        of which the first ten are named.
+    """
+    results, failures = _attempt_each(work, X, n_jobs, rows, check)
+    if failures:
+        raise unusable(failures, len(X)) from next(iter(failures.values()))
+    return results
+
+
+def find_unusable(X, n_jobs=None):
+    """Read all images of a sequence, and collect the errors of those that cannot be read, by row.
+
+    Returns
+    -------
+    dict of int to Exception
+        What `load_image` raised.
+    """
+    return _attempt_each(load_image, X, n_jobs)[1]
+
+
+def _attempt_each(work, X, n_jobs, rows=None, check=None):
+    rows = range(len(X)) if rows is None else rows
+    failures = {}
+
+    def attempt(item, row):
+        try:
+            return (check if failures and check is not None else work)(item)
+        except _UNUSABLE as error:
+            failures[row] = error
+
+    results = Parallel(n_jobs=n_jobs, require="sharedmem")(
+        delayed(attempt)(item, row) for item, row in zip(X, rows, strict=True)
+    )
+    return results, failures
+
+
+def unusable(failures, n):
+    """Make one error of those of some rows, a dict by row, of `n` rows in all."""
+    lines = [f"row {row}: {failures[row]}" for row in sorted(failures)]
+    kinds = {type(error) for error in failures.values()}
+    kind = kinds.pop() if len(kinds) == 1 else ValueError
+    if len(lines) == 1:
+        return kind(lines[0])
+    more = [f"… and {len(lines) - _N_NAMED} more"] if len(lines) > _N_NAMED else []
+    named = "\n".join([*lines[:_N_NAMED], *more])
+    return kind(f"{len(lines)} of {n} images cannot be used:\n{named}")
 
 
 def check_sources(X):
@@ -96,38 +178,31 @@ def check_sources(X):
             "that of your labels: pass a list."
         )
     if hasattr(X, "__array__"):
-        X = np.asarray(X)
+        X = as_column(X)
         refuse_single_image(X.shape)
     if len(X) == 0:
         raise ValueError("Expected images or paths, found a sequence with 0 sample(s).")
     return X
 
 
-def _decode_row(image, source, row):
-    try:
-        image[...] = decode_image(source, image.shape[0])
-    except (FileNotFoundError, TypeError, ValueError) as error:
-        raise type(error)(f"row {row}: {error}") from error
-
-
-def decode_image(source, size):
-    """Read one image and stretch it to a square of RGB pixels.
+def decode_image(source, shape):
+    """Read one image and stretch it to a shape.
 
     Parameters
     ----------
     source : str, os.PathLike, PIL.Image.Image or array-like
         A file in any format that Pillow reads by itself, with 67 million pixels at most (of
-        several frames, the first), a Pillow image, or
+        several frames, the first; "~" is the user's folder), a Pillow image, or
         an array of shape (height, width) or (height, width, channels) with 1, 3 or 4 channels:
         grey, RGB, RGBA. Arrays hold integers in 0..255, uint16 in 0..65535, booleans (black and
         white) or floats in 0..1.
-    size : int
-        Side of the square in pixels.
+    shape : tuple of int
+        (height, width, channels) in pixels, with 1 or 3 channels: grey or RGB.
 
     Returns
     -------
-    ndarray of shape (size, size, 3), dtype uint8
-        RGB.
+    ndarray of shape (height, width, channels), dtype uint8
+        The image.
 
     Raises
     ------
@@ -142,25 +217,20 @@ def decode_image(source, size):
     Notes
     -----
     The camera's orientation (EXIF) is applied. Both sides are scaled on their own, which
-    stretches images that are not square; crop them around the face beforehand. Transparent
+    stretches images that have other proportions; crop them around the face beforehand. Transparent
     pixels show mid-grey. 16-bit greys (Pillow's modes "I;16" and "I") are divided by 257, not
-    clipped; Pillow's mode "F" holds 0..1 like any float array. Large JPEG files are decoded at a
-    half, a quarter or an eighth of their size as long as twice `size` is left.
+    clipped; Pillow's mode "F" holds 0..1 like any float array.
     """
-    image = load_image(source, draft=2 * size)
-    return np.asarray(image.resize((size, size), Image.BILINEAR))
+    return resize_image(load_image(source), shape)
 
 
-def load_image(source, draft=None):
+def load_image(source):
     """Read one image as it is.
 
     Parameters
     ----------
     source : str, os.PathLike, PIL.Image.Image or array-like
         As `decode_image` takes it.
-    draft : int, default=None
-        Sides that are enough, in pixels: JPEG files are decoded at a fraction of their size as
-        long as both are left. None: all pixels.
 
     Returns
     -------
@@ -173,7 +243,7 @@ def load_image(source, draft=None):
         As `decode_image`.
     """
     if isinstance(source, str | os.PathLike):
-        return _read_file(source, draft)
+        return _read_file(path_of(source))
     if isinstance(source, Image.Image):
         return _upright_rgb(_loaded(source), name="the Pillow image")
     return _upright_rgb(Image.fromarray(_array_to_uint8(source)), name="the array")
@@ -189,46 +259,64 @@ def _loaded(image):
     return image
 
 
-def _read_file(path, draft):
-    name = repr(os.fspath(path))
+def _read_file(path):
     try:
-        image = Image.open(path, formats=_formats())
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"cannot read {name}: no such file") from error
+        image = Image.open(path, formats=readable_formats())
     except Exception as error:
-        raise _unreadable(name, error) from error
+        if not os.path.exists(path):
+            raise no_file(path) from error
+        raise _unreadable(repr(path), error) from error
     with image:
-        width, height = image.size
-        if draft is not None:
-            image.draft(None, (draft, draft))  # only JPEG has it; others ignore it
         n_pixels = image.width * image.height
         most = _MOST_PIXELS // 2 if image.has_transparency_data else _MOST_PIXELS
         if n_pixels > most:
             raise ValueError(
-                f"cannot read {name}: {width}×{height} pixels are more than "
+                f"cannot read {path!r}: {image.width}×{image.height} pixels are more than "
                 f"{most:,}; store it smaller"
             )
         # Threads that read large images at once would need gigabytes.
         with _LARGE if n_pixels > _MANY_PIXELS else contextlib.nullcontext():
-            return _upright_rgb(image, name, in_place=True)
+            return _upright_rgb(image, repr(path), in_place=True)
 
 
-@functools.cache
-def _formats():
-    """What Pillow reads by itself: for EPS it runs Ghostscript."""
+def no_file(path):
+    """Make the error for a path that leads to no file."""
+    if re.fullmatch(r"\s*\d+(\s+\d+)+\s*", path):
+        return TypeError(
+            f"expected a path, got the pixels of an image as text, {path[:20]!r}…: load_fer2013 "
+            "reads such tables, and np.array(text.split(), dtype='uint8').reshape(48, 48) one image"
+        )
+    return FileNotFoundError(f"cannot read {path!r:.300}: no such file")
+
+
+def readable_formats():
+    """List what Pillow and its plugins read by themselves."""
     Image.init()
-    return tuple(sorted(set(Image.OPEN) - {"EPS"}))
+    return [
+        name
+        for name, (factory, _) in Image.OPEN.items()
+        # For EPS it runs Ghostscript; of MPEG and of stubs it knows no more than the size.
+        if name not in ("EPS", "MPEG")
+        and not (isinstance(factory, type) and issubclass(factory, ImageFile.StubImageFile))
+    ]
 
 
 def _upright_rgb(image, name, *, in_place=False):
     try:
-        if in_place:  # a copy of a large image is as large
-            ImageOps.exif_transpose(image, in_place=True)
-        else:
-            image = ImageOps.exif_transpose(image)
-        return _to_rgb(image)
+        return _to_rgb(_upright(image, in_place))
     except Exception as error:
         raise _unreadable(name, error) from error
+
+
+def _upright(image, in_place):
+    """Turn an image as its metadata say, if they can be read: pixels may be whole without them."""
+    try:
+        if in_place:  # a copy of a large image is as large
+            ImageOps.exif_transpose(image, in_place=True)
+            return image
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        return image
 
 
 def _unreadable(name, error):
@@ -258,6 +346,11 @@ def _deep_grey_to_uint8(image):
 
 
 def _array_to_uint8(source):
+    if is_missing(source):
+        raise TypeError(
+            f"expected an image or a path, got {source!r}, a missing value: leave such rows out, "
+            "labels too"
+        )
     array = np.asarray(source)
     if array.dtype.kind not in "buif":
         raise TypeError(
@@ -281,7 +374,7 @@ def _to_uint8(array):
         return array * np.uint8(255)
     if array.dtype.kind == "f":
         _check_values(array, 1, "float pixels must lie in 0..1; divide those of 0..255 by 255")
-        return np.rint(array * 255).astype(np.uint8)
+        return to_8_bits(array)
     if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # of either byte order
         # Rounded, and without floats, which would take eight times as much memory.
         return (array // 257 + (array % 257 > 128)).astype(np.uint8)

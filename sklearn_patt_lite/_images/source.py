@@ -8,8 +8,13 @@ from pathlib import Path
 import numpy as np
 import PIL
 
-from sklearn_patt_lite._images.check import check_images, is_paths, resize_images
-from sklearn_patt_lite._images.decode import decode_images
+from sklearn_patt_lite._images.check import check_images, resize_images
+from sklearn_patt_lite._images.decode import (
+    decode_images,
+    find_unusable,
+    no_file,
+    unusable,
+)
 from sklearn_patt_lite._process import n_threads
 
 _DIGEST_SIZE = 16
@@ -23,25 +28,25 @@ def as_source(X, size, shape=None):
     X : array-like
         As `PAttLiteClassifier.fit` takes it.
     size : int
-        Side in pixels at which files are read.
+        Side, in pixels, of the RGB squares to which files are brought if `shape` is None.
     shape : tuple of int, default=None
-        (height, width, channels) to which images are brought; None leaves each kind as it is.
+        (height, width, channels) to which images are brought; None leaves arrays as they are.
 
     Returns
     -------
     ndarray or ImageFiles
-        Of shape (n, height, width, channels), values 0 to 255.
+        Of shape (n, height, width, channels), dtype uint8.
 
     Raises
     ------
     TypeError, ValueError
         As `check_images`.
     FileNotFoundError
-        If a path leads to no file; the message names the row.
+        If paths lead to no file; the message names the rows.
     """
-    if is_paths(X):
-        return ImageFiles(X, size, shape or (size, size, 3))
     images = check_images(X)
+    if images.ndim == 1:
+        return ImageFiles(images, shape or (size, size, 3))
     images = images[..., np.newaxis] if images.ndim == 3 else images
     return images if shape is None else resize_images(images, shape)
 
@@ -51,23 +56,19 @@ class ImageFiles:
 
     Parameters
     ----------
-    paths : sequence of path-like of length n
-        Their files.
-    size : int
-        Side of the square of RGB pixels to which images are brought first.
+    paths : ndarray of shape (n,), dtype object
+        Their files, each a `str`.
     shape : tuple of int
-        (height, width, channels) to which they are brought then.
+        (height, width, channels) to which images are brought.
     """
 
-    def __init__(self, paths, size, shape):
-        self._paths = np.array([os.fspath(path) for path in paths], dtype=object)
-        self._rows = np.arange(len(self._paths))  # of the input, to name them in errors
-        self._size = size
-        self.shape = (len(self._paths), *shape)
-        missing = np.flatnonzero([not os.path.isfile(path) for path in self._paths])
-        if len(missing):
-            row = missing[0]
-            raise FileNotFoundError(f"row {row}: cannot read {self._paths[row]!r}: no such file")
+    def __init__(self, paths, shape):
+        self._paths = self._all_paths = paths
+        self._rows = np.arange(len(paths))  # of the input, to name them in errors
+        self.shape = (len(paths), *shape)
+        missing = {row: no_file(p) for row, p in enumerate(paths) if not os.path.isfile(p)}
+        if missing:
+            raise unusable(missing, len(paths))
 
     def __len__(self):
         return len(self._paths)
@@ -75,14 +76,21 @@ class ImageFiles:
     def __getitem__(self, rows):
         """Select files, without reading them."""
         part = object.__new__(ImageFiles)
-        part._paths, part._rows, part._size = self._paths[rows], self._rows[rows], self._size
+        part._all_paths = self._all_paths
+        part._paths, part._rows = self._paths[rows], self._rows[rows]
         part.shape = (len(part._paths), *self.shape[1:])
         return part
 
     def read(self):
         """Read all of them, in parallel: uint8, of `shape`."""
-        images = decode_images(self._paths, self._size, n_jobs=n_threads(), rows=self._rows)
-        return resize_images(images, self.shape[1:])
+        n_jobs = n_threads()
+        try:
+            return decode_images(self._paths, self.shape[1:], n_jobs, rows=self._rows)
+        except (FileNotFoundError, TypeError, ValueError):
+            failures = find_unusable(self._all_paths, n_jobs)  # those of other parts, too
+            if failures:
+                raise unusable(failures, len(self._all_paths)) from None
+            raise
 
     def contents(self):
         """Go through the files' bytes."""
@@ -90,12 +98,12 @@ class ImageFiles:
 
     def digests(self):
         """16-byte digests of the files' contents, and of how they are read."""
-        reading = f"{PIL.__version__} {self._size} {self.shape[1:]}"
+        reading = f"{PIL.__version__} {self.shape[1:]}"
         return _digests(self._paths, lambda path: Path(path).read_bytes(), reading)
 
 
 def read_images(images, rows=slice(None)):
-    """Get rows of a source as an array of images: uint8 or float32, values 0 to 255."""
+    """Get rows of a source as an array of images, dtype uint8."""
     images = images[rows]
     return images.read() if isinstance(images, ImageFiles) else images
 

@@ -6,13 +6,13 @@ from numbers import Integral
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval
 
-from sklearn_patt_lite._images.decode import decode_images
+from sklearn_patt_lite._images.decode import decode_images, readable_formats
 from sklearn_patt_lite.datasets._expressions import in_order_of
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm", ".gif"}
 _N_SHOWN = 8  # names in an error message
 
 #: Constraints of the parameters that loaders have in common.
@@ -26,18 +26,38 @@ COMMON = {
 
 
 def list_images(folder):
-    """List the image files in a folder by their names, without opening any.
+    """List the image files in a folder by their names.
 
     Hidden files, such as the `._` twins that some archives leave, and files of other kinds are
-    passed over.
+    passed over. Only files without a suffix are opened, to see what they are.
     """
+    suffixes = _image_suffixes()
+    paths = [os.path.join(folder, name) for name in list_files(folder)]
+    return [path for path in paths if _is_image(path, suffixes)]
+
+
+def list_files(folder):
+    """List the names of the files in a folder, hidden ones excepted."""
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if _is_image(entry.name)]
-    return [os.path.join(folder, name) for name in sorted(names)]
+        names = [entry.name for entry in entries if not entry.is_dir()]
+    return sorted(name for name in names if not name.startswith("."))
 
 
-def _is_image(name):
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in _SUFFIXES
+def _image_suffixes():
+    """Suffixes of files that Pillow and its plugins read."""
+    formats = set(readable_formats())
+    return {suffix for suffix, name in Image.registered_extensions().items() if name in formats}
+
+
+def _is_image(path, suffixes):
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix:
+        return suffix in suffixes
+    try:
+        with Image.open(path, formats=readable_formats()):
+            return True
+    except Exception:  # of damaged files Pillow raises nearly all that there is
+        return False
 
 
 def list_folders(folder):
@@ -151,7 +171,7 @@ def make_bunch(
     target = np.array([target_names.index(name) for name in expressions], dtype=np.int64)
     if "paths" in rows:
         paths = np.array([os.fspath(path) for path in rows.pop("paths")], dtype=object)
-        X = paths if as_paths else decode_images(paths, image_size, n_jobs)
+        X = paths if as_paths else decode_images(paths, (image_size, image_size, 3), n_jobs)
     else:
         X = rows.pop("images")
     if return_X_y:

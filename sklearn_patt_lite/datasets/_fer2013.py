@@ -1,13 +1,13 @@
 """FER2013: small grey faces from a web search, of a competition in 2013."""
 
 import re
+import warnings
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
-from sklearn_patt_lite._images.check import resize_images
 from sklearn_patt_lite._images.decode import decode_images
 from sklearn_patt_lite._typing import BunchOrXy, PathLike, validate_params
 from sklearn_patt_lite.datasets._bunch import (
@@ -37,7 +37,10 @@ or
   icml_face_data.csv                     (columns emotion, Usage, pixels)
 or
   train/happy/Training_50449107.jpg      (Kaggle's folders)
-  test/happy/PrivateTest_95094.jpg"""
+  test/happy/PrivateTest_95094.jpg
+or
+  images/train/happy/10.jpg              (Kaggle's folders with a split of their own)
+  images/validation/happy/106.jpg"""
 
 ABOUT = """\
 FER2013: grey faces of 48×48 pixels from a web search. I. J. Goodfellow et al., "Challenges in
@@ -79,10 +82,11 @@ def load_fer2013(
     ----------
     path : path-like
         `fer2013.csv` or `icml_face_data.csv`, or a folder with one of them, or with Kaggle's
-        folders `train` and `test`; a folder around it will do.
+        folders `train` and `test`, or `train` and `validation`; a folder around it will do.
     split : {"train", "validation", "test", "all"}, default="train"
         Which images: the competition's "Training", "PublicTest" and "PrivateTest". Kaggle's
-        folder `test` holds the last two; the file names tell which.
+        folder `test` holds the last two; the file names tell which. A copy with folders `train` and
+        `validation` has another split, and no "test".
     as_paths : bool, default=False
         Return paths instead of images (folders only). No image is opened.
     n_jobs : int, default=None
@@ -125,7 +129,7 @@ def load_fer2013(
     Warns
     -----
     UserWarning
-        If numbers differ from the published ones.
+        If numbers differ from the published ones, or if the copy has a split of its own.
 
     See Also
     --------
@@ -167,8 +171,8 @@ def load_fer2013(
     if table is None:
         rows = _read_folders(root, split)
         if not as_paths:
-            images = decode_images(rows.pop("paths"), SIDE, n_jobs)
-            rows["images"] = resize_images(images, (SIDE, SIDE))  # grey, as in the tables
+            images = decode_images(rows.pop("paths"), (SIDE, SIDE, 1), n_jobs)
+            rows["images"] = images[..., 0]  # grey, as in the tables
     elif as_paths:
         raise ValueError(f"{str(table)!r} holds pixels, not files: load it with as_paths=False.")
     else:
@@ -223,10 +227,19 @@ def _read_table(table, split):
 def _read_folders(root, split):
     rows = {"paths": [], "expression": [], "split": []}
     train = find_below(root, "train")
-    if train is None or not (train.parent / "test").is_dir():
+    others = [] if train is None else [train.parent / name for name in ("test", "validation")]
+    others = [folder for folder in others if folder.is_dir()]
+    if not others:
         problem = f"Neither {' nor '.join(_FILES)} nor train and test is there"
         raise incomplete(root, problem, LAYOUT)
-    found = [row for part in (train, train.parent / "test") for row in _list(part)]
+    found = [row for part in (train, others[0]) for row in _list(part)]
+    if others[0].name == "validation":
+        warnings.warn(
+            "This copy of FER2013, with folders train and validation, has a split of its own: its "
+            "scores are not to be compared with published ones.",
+            UserWarning,
+            stacklevel=4,  # of the loader's caller, behind the validation of parameters
+        )
     for part, _, path, expression in sorted(found, key=lambda row: (_PARTS.index(row[0]), row[1])):
         if split in (part, "all"):
             rows["paths"].append(path)
@@ -238,19 +251,24 @@ def _read_folders(root, split):
 
 
 def _list(folder):
-    """List the images of `train` or `test`: (split, file name, path, expression)."""
+    """List the images of a part: (split, file name, path, expression)."""
     rows = []
+    by_name = not (folder.parent / "validation").is_dir()
     for place in list_folders(folder):
         expression = spell(place.name)
         if expression not in _NAMES:
             raise incomplete(folder, f"{place.name!r} is no expression of FER2013", LAYOUT)
         for path in list_images(place):
             name = Path(path).name
-            match = _FILE.match(name)
-            if not match:
-                raise ValueError(
-                    f"{path!r}: the name does not tell the split (Training_…, PublicTest_… or "
-                    "PrivateTest_…). load_face_folder loads train and test by themselves."
-                )
-            rows.append((SPLITS[match[1]], name, path, expression))
+            rows.append((_split_of(path) if by_name else folder.name, name, path, expression))
     return rows
+
+
+def _split_of(path):
+    match = _FILE.match(Path(path).name)
+    if not match:
+        raise ValueError(
+            f"{path!r}: the name does not tell the split (Training_…, PublicTest_… or "
+            "PrivateTest_…). load_face_folder loads such folders as they are."
+        )
+    return SPLITS[match[1]]

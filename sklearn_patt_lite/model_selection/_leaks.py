@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_consistent_length, gen_batches
-from sklearn.utils.validation import column_or_1d
 
 from sklearn_patt_lite._images.check import LUMA
+from sklearn_patt_lite._images.columns import check_subjects
 from sklearn_patt_lite._images.decode import decode_images
 from sklearn_patt_lite._typing import CrossValidation, Photographs, validate_params
 from sklearn_patt_lite.model_selection._manifest import digests, list_splits
@@ -185,7 +185,8 @@ def find_leaks(
     check_consistent_length(X, y, groups)
     splits = list_splits(cv, X, y, groups)
     pairs, is_exact = _find_equal(X)
-    thumbnails = decode_images(X, _SIDE, n_jobs) @ LUMA.astype(np.float32)  # n × 36 × 36
+    colors = decode_images(X, (_SIDE, _SIDE, 3), n_jobs)
+    thumbnails = colors @ LUMA  # n × 36 × 36
     near, similarity = _find_similar(thumbnails)
     near, similarity = _without(near, similarity, pairs)
     pairs = np.concatenate([pairs, near])
@@ -310,7 +311,7 @@ def _are_split(pairs, splits, n):
 
 
 def _shared_subjects(groups, splits):
-    groups = column_or_1d(groups).astype(str)
+    groups = check_subjects(groups).astype(str)
     shared = {
         number: np.intersect1d(groups[train], groups[test]).tolist()
         for number, (train, test) in enumerate(splits)

@@ -1,19 +1,19 @@
 """From photographs with faces somewhere in them to one square face a row."""
 
+import functools
 import os
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, Literal, Self
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_patt_lite._images.decode import BACKGROUND, check_sources, load_image
+from sklearn_patt_lite._images.decode import BACKGROUND, check_sources, for_each_row, load_image
 from sklearn_patt_lite._typing import Photographs, validate_parameters_first
 from sklearn_patt_lite.preprocessing._detection import DETECTION, find_faces
 
@@ -321,9 +321,8 @@ class FaceCropper(TransformerMixin, BaseEstimator):
         """Do a work on each photograph, in threads; errors name the row."""
         self._validate_params()  # stateless: it may not have been fitted
         X = check_sources(X)
-        return Parallel(n_jobs=self.n_jobs, require="sharedmem")(
-            delayed(_named)(work, source, row) for row, source in enumerate(X)
-        )
+        work = functools.partial(_named, work)
+        return for_each_row(work, X, self.n_jobs, check=load_image)
 
     def _crop_one(self, source):
         photo = load_image(source)
@@ -400,7 +399,7 @@ class FaceCropper(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _named(work, source, row):
+def _named(work, source):
     try:
         return work(source)
     except (ImportError, MemoryError):
@@ -409,8 +408,9 @@ def _named(work, source, row):
         known = (FileNotFoundError, TypeError, ValueError)
         kind = next((each for each in known if isinstance(error, each)), ValueError)
         said = error if isinstance(error, known) else f"the detector fails with {error!r}"
-        path = f" ({os.fspath(source)!r})" if isinstance(source, str | os.PathLike) else ""
-        raise kind(f"row {row}{path}: {said}") from error
+        path = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
+        where = "" if path in str(said) else f"{path!r}: "
+        raise kind(f"{where}{said}") from error
 
 
 def _stack(rows):

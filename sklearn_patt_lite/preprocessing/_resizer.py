@@ -123,7 +123,8 @@ class FaceResizer(TransformerMixin, BaseEstimator):
         Raises
         ------
         FileNotFoundError
-            If a file is missing. The message names the row and the file, as do all below.
+            If a file is missing. The message names the row and the file, as do all below; of
+            several such rows, it names the first ten.
         ValueError
             If an image is corrupt, truncated, of an unknown format, or if an array's shape or
             values are not as above. Also if `X` is empty.
@@ -145,7 +146,7 @@ class FaceResizer(TransformerMixin, BaseEstimator):
         ((2, 64, 64, 3), [0, 255])
         """
         self._validate_params()  # stateless: it may not have been fitted
-        return decode_images(X, self.size, n_jobs=self.n_jobs)
+        return decode_images(X, (self.size, self.size, 3), n_jobs=self.n_jobs)
 
     def __sklearn_is_fitted__(self):
         return True
