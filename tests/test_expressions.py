@@ -35,7 +35,11 @@ def names(data):
 def test_spellings():
     found = [spell(name) for name in ("Anger", " happiness", "SADNESS", "fear", "contemptuous")]
     assert found == ["angry", "happy", "sad", "fear", "contempt"]
-    assert spell("bored") is None
+    found = [
+        spell(name) for name in ("1 Anger", "03_happy", "2. Fearful", "Natural", "7-Disgusted")
+    ]
+    assert found == ["angry", "happy", "fear", "neutral", "disgust"]
+    assert [spell(name) for name in ("bored", "1", "happy1", "")] == [None] * 4
 
 
 def test_eight_classes_become_seven(eight):

@@ -22,7 +22,6 @@ def tree(tmp_path):
     (root / "Fear").mkdir()
     for folder in (root, root / "ANGER"):
         litter(folder)
-    write(root / "ANGER" / "notes.txt", "none")
     shutil.copytree(root / "ANGER", root / "__MACOSX")
     return root
 
@@ -110,10 +109,108 @@ def test_images_of_all_kinds(tmp_path):
     assert_array_equal(y, [0, 0, 0, 0])
 
 
-def test_a_broken_image_is_named(tree):
-    write(tree / "ANGER" / "anna_3.png", "broken")
-    with pytest.raises(ValueError, match=r"anna_3.png"):
+def test_broken_images_are_named(tree):
+    for name in ("ANGER/anna_3.png", "Happiness/zoe_1.png"):
+        write(tree / name, "broken")
+    with pytest.raises(ValueError, match=r"2 of 6 images (?s:.*)anna_3.png(?s:.*)zoe_1.png"):
         load_face_folder(tree)
+
+
+@pytest.mark.parametrize("as_paths", [True, False])
+def test_broken_images_are_left_out_where_that_is_asked_for(tree, as_paths):
+    write(tree / "ANGER" / "anna_3.png", "broken")
+    with pytest.warns(UserWarning, match=r"1 of 5 images cannot be read.*first: .*anna_3.png"):
+        data = load_face_folder(tree, unreadable="drop", groups_from="^([a-z]+)", as_paths=as_paths)
+    assert data.unreadable == [str(tree / "ANGER" / "anna_3.png")]
+    assert data.target.tolist() == [0, 1, 1, 2]
+    assert data.groups.tolist() == ["anna", "anna", "ben", "ben"]
+
+
+def test_no_image_can_be_read(tmp_path):
+    write(tmp_path / "happy" / "anna_1.png", "broken")
+    with pytest.raises(ValueError, match=r"anna_1.png"):
+        load_face_folder(tmp_path, unreadable="drop")
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (("train", "test"), ["train", "test"]),
+        (("Training", "valid"), ["train", "validation"]),
+        (("test",), ["test"]),
+    ],
+)
+def test_folders_of_splits(tmp_path, names, splits):
+    for name in names:
+        write(tmp_path / name / "Anger" / "anna_1.png", 1)
+        write(tmp_path / name / "natural" / "2" / "ben_1.png", 1)
+    data = load_face_folder(tmp_path, as_paths=True)
+    assert data.target_names.tolist() == ["angry", "neutral"]
+    assert sorted(zip(data.split, data.target, strict=True)) == [
+        (split, code) for split in sorted(splits) for code in (0, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "where"),
+    [
+        (("images/angry/1.png", "images/sad/1.png"), ["images"]),
+        (("a/images/angry/1.png", "a/images/sad/1.png"), ["a/images"]),
+        (("images/train/angry/1.png", "images/train/sad/2.png"), ["images"]),
+        (("a/angry/1.png", "a/sad/1.png", "b/fear/1.png", "b/sad/1.png"), ["a", "b"]),
+        (("archive/bored/1.png", "archive/tired/1.png"), ["archive"]),
+    ],
+)
+def test_a_folder_that_is_too_high(tmp_path, names, where):
+    for name in names:
+        write(tmp_path / name, 1)
+    said = " and ".join(repr(str(tmp_path / place)) for place in where)
+    with pytest.raises(FileNotFoundError, match=re.escape(f"folders are in {said}, it seems")):
+        load_face_folder(tmp_path)
+    assert len(load_face_folder(tmp_path / where[0], as_paths=True).target) == 2  # the advice
+
+
+@pytest.mark.parametrize("folder", ["happy", "smile"])
+def test_images_of_a_class_may_lie_deeper(tmp_path, folder):
+    for name in (f"{folder}/anna/1.png", f"{folder}/ben/1.png", "bored/ben/2.png"):
+        write(tmp_path / name, 1)
+    assert load_face_folder(tmp_path, as_paths=True).target_names.tolist() == ["bored", folder]
+
+
+def test_all_that_pillow_reads_is_an_image(tmp_path):
+    kinds = [".jpg", ".jfif", ".jpe", ".jp2", ".tga", ".apng", ".webp", ".PPM", ".gif"]
+    (tmp_path / "sad").mkdir()
+    formats = Image.registered_extensions()
+    for kind in kinds:
+        Image.new("RGB", (9, 9)).save(tmp_path / "sad" / f"a{kind}", formats[kind.lower()])
+    Image.new("RGB", (9, 9)).save(tmp_path / "sad" / "none", "png")
+    write(tmp_path / "happy" / "only.jfif", 1)
+    data = load_face_folder(tmp_path, image_size=8)
+    assert np.bincount(data.target).tolist() == [1, len(kinds) + 1]
+
+
+def test_files_that_are_left_out_are_counted(tree):
+    for name in ("a.txt", "ANGER/b.txt", "ANGER/scan.pdf", "ANGER/deep/README", "Thumbs.db"):
+        write(tree / name, "none")
+    write(tree / "flat.png", 1)
+    with pytest.warns(
+        UserWarning, match=r"^5 files are left out.*: 2 \.txt, 1 \.png, 1 \.pdf, 1 without a suffix"
+    ):
+        data = load_face_folder(tree, as_paths=True)
+    assert len(data.paths) == 4
+
+
+def test_links_are_followed_but_not_in_circles(tree, tmp_path):
+    write(tmp_path / "elsewhere" / "cyd_1.png", 1)
+    (tree / "ANGER" / "cyd").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tree / "ANGER" / "back").symlink_to(tree, target_is_directory=True)
+    (tree / "sad").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    data = load_face_folder(tree, as_paths=True)
+    assert [path for path in data.paths if "cyd_1" in path] == [
+        str(tree / "ANGER" / "cyd" / "cyd_1.png"),
+        str(tree / "sad" / "cyd_1.png"),
+    ]
+    assert not any("back" in path for path in data.paths)
 
 
 @pytest.mark.parametrize(

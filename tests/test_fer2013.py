@@ -189,3 +189,19 @@ def test_a_table_without_the_split(tmp_path):
     path = write_csv(tmp_path / "fer2013.csv", HEADERS["fer2013.csv"], rows)
     with pytest.raises(ValueError, match="holds no images of split='test'"):
         load_fer2013(path, split="test")
+
+
+@pytest.mark.parametrize("place", [".", "images"])
+def test_a_copy_with_a_split_of_its_own(tmp_path, place):
+    for part, names in {"train": ("10", "11"), "validation": ("7",)}.items():
+        for name in names:
+            write(tmp_path / place / part / "happy" / f"{name}.jpg", 100)
+    write(tmp_path / place / "validation" / "sad" / "8.jpg", 100)
+    for split, expected in {"train": ["happy"] * 2, "validation": ["happy", "sad"]}.items():
+        numbers = pytest.warns(UserWarning, match="published are")
+        with numbers, pytest.warns(UserWarning, match="has a split of its own"):
+            data = load_fer2013(tmp_path, split=split)
+        assert data.target_names[data.target].tolist() == expected
+        assert set(data.split) == {split}
+    with pytest.warns(UserWarning, match="own"), pytest.raises(FileNotFoundError, match="'test'"):
+        load_fer2013(tmp_path, split="test")

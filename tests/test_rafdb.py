@@ -207,3 +207,11 @@ def test_kaggles_lists_and_folders_must_agree(kaggle):
         load_rafdb(kaggle)
     (kaggle / "train_labels.csv").unlink()
     assert len(load_small(kaggle, as_paths=True).target) == 15
+
+
+@pytest.mark.parametrize("folder", ["0", "8", "angry"])
+def test_codes_that_raf_db_does_not_have_are_refused(kaggle, folder):
+    """Folders 0 to 6 are another order, in which every label would be the next one's."""
+    write(kaggle / "DATASET" / "train" / folder / "train_00001_aligned.jpg", 1)
+    with pytest.raises(ValueError, match=rf"train/{folder}.*a code from 1 to 7, got '{folder}'"):
+        load_rafdb(kaggle)

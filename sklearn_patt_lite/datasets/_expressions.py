@@ -1,5 +1,6 @@
 """One order and one spelling of the expressions, whatever a database calls them."""
 
+import re
 from typing import Literal
 
 import numpy as np
@@ -19,11 +20,16 @@ _SPELLINGS = {
     "disgusted": "disgust",
     "fearful": "fear",
     "afraid": "fear",
+    "scared": "fear",
     "happiness": "happy",
+    "joy": "happy",
     "sadness": "sad",
     "surprised": "surprise",
+    "natural": "neutral",
+    "neutrality": "neutral",
     "contemptuous": "contempt",
 }
+_NUMBER = re.compile(r"^\d+[\s._-]+")  # as in "1 Anger", "03_happy"
 
 
 def spell(name):
@@ -31,10 +37,10 @@ def spell(name):
 
     Examples
     --------
-    >>> spell("Happiness"), spell("yawn")
-    ('happy', None)
+    >>> spell("Happiness"), spell("1 Anger"), spell("yawn")
+    ('happy', 'angry', None)
     """
-    return _SPELLINGS.get(str(name).strip().lower())
+    return _SPELLINGS.get(_NUMBER.sub("", str(name).strip()).lower())
 
 
 def in_order(expressions):
@@ -70,7 +76,7 @@ def map_expressions(
         From one of this package's loaders.
     target_names : array-like of str
         The expressions wanted, in order: those of another Bunch, or of a classifier that was
-        trained on another database. Usual spellings are understood ("anger", "happiness").
+        trained on another database. Usual spellings are understood ("anger", "1 Happiness").
     merge : dict of str to str, default=None
         Expressions to be counted as others, such as ``{"contempt": "disgust"}``.
     others : {"drop", "raise"}, default="drop"

@@ -3,15 +3,20 @@
 import os
 import re
 import warnings
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from sklearn.utils._param_validation import StrOptions
+
+from sklearn_patt_lite._images.decode import find_unusable, unusable
 from sklearn_patt_lite._typing import BunchOrXy, PathLike, validate_params
 from sklearn_patt_lite.datasets._bunch import (
     COMMON,
     check_root,
     incomplete,
+    list_files,
     list_folders,
     list_images,
     make_bunch,
@@ -21,7 +26,17 @@ from sklearn_patt_lite.datasets._expressions import in_order, spell
 LAYOUT = """\
   happy/anna_01.png
   sad/anna_02.png
-  sad/ben_01.png"""
+  sad/ben_01.png
+or
+  train/happy/anna_01.png
+  test/happy/ben_01.png"""
+
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_OF_SYSTEMS = {"thumbs.db", "desktop.ini"}
 
 _NAMINGS = {
     "jaffe": r"^([A-Z]{2})\.",  # KA.AN1.39.tiff: subject, expression and take, number
@@ -29,11 +44,18 @@ _NAMINGS = {
 }
 
 
-@validate_params({**COMMON, "groups_from": [str, re.Pattern, callable, None]})
+@validate_params(
+    {
+        **COMMON,
+        "groups_from": [str, re.Pattern, callable, None],
+        "unreadable": [StrOptions({"raise", "drop"})],
+    }
+)
 def load_face_folder(
     root: PathLike,
     *,
     groups_from: str | re.Pattern[str] | Callable[[Path], Any] | None = None,
+    unreadable: Literal["raise", "drop"] = "raise",
     image_size: int = 224,
     as_paths: bool = False,
     n_jobs: int | None = None,
@@ -48,7 +70,8 @@ def load_face_folder(
     Parameters
     ----------
     root : path-like
-        The folder with the classes' folders, in which images may lie at any depth.
+        The folder with the classes' folders, in which images may lie at any depth. Where it holds
+        `train`, `test` or `validation` instead, each of these holds the classes' folders.
     groups_from : {"jaffe", "kdef"}, str, re.Pattern or callable, default=None
         What tells the subject of an image.
 
@@ -58,6 +81,9 @@ def load_face_folder(
           and whose first group is the subject, such as ``r"^(S\d+)_"``.
         - a callable: of the image's `pathlib.Path`, gives the subject.
         - None: nothing does.
+    unreadable : {"raise", "drop"}, default="raise"
+        What becomes of images that cannot be read: an error names them, or they are left out, with
+        a warning. To find them reads each image once more.
     image_size : int, default=224
         Side of the square, in pixels, to which images are brought.
     as_paths : bool, default=False
@@ -83,8 +109,10 @@ def load_face_folder(
             library's order and spelling; else the folders' names, sorted.
         groups : None or ndarray of shape (n,), dtype str
             What `groups_from` tells.
-        split : None
-            There is none.
+        split : None or ndarray of shape (n,), dtype str
+            "train", "validation" or "test", if there are such folders.
+        unreadable : list of str
+            If ``unreadable="drop"``: the paths of the images that were left out.
         database, DESCR : str
             The folder's name, and a description.
 
@@ -94,14 +122,16 @@ def load_face_folder(
     Raises
     ------
     FileNotFoundError
-        If there is no such folder, or no image in folders in it.
+        If there is no such folder, no image in folders in it, or if the classes' folders lie
+        deeper in it; the message says where.
     ValueError
         If an image cannot be read, or if a file's name does not tell the subject.
 
     Warns
     -----
     UserWarning
-        If each class shows one subject, and each another: the folders may be people.
+        If files or folders are left out, with their numbers; if each class shows one subject, and
+        each another: the folders may be people.
 
     See Also
     --------
@@ -110,7 +140,8 @@ def load_face_folder(
 
     Notes
     -----
-    Hidden files, and files that are no images, are passed over.
+    What Pillow and its plugins read is an image. Links are followed. Hidden files are passed over,
+    and other files with a warning.
 
     JAFFE [1]_: 213 images of 10 women, free for research that is not commercial, at
     https://zenodo.org/records/3451524. KDEF [2]_: 4,900 images of 70 people, likewise, at
@@ -138,28 +169,33 @@ def load_face_folder(
     ((3, 48, 48, 3), ['happy', 'sad'], ['anna', 'anna', 'ben'])
     """
     root = check_root(root, LAYOUT)
-    folders = list_folders(root) if root.is_dir() else []
-    files = {folder.name: _list_tree(folder) for folder in folders}
-    files = {name: paths for name, paths in files.items() if paths}
-    if not files:
+    images, others = _list_tree(root)
+    depth = int(bool(images) and all(path[0].lower() in _SPLITS for path in images))
+    unclassed = [path for path in images if len(path) < depth + 2]
+    images = [path for path in images if len(path) >= depth + 2]  # [split,] class, …, file
+    if not images:
         raise incomplete(root, "No images are in folders of their classes", LAYOUT)
-    spelt = {name: spell(name) for name in files}
-    if all(spelt.values()):
-        target_names = in_order(spelt.values())
+    _check_level(root, images, depth)
+    _warn_of_others([*unclassed, *others])
+    dropped = _find_unreadable(root, images, n_jobs) if unreadable == "drop" else []
+    images = [path for path in images if path not in dropped]
+    spelt = {name: spell(name) for name in sorted({path[depth] for path in images})}
+    if not all(spelt.values()):
+        spelt = {name: name for name in spelt}
+        target_names = list(spelt)
     else:
-        spelt, target_names = {name: name for name in files}, sorted(files)
-    found = [
-        (target_names.index(spelt[name]), path) for name, paths in files.items() for path in paths
-    ]
-    paths = [path for _, path in sorted(found)]
+        target_names = in_order(spelt.values())
+    images.sort(key=lambda path: (target_names.index(spelt[path[depth]]), path))
+    paths = [os.path.join(root, *path) for path in images]
     rows = {
         "paths": paths,
-        "expression": [target_names[code] for code, _ in sorted(found)],
+        "expression": [spelt[path[depth]] for path in images],
         "groups": None if groups_from is None else _tell_subjects(paths, groups_from),
+        "split": [_SPLITS[path[0].lower()] for path in images] if depth else None,
     }
     if groups_from is not None:
         _warn_of_subjects_as_classes(rows["expression"], rows["groups"])
-    return make_bunch(
+    data = make_bunch(
         rows,
         database=root.resolve().name,
         about=f"Faces in folders: {root.resolve().name}.",
@@ -169,6 +205,9 @@ def load_face_folder(
         image_size=image_size,
         n_jobs=n_jobs,
     )
+    if unreadable == "drop" and not return_X_y:
+        data.unreadable = sorted(os.path.join(root, *path) for path in dropped)
+    return data
 
 
 def _warn_of_subjects_as_classes(labels, groups):
@@ -184,12 +223,84 @@ def _warn_of_subjects_as_classes(labels, groups):
         )
 
 
-def _list_tree(folder):
-    paths = []
-    for place, below, _ in os.walk(folder):
-        below[:] = [name for name in below if not name.startswith(".")]
-        paths += list_images(place)
-    return paths
+def _list_tree(root):
+    """List images and other files below a folder, as tuples of the parts of their paths."""
+    images, others = [], []
+
+    def visit(folder, place, parents):
+        real = os.path.realpath(folder)
+        if real in parents:  # a link to a folder that it is in
+            return
+        of_folder = {os.path.basename(path) for path in list_images(folder)}
+        for name in list_files(folder):
+            (images if name in of_folder else others).append((*place, name))
+        for below in list_folders(folder):
+            visit(below, (*place, below.name), {*parents, real})
+
+    if root.is_dir():
+        visit(root, (), set())
+    return images, others
+
+
+def _check_level(root, images, depth):
+    """Refuse a folder that has the classes' folders not in it, but deeper."""
+    if any(spell(path[depth]) for path in images):
+        return
+    found = _find_expressions(images, depth) or _find_only_folder(images, depth)
+    if found:
+        where = " and ".join(repr(os.path.join(root, *place)) for place in sorted(found))
+        raise incomplete(root, f"The classes' folders are in {where}, it seems", LAYOUT)
+
+
+def _find_expressions(images, depth):
+    """Find folders, one or two levels deeper, with folders that are called as expressions."""
+    expressions = defaultdict(set)
+    for path in images:
+        for level in range(depth + 1, min(depth + 3, len(path) - 1)):
+            if spell(path[level]):
+                expressions[path[:level]].add(spell(path[level]))
+    found = {place for place, names in expressions.items() if len(names) > 1}
+    return {place[:-1] if place[-1].lower() in _SPLITS else place for place in found} - {()}
+
+
+def _find_only_folder(images, depth):
+    """Find the only class, if it holds nothing but folders, several of them."""
+    below = {path[depth + 1] if len(path) > depth + 2 else None for path in images}
+    is_alone = len({path[depth] for path in images}) == 1
+    return {images[0][: depth + 1]} if is_alone and len(below - {None}) == len(below) > 1 else set()
+
+
+def _warn_of_others(paths):
+    """Warn of files that are left out, with their numbers by suffix."""
+    suffixes = Counter(
+        os.path.splitext(path[-1])[1].lower() or "without a suffix"
+        for path in paths
+        if path[-1].lower() not in _OF_SYSTEMS
+    )
+    if suffixes:
+        numbers = ", ".join(f"{n} {suffix}" for suffix, n in suffixes.most_common())
+        warnings.warn(
+            f"{sum(suffixes.values())} files are left out, which are no images or in no class's "
+            f"folder: {numbers}.",
+            UserWarning,
+            stacklevel=4,  # of the caller, behind the validation of parameters
+        )
+
+
+def _find_unreadable(root, images, n_jobs):
+    """Find the images that cannot be read, and warn of them."""
+    paths = [os.path.join(root, *path) for path in images]
+    failures = find_unusable(paths, n_jobs)
+    if len(failures) == len(images):
+        raise unusable(failures, len(images))
+    if failures:
+        warnings.warn(
+            f"{len(failures)} of {len(images)} images cannot be read, and are left out; first: "
+            f"{failures[min(failures)]}.",
+            UserWarning,
+            stacklevel=4,  # of the caller, behind the validation of parameters
+        )
+    return {images[row] for row in failures}
 
 
 def _tell_subjects(paths, groups_from):

@@ -14,6 +14,7 @@ from sklearn_patt_lite.datasets._bunch import (
     count,
     find_below,
     incomplete,
+    list_folders,
     list_images,
     make_bunch,
     read_lines,
@@ -225,12 +226,11 @@ def _kaggle(root, kind):
             {
                 "names": _name(path),
                 "split": part,
-                "expression": _decode(str(code), "folder"),
+                "expression": _decode(place.name, os.fspath(place)),
                 "paths": path,
             }
-            for code in range(1, 8)
-            if (folder / part / str(code)).is_dir()
-            for path in list_images(folder / part / str(code))
+            for place in list_folders(folder / part)
+            for path in list_images(place)
         ]
         if not found:
             raise incomplete(folder / part, f"No image is in {part}'s folders 1 to 7", LAYOUT)
