@@ -801,7 +801,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         self,
         path: PathLike,
         *,
-        format: Literal["litert", "onnx", "saved_model"] = "litert",
+        format: Literal["litert", "onnx", "saved_model"] | None = None,
         X: Images | None = None,
         calibration: Images | None = None,
     ) -> "ExportReport":
@@ -817,10 +817,11 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         path : path-like
             Where. A file that is there is replaced, once the new one is whole; a folder is not.
             Beside it, `path` + ".json" says which image goes in and which label is which.
-        format : {"litert", "onnx", "saved_model"}, default="litert"
-            - "litert": a file for LiteRT (formerly TensorFlow Lite).
-            - "onnx": a file for ONNX Runtime and others.
-            - "saved_model": a folder for TensorFlow.
+        format : {"litert", "onnx", "saved_model"} or None, default=None
+            - "litert": a file for LiteRT (formerly TensorFlow Lite), `.tflite`.
+            - "onnx": a file for ONNX Runtime and others, `.onnx`.
+            - "saved_model": a folder for TensorFlow, without a suffix.
+            - None: as the suffix of `path` says.
         X : array-like, default=None
             Images to compare on, as `predict` takes them; by default `calibration`, or else 28
             drawn faces.
@@ -842,8 +843,9 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         ImportError
             If what the format needs is not installed: the extra "export".
         TypeError, ValueError
-            If images cannot be used, for another `format`, with `calibration` for another one than
-            "litert", or with `attention="batch"`, whose predictions are not of one image.
+            If images cannot be used, for another `format`, or one that the suffix of `path`
+            contradicts, with `calibration` for another one than "litert", or with
+            `attention="batch"`, whose predictions are not of one image.
         RuntimeError
             If a probability differs by more than 0.0001 from the network's, without 8 bits; or if
             Keras does not run on TensorFlow.

@@ -49,7 +49,7 @@ fits[0].save_model("classifier.zip")
 loaded = PAttLiteClassifier.load_model("classifier.zip")
 np.testing.assert_array_equal(loaded.predict(faces.images), fits[0].predict(faces.images))
 try:
-    loaded.export_model("network")
+    loaded.export_model("network.tflite")
 except RuntimeError as error:
     assert "export_model needs TensorFlow" in str(error)
 else:

@@ -107,10 +107,10 @@ def test_every_variant(format, changes, faces, tmp_path):
 
 
 def test_8_bits(fitted_on_names, faces, tmp_path, capfd):
-    large = fitted_on_names.export_model(tmp_path / "large", X=faces.images)
+    large = fitted_on_names.export_model(tmp_path / "large.tflite", X=faces.images)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # an epoch of training: all labels are close
-        small = fitted_on_names.export_model(tmp_path / "small", calibration=faces.images)
+        small = fitted_on_names.export_model(tmp_path / "small.tflite", calibration=faces.images)
     assert "it/s" not in capfd.readouterr().err
     assert small.n_bytes < large.n_bytes
     assert 1e-7 < small.max_difference < 0.05
@@ -125,8 +125,8 @@ def test_calibration_brings_8_bits_nearer(fitted, faces, tmp_path, monkeypatch):
     def difference():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            fitted.export_model(tmp_path / "network", calibration=faces.images)
-        found = run(tmp_path / "network", "litert", faces.images)
+            fitted.export_model(tmp_path / "network.tflite", calibration=faces.images)
+        found = run(tmp_path / "network.tflite", "litert", faces.images)
         return np.abs(found - fitted.predict_proba(faces.images)).mean()
 
     corrected = difference()
@@ -144,7 +144,7 @@ def test_labels_that_part_are_told_of(fitted_on_names, faces, tmp_path, monkeypa
         lambda run, images: np.eye(7)[[0] * len(images)],
     )
     with pytest.warns(UserWarning, match=r"With 8 bits only \d+\.\d% of the labels agree"):
-        fitted_on_names.export_model(tmp_path / "network", calibration=faces.images)
+        fitted_on_names.export_model(tmp_path / "network.tflite", calibration=faces.images)
 
 
 def test_a_graph_that_differs_is_not_kept(fitted_on_names, tmp_path, monkeypatch):
@@ -160,12 +160,12 @@ def test_a_graph_that_differs_is_not_kept(fitted_on_names, tmp_path, monkeypatch
 
 def test_files_are_replaced_and_folders_are_not(fitted_on_names, faces, tmp_path):
     for _ in range(2):
-        fitted_on_names.export_model(tmp_path / "file")
+        fitted_on_names.export_model(tmp_path / "file.tflite")
     (tmp_path / "folder").mkdir()
     with pytest.raises(FileExistsError, match=r"folder' is there: remove it"):
         fitted_on_names.export_model(tmp_path / "folder", format="saved_model")
     with pytest.raises(FileExistsError, match=r"folder' is there, and is no file"):
-        fitted_on_names.export_model(tmp_path / "folder")
+        fitted_on_names.export_model(tmp_path / "folder", format="litert")
     for format in FORMATS:
         with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere'"):
             fitted_on_names.export_model(tmp_path / "nowhere" / "network", format=format)
@@ -173,7 +173,7 @@ def test_files_are_replaced_and_folders_are_not(fitted_on_names, faces, tmp_path
 
 def test_what_cannot_be_exported(fitted_on_names, faces, tmp_path):
     with pytest.raises(NotFittedError):
-        PAttLiteClassifier().export_model(tmp_path / "network")
+        PAttLiteClassifier().export_model(tmp_path / "network.tflite")
     with pytest.raises(ValueError, match=r"format must be one of 'litert', .*, got 'tflite'"):
         fitted_on_names.export_model(tmp_path / "network", format="tflite")
     with pytest.raises(ValueError, match=r'8 bits are for format="litert" only'):
@@ -181,8 +181,24 @@ def test_what_cannot_be_exported(fitted_on_names, faces, tmp_path):
     with pytest.warns(UserWarning, match="attention"):
         batch = PAttLiteClassifier(**HEAD_ONLY, attention="batch").fit(faces.images, faces.target)
     with pytest.raises(ValueError, match=r'attention="batch" cannot be exported'):
-        batch.export_model(tmp_path / "network")
+        batch.export_model(tmp_path / "network.tflite")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "format"), [("a.onnx", "onnx"), ("b.TFLITE", "litert")])
+def test_the_suffix_tells_the_format(fitted_on_names, faces, tmp_path, name, format):
+    assert fitted_on_names.export_model(tmp_path / name, X=faces.images[:2]).format == format
+    other = "saved_model" if format == "onnx" else "onnx"
+    with pytest.raises(ValueError, match=rf'format="{other}" contradicts the suffix of .*{name}'):
+        fitted_on_names.export_model(tmp_path / name, format=other)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name, f"{name}.json"]
+
+
+def test_without_a_suffix_there_is_a_folder(fitted_on_names, faces, tmp_path):
+    fitted_on_names.export_model(tmp_path / "network", X=faces.images[:2])
+    assert (tmp_path / "network" / "saved_model.pb").is_file()
+    with pytest.raises(ValueError, match=r"The suffix '\.bin' tells no format"):
+        fitted_on_names.export_model(tmp_path / "network.bin")
 
 
 def test_what_is_not_installed_is_named(fitted_on_names, tmp_path, monkeypatch):
@@ -200,9 +216,9 @@ def test_mixed_precision_is_exported_in_float32(faces, tmp_path):
         classifier = PAttLiteClassifier(**HEAD_ONLY).fit(faces.images, faces.target)
     finally:
         keras.config.set_dtype_policy("float32")
-    report = classifier.export_model(tmp_path / "network", X=faces.images)
+    report = classifier.export_model(tmp_path / "network.tflite", X=faces.images)
     assert report.max_difference <= 1e-4
-    found = run(tmp_path / "network", "litert", faces.images)
+    found = run(tmp_path / "network.tflite", "litert", faces.images)
     assert_array_equal(found.dtype, np.float32)
     assert_allclose(found, classifier.predict_proba(faces.images), atol=0.05)
 

@@ -44,6 +44,7 @@ _N_CALIBRATION = 100  # images: means of activations do not change with more
 _NOT_THE_FIRST = r"^(?!.*\bconv_3\b).*"  # convolution, by the names that `forward` gives
 _OPSET = 17  # of ONNX; onnxruntime has known it since 2022
 _INPUT, _OUTPUT = "image", "probabilities"
+_SUFFIXES = {".tflite": "litert", ".onnx": "onnx", "": "saved_model"}
 _NEEDS = {
     "litert": ("ai_edge_litert",),
     "onnx": ("tf2onnx", "onnxruntime"),
@@ -101,8 +102,8 @@ def export(fitted, classes, path, format, images, calibration):
         The labels.
     path : path-like
         Where.
-    format : {"litert", "onnx", "saved_model"}
-        For which runtime.
+    format : {"litert", "onnx", "saved_model"} or None
+        For which runtime; None: as the suffix of `path` says.
     images : ndarray of shape (n, *image_shape)
         Images to compare on, 0 to 255.
     calibration : ndarray of shape (m, *image_shape) or None
@@ -118,7 +119,8 @@ def export(fitted, classes, path, format, images, calibration):
     ImportError, ValueError, RuntimeError
         As `PAttLiteClassifier.export_model`; nothing is left behind.
     """
-    _check_format(format, calibration)
+    format = _format_of(path, format)
+    _check_needs(format, calibration)
     if not on_tensorflow():
         raise RuntimeError(
             f"Keras runs on {keras.backend.backend()} here: export_model needs TensorFlow. Keep "
@@ -156,9 +158,22 @@ def export(fitted, classes, path, format, images, calibration):
     return report
 
 
-def _check_format(format, calibration):
-    if format not in _NEEDS:
+def _format_of(path, format):
+    suffix = Path(path).suffix.lower()
+    by_suffix = _SUFFIXES.get(suffix)
+    if format is None and by_suffix is None:
+        raise ValueError(
+            f"The suffix {suffix!r} tells no format: end the path in .tflite or .onnx, without a "
+            "suffix for a SavedModel's folder, or name the format."
+        )
+    if format not in (None, *_NEEDS):
         raise ValueError(f"format must be one of {', '.join(map(repr, _NEEDS))}, got {format!r}.")
+    if None not in (format, by_suffix) and format != by_suffix and suffix:
+        raise ValueError(f'format="{format}" contradicts the suffix of {os.fspath(path)!r}.')
+    return by_suffix if format is None else format
+
+
+def _check_needs(format, calibration):
     needed = [*_NEEDS[format], *(() if calibration is None else ("ai_edge_quantizer",))]
     if calibration is not None and format != "litert":
         raise ValueError(f'8 bits are for format="litert" only, got format={format!r}.')
