@@ -433,7 +433,7 @@ def test_each_model_is_in_the_legend():
     assert texts == ["_base", "0"]
     with pytest.raises(ValueError, match="holds no model"):
         ClassRecallDisplay.from_predictions(y, {})
-    with pytest.raises(ValueError, match="missing subjects"):
+    with pytest.raises(ValueError, match="no subject in"):
         ClassRecallDisplay.from_predictions(y, y, groups=[1.0, np.nan, 2.0])
 
 

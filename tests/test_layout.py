@@ -24,7 +24,7 @@ MAY_IMPORT = {
         "model_selection",
     },
     "_persistence": {"_inference", "_network", "_process", "_files"},
-    "metrics": {"_typing"},
+    "metrics": {"_images", "_typing"},
     "model_selection": {"_images", "_typing"},
     "datasets": {"_images", "_typing"},
     "_classifier": {

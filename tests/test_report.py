@@ -185,8 +185,12 @@ def test_a_table_of_pandas(labels):
         (([0, 1], [0, 1]), {"groups": [1]}, "inconsistent numbers of samples"),
         (([], []), {}, "no images"),
         (([0, 1], [0, 1]), {"groups": ["a", "a"]}, "one subject only"),
-        (([0, 2], [0, 1]), {"target_names": ["a", "b"]}, r"labels must be 0 to 1, got \[0, 1, 2\]"),
-        ((["a", "b"], ["a", "b"]), {"target_names": ["a", "b"]}, "labels must be 0 to 1"),
+        (
+            ([0, 2], [0, 1]),
+            {"target_names": ["a", "b"]},
+            r"labels must be 0 to 1, .*, 2\]",
+        ),
+        ((["a", "c"], ["a", "b"]), {"target_names": ["a", "b"]}, r"or be these names, got \['a'"),
         (([0.5, 1.2], [0, 1]), {}, "continuous"),
         (([0, 1], [0, 1]), {"y_proba": [[0.5, 0.5]]}, "inconsistent numbers of samples"),
         (([0, 1], [0, 1]), {"y_proba": [[0.2, 0.3, 0.5]] * 2}, "3 columns, .* are 2 classes: 0, 1"),
@@ -200,3 +204,19 @@ def test_a_table_of_pandas(labels):
 def test_what_cannot_be_scored(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         expression_report(*arguments, **options)
+
+
+def test_a_class_that_does_not_occur_is_named():
+    y_true, y_pred = ["sad", "happy", "sad", "sad"], ["sad", "happy", "sad", "happy"]
+    y_proba = np.array([[0.1, 0.2, 0.7], [0.1, 0.8, 0.1], [0.0, 0.1, 0.9], [0.0, 0.6, 0.4]])
+    classes = ["angry", "happy", "sad"]
+    with pytest.raises(ValueError, match=r"name all of them: target_names=classifier\.classes_"):
+        expression_report(y_true, y_pred, y_proba=y_proba)
+    report = expression_report(y_true, y_pred, y_proba=y_proba, target_names=classes)
+    assert report.target_names == ("angry", "happy", "sad")
+    assert report.support.tolist() == [0, 1, 3]
+    codes = [[classes.index(label) for label in labels] for labels in (y_true, y_pred)]
+    same = expression_report(*codes, y_proba=y_proba, target_names=classes)
+    assert report.calibration_error == same.calibration_error
+    with pytest.raises(ValueError, match=r"in the order of sorted labels.*not in that of target"):
+        expression_report(y_true, y_pred, y_proba=y_proba, target_names=["sad", "happy", "angry"])

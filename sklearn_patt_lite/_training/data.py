@@ -4,11 +4,12 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite
 
+from sklearn_patt_lite._images.columns import check_labels, check_subjects
 from sklearn_patt_lite._images.source import ImageFiles, as_source, data_digests, read_images
 from sklearn_patt_lite.model_selection._holdout import split_validation
 
@@ -17,7 +18,7 @@ from sklearn_patt_lite.model_selection._holdout import split_validation
 class TrainingData:
     """Images, encoded labels and weights to train on, and what the training is validated on."""
 
-    X: Any  # ndarray or ImageFiles, (n, height, width, channels), 0 to 255
+    X: Any  # ndarray of uint8 or ImageFiles, (n, height, width, channels)
     y: np.ndarray  # (n,), integers from 0
     sample_weight: np.ndarray  # (n,)
     X_val: Any = None
@@ -55,7 +56,9 @@ class TrainingData:
         classes, codes = _encode_labels(y, images)
         settings.architecture(images.shape[1:], len(classes))  # before images are copied
         weights = _check_sample_weight(sample_weight, images, ensure_non_negative=True)
-        groups = None if groups is None else _check_groups(groups, images)
+        if groups is not None:
+            groups = check_subjects(groups)
+            check_consistent_length(images, groups)
         train, X_val, y_val, split = _split(
             images, codes, classes, groups, validation, settings, seed
         )
@@ -88,7 +91,7 @@ def _encode_labels(y, images):
     """Check labels; return the classes and, for each image, the index of its class."""
     if y is None:
         raise ValueError("PAttLiteClassifier requires y to be passed, but the target y is None.")
-    y = column_or_1d(y, warn=True)
+    y = check_labels(y)
     assert_all_finite(y, input_name="y")
     check_consistent_length(images, y)
     check_classification_targets(y)
@@ -98,14 +101,6 @@ def _encode_labels(y, images):
             f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs at least two."
         )
     return classes, codes
-
-
-def _check_groups(groups, images):
-    groups = np.asarray(groups)
-    if groups.ndim != 1:
-        raise ValueError(f"groups should be a 1-D array, got shape {groups.shape}.")
-    check_consistent_length(images, groups)
-    return groups
 
 
 def _split(images, codes, classes, groups, validation, settings, seed):
@@ -138,7 +133,7 @@ def _read_validation(X_val, y_val, images, classes, settings):
     X_val = as_source(X_val, settings.input_size, images.shape[1:])
     if not isinstance(images, ImageFiles):
         X_val = read_images(X_val)
-    y_val = column_or_1d(y_val)
+    y_val = check_labels(y_val, "y_val")
     check_consistent_length(X_val, y_val)
     unknown = np.setdiff1d(y_val, classes)
     if len(unknown):

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom, bootstrap
 from sklearn.metrics import recall_score
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.multiclass import unique_labels
 
+from sklearn_patt_lite._images.columns import check_labels, check_subjects, classes_of
 from sklearn_patt_lite._typing import Names, Photographs, Seed
-from sklearn_patt_lite.inspection._figures import check_matplotlib, names_of, panels
+from sklearn_patt_lite.inspection._figures import check_matplotlib, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -232,14 +233,11 @@ class ClassRecallDisplay:
             y_pred = {"": y_pred}
         if not y_pred:
             raise ValueError("y_pred holds no model.")
-        y_true = column_or_1d(y_true)
-        y_pred = {str(name): column_or_1d(labels) for name, labels in y_pred.items()}
-        groups = None if groups is None else _check_groups(groups)
+        y_true = check_labels(y_true, "y_true")
+        y_pred = {str(name): check_labels(labels, "y_pred") for name, labels in y_pred.items()}
+        groups = None if groups is None else check_subjects(groups)
         check_consistent_length(y_true, *y_pred.values(), groups)
-        classes = unique_labels(y_true, *y_pred.values())
-        if target_names is not None:
-            names_of(classes, target_names)  # refuses labels that are no indices
-            classes = np.arange(len(target_names))
+        classes, names = classes_of(unique_labels(y_true, *y_pred.values()), target_names)
         rng = check_random_state(random_state)
         recall, intervals = {}, {}
         for name, predicted in y_pred.items():
@@ -250,7 +248,7 @@ class ClassRecallDisplay:
         display = cls(
             recall=recall,
             support=(y_true == classes[:, np.newaxis]).sum(axis=1),
-            target_names=names_of(classes, target_names),
+            target_names=names,
             intervals=intervals,
         )
         return display.plot(ax=ax, **kwargs)
@@ -313,13 +311,6 @@ class ClassRecallDisplay:
             return None
         lengths = np.abs(self.intervals[name] - np.asarray(self.recall[name])[:, np.newaxis])
         return np.nan_to_num(lengths.T)
-
-
-def _check_groups(groups):
-    groups = column_or_1d(groups)
-    if any(group is None or group != group for group in groups.tolist()):
-        raise ValueError("groups holds missing subjects.")
-    return groups
 
 
 def _intervals(y_true, is_right, groups, classes, rng):

@@ -125,26 +125,3 @@ def title_of(ax, predicted, probability, true=None, shown=None):
     if shown is not None and shown != predicted:
         lines.append(f"for {shown}")
     ax.set_title("\n".join(lines), fontsize="small", color=color)
-
-
-def names_of(labels, target_names):
-    """Name labels: by `target_names`, whose indices they then are, or by themselves.
-
-    Raises
-    ------
-    ValueError
-        If a label is no index of `target_names`, or if these are not names, each another one.
-    """
-    if target_names is None:
-        return [str(label) for label in labels]
-    if isinstance(target_names, str | dict) or np.ndim(target_names) != 1:
-        raise ValueError(f"target_names must be a list of names, got {target_names!r}.")
-    names, labels = list(map(str, target_names)), np.asarray(labels)
-    if len(set(names)) < len(names):
-        raise ValueError(f"target_names holds a name twice: {names}.")
-    if not np.isin(labels, np.arange(len(names))).all():
-        raise ValueError(
-            f"With {len(names)} target_names labels must be 0 to {len(names) - 1}, got "
-            f"{np.unique(labels).tolist()}."
-        )
-    return [names[int(label)] for label in labels]

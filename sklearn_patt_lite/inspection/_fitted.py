@@ -8,7 +8,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_patt_lite._classifier import PAttLiteClassifier, fitted_network
-from sklearn_patt_lite.inspection._figures import names_of
+from sklearn_patt_lite._images.columns import names_of
 
 
 def last_step(estimator):

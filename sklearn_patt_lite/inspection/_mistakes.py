@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, check_scalar
 
+from sklearn_patt_lite._images.columns import names_of
 from sklearn_patt_lite._images.source import as_source, read_images
 from sklearn_patt_lite._typing import Names, Photographs
 from sklearn_patt_lite.inspection._figures import (
     check_matplotlib,
     image_panels,
-    names_of,
     show_face,
     title_of,
 )

@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.multiclass import unique_labels
-from sklearn.utils.validation import column_or_1d
 
+from sklearn_patt_lite._images.columns import check_labels, check_subjects, classes_of
 from sklearn_patt_lite._typing import Names, Seed, validate_params
 from sklearn_patt_lite.metrics._expression_report import SCORES, ExpressionReport
 
@@ -57,8 +57,8 @@ def expression_report(
         images of one person succeed and fail together, and intervals that take them for
         independent are too narrow.
     target_names : array-like of str, default=None
-        Names of the classes: then labels are their indices, 0 to n_classes - 1. By default the
-        labels that occur are the names.
+        Names of the classes, of those that do not occur too: labels are these names, or their
+        indices, 0 to n_classes - 1. By default the labels that occur are the names.
     confidence : float, default=0.95
         Level of the intervals, between 0 and 1.
     n_resamples : int, default=2000
@@ -74,9 +74,9 @@ def expression_report(
     Raises
     ------
     ValueError
-        If lengths differ, if there are no images or, with groups, fewer than two subjects, if
-        `target_names` are fewer than the labels, or if `y_proba` does not hold a probability of
-        each class.
+        If lengths differ, if labels or subjects are missing, if there are no images or, with
+        groups, fewer than two subjects, if labels are neither names nor indices of `target_names`,
+        or if `y_proba` does not hold a probability of each class, in their order.
 
     Warns
     -----
@@ -125,7 +125,7 @@ def expression_report(
     >>> round(report.calibration_error, 3)
     0.067
     """
-    y_true, y_pred = column_or_1d(y_true), column_or_1d(y_pred)
+    y_true, y_pred = check_labels(y_true, "y_true"), check_labels(y_pred, "y_pred")
     check_consistent_length(y_true, y_pred, y_proba, groups)
     if len(y_true) == 0:
         raise ValueError("There are no images to score.")
@@ -134,7 +134,7 @@ def expression_report(
     if groups is None:
         subjects, unit = None, np.arange(len(true))
     else:
-        subjects, unit = np.unique(column_or_1d(groups), return_inverse=True)
+        subjects, unit = np.unique(check_subjects(groups), return_inverse=True)
         if len(subjects) < 2:
             raise ValueError("There is one subject only: load more, or leave groups away.")
     cells = true * k + predicted
@@ -167,23 +167,18 @@ def expression_report(
         else _by_subject(subjects, unit, true == predicted),
         calibration_error=None
         if y_proba is None
-        else _calibration_error(_check_probabilities(y_proba, names), true, predicted),
+        else _calibration_error(_check_probabilities(y_proba, names, predicted), true, predicted),
     )
 
 
 def _encode(y_true, y_pred, target_names):
     """Turn labels into indices of the classes, and name these."""
-    labels = unique_labels(y_true, y_pred)
-    if target_names is None:
-        names = [str(label) for label in labels]
-        return np.searchsorted(labels, y_true), np.searchsorted(labels, y_pred), names
-    names = [str(name) for name in target_names]
-    if not set(labels.tolist()) <= set(range(len(names))):
-        raise ValueError(
-            f"With {len(names)} target_names labels must be 0 to {len(names) - 1}, got "
-            f"{labels.tolist()}."
-        )
-    return y_true.astype(int), y_pred.astype(int), names
+    classes, names = classes_of(unique_labels(y_true, y_pred), target_names)
+    places = {label: place for place, label in enumerate(classes.tolist())}
+    true, predicted = (
+        np.array([places[label] for label in labels.tolist()]) for labels in (y_true, y_pred)
+    )
+    return true, predicted, names
 
 
 def _warn_of_collapse(confusion, names):
@@ -236,16 +231,23 @@ def _class_scores(confusion):
         return right / true, right / predicted, 2 * right / (true + predicted)
 
 
-def _check_probabilities(y_proba, names):
+def _check_probabilities(y_proba, names, predicted):
     y_proba = check_array(y_proba, input_name="y_proba")
     if y_proba.shape[1] != len(names):
         raise ValueError(
             f"y_proba has {y_proba.shape[1]} columns, but there are {len(names)} classes: "
-            f"{', '.join(names)}. If some of a classifier's classes do not occur, name all of them "
-            "in target_names."
+            f"{', '.join(names)}. If some of a classifier's classes do not occur, name all of "
+            "them: target_names=classifier.classes_, or their names if labels are codes."
         )
     if y_proba.min() < 0 or not np.allclose(y_proba.sum(axis=1), 1, atol=1e-3):
         raise ValueError("y_proba holds rows that are no probabilities: they do not sum to 1.")
+    most_probable = y_proba.argmax(axis=1)
+    as_sorted = np.argsort(names)[most_probable]  # if columns are those of sorted names
+    if (as_sorted == predicted).mean() > max(0.5, (most_probable == predicted).mean()):
+        raise ValueError(
+            "The columns of y_proba seem to be in the order of sorted labels, as classifiers have "
+            f"it, not in that of target_names: {', '.join(names)}. Give target_names in that order."
+        )
     return y_proba
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import column_or_1d
 
-from sklearn_patt_lite._images.check import is_paths
+from sklearn_patt_lite._images.check import is_paths, path_of
+from sklearn_patt_lite._images.columns import as_column, check_subjects
 from sklearn_patt_lite._typing import CrossValidation, Photographs
 
 _VERSION = 1
@@ -82,7 +82,7 @@ def split_manifest(
     "subject: image 0 is of 'cyd', and was of 'ann'"
     """
     check_consistent_length(X, y, groups)
-    subjects = None if groups is None else [str(group) for group in column_or_1d(groups).tolist()]
+    subjects = None if groups is None else _names_of(groups)
     folds = []
     for train, test in list_splits(cv, X, y, groups):
         fold: dict[str, Any] = {"train": list(map(int, train)), "test": list(map(int, test))}
@@ -211,7 +211,7 @@ def verify_manifest(
     if subjects is None:
         return found
     if groups is not None:
-        groups = [str(group) for group in column_or_1d(groups).tolist()]
+        groups = _names_of(groups)
         found += [
             f"subject: image {place} is of {groups[place]!r}, and was of {subject!r}"
             for subject, place in zip(subjects, places, strict=True)
@@ -222,6 +222,10 @@ def verify_manifest(
         shared = {subjects[i] for i in fold["train"]} & {subjects[i] for i in fold["test"]}
         found += [f"leak: fold {number} trains and tests on {name!r}" for name in sorted(shared)]
     return found
+
+
+def _names_of(groups):
+    return [str(subject) for subject in check_subjects(groups).tolist()]
 
 
 def list_splits(cv, X, y, groups):
@@ -235,11 +239,11 @@ def list_splits(cv, X, y, groups):
 def digests(X):
     """Hash of each image's content, or of its file's: a list of str."""
     digest = _file_digest if is_paths(X) else _array_digest
-    return [digest(item) for item in X]
+    return [digest(item) for item in as_column(X)]
 
 
 def _file_digest(path):
-    with open(path, "rb") as file:
+    with open(path_of(path), "rb") as file:
         return hashlib.file_digest(file, _hash).hexdigest()
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils import check_array, indexable
+from sklearn.utils import indexable
+
+from sklearn_patt_lite._images.columns import check_subjects
 
 
 class SubjectKFold(BaseCrossValidator):
@@ -109,7 +111,8 @@ class SubjectKFold(BaseCrossValidator):
         Raises
         ------
         ValueError
-            If `groups` is None or of another length, or if there are fewer subjects than folds.
+            If `groups` is None or of another length, if a subject is missing, or if there are fewer
+            subjects than folds.
 
         See Also
         --------
@@ -138,7 +141,7 @@ class SubjectKFold(BaseCrossValidator):
                 'and its like hand it on as params={"groups": ...} if '
                 "sklearn.set_config(enable_metadata_routing=True) was called."
             )
-        groups = check_array(groups, ensure_2d=False, dtype=None, input_name="groups")
+        groups = check_subjects(groups)
         subjects = np.unique(groups)
         if self.n_splits > len(subjects):
             raise ValueError(
