@@ -78,18 +78,20 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     output_layer : str or None, default="conv_dw_9_relu"
         Activation of MobileNetV1 at which it is truncated ([1]_, Table 5: `conv_dw_6_relu` to
         `conv_dw_11_relu`). None keeps the whole of it.
-    patch_extraction : {"separable", "conv", "attention"} or None, default="separable"
+    patch_extraction : {"separable", "conv", "conv_pointwise", "attention"} or None, \
+            default="separable"
         - "separable": two separable convolutions and a pointwise one, to 2×2 patches ([1]_,
           Section III-B).
-        - "conv": one convolution with kernel = stride = `patch_size` ([1]_, Table 5).
+        - "conv": one convolution with kernel = stride = `patch_size`.
+        - "conv_pointwise": the same, and a pointwise convolution ([1]_, Section III-C, Table 5).
         - "attention": patches weighted by one learned gate each ([1]_, Table 6, which does not
           define it; built in the manner of gACNN [2]_: average pooling by `patch_size`,
           a pointwise convolution, and a sigmoid gate computed from the patch).
         - None: no patches; the backbone's cells stand in for them ([1]_, Table 4).
     patch_size : int, default=4
         Kernel = stride of the first patch convolution, in cells of the backbone's map. At
-        224 pixels (14×14 cells), 7, 3, 5, 4 and 8 with "conv" are Table 5's NP7, OP3, OP5, P4 and
-        P8: same padding gives exactly its paddings.
+        224 pixels (14×14 cells), 7, 3, 5, 4 and 8 with "conv_pointwise" are Table 5's NP7, OP3,
+        OP5, P4 and P8: same padding gives exactly its paddings.
     n_filters : int, default=256
         Depth of the patch maps.
     attention : {"patches", "batch"} or None, default="patches"
@@ -264,9 +266,10 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     its own, and their features are kept in the folder `memory` alone, if there is one: the same
     views come in all folds and candidates of a search, whatever their `random_state`. With a bank
     of views, or without augmentation, later epochs train on the features of earlier ones, which are
-    kept in memory up to 0.5 GiB and beyond that in a temporary file (or in `memory`); but stages
-    whose features would be larger than the images (with the paper's recipe, more than 20 unfrozen
-    layers) compute everything in every epoch. So do `augment="exact"` and `attention="batch"`,
+    kept in memory up to 0.5 GiB and beyond that in a temporary file (or in `memory`), unless they
+    are larger than the images: without augmentation they are then passed forward anew; with a bank
+    of views (in the paper's recipe from 21 unfrozen layers on) such a stage computes everything in
+    every epoch. So do `augment="exact"` and `attention="batch"`,
     mixed precision, and other backends of Keras than TensorFlow.
 
     An `X_val` that is given to a search is cut by its folds if it is as long as `X`, and a
@@ -303,7 +306,10 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         "alpha": [Interval(Real, 0, None, closed="neither")],
         "input_size": [Interval(Integral, 1, None, closed="left"), _AUTO],
         "output_layer": [str, None],
-        "patch_extraction": [StrOptions({"separable", "conv", "attention"}), None],
+        "patch_extraction": [
+            StrOptions({"separable", "conv", "conv_pointwise", "attention"}),
+            None,
+        ],
         "patch_size": [Interval(Integral, 1, None, closed="left")],
         "n_filters": [Interval(Integral, 1, None, closed="left")],
         "attention": [StrOptions({"patches", "batch"}), None],
@@ -334,7 +340,6 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     }
 
     classes_: NDArray[Any]
-    model_: "keras.Model"
     history_: dict[str, Any]
     image_shape_: tuple[int, int, int]
     n_parameters_: int
@@ -350,7 +355,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         alpha: float = 1.0,
         input_size: int | Literal["auto"] = "auto",
         output_layer: str | None = "conv_dw_9_relu",
-        patch_extraction: Literal["separable", "conv", "attention"] | None = "separable",
+        patch_extraction: Literal["separable", "conv", "conv_pointwise", "attention"]
+        | None = "separable",
         patch_size: int = 4,
         n_filters: int = 256,
         attention: Literal["patches", "batch"] | None = "patches",
@@ -491,6 +497,12 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         memory = as_feature_memory(self.memory)
         data = TrainingData.read(X, y, sample_weight, groups, (X_val, y_val), settings, seed)
+        if self.verbose and data.split["split"] == "stratified":
+            n = data.split["n_validation"]
+            print(
+                f"{n} of {n + len(data.y)} images validate, cut off image by image; by groups, "
+                "which searches hand on with metadata routing, they would be other people's."
+            )
         from sklearn_patt_lite._training.fit import fit_network  # TensorFlow comes in here
 
         fitted, history = fit_network(
@@ -502,9 +514,30 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         self._set_fitted(fitted)
         return self
 
+    @property
+    def model_(self) -> "keras.Model":
+        """
+        The network, from images to probabilities.
+
+        Predictions come from a compiled copy of it, made at the first of them: later changes of its
+        weights are not seen by `predict`.
+
+        See Also
+        --------
+        export_model : Writes it for other runtimes.
+
+        Examples
+        --------
+        >>> from sklearn_patt_lite import PAttLiteClassifier
+        >>> classifier = PAttLiteClassifier.from_pretrained("fer2013")
+        >>> classifier.model_.count_params() == classifier.n_parameters_
+        True
+        """
+        check_is_fitted(self)
+        return self._fitted.network
+
     def _set_fitted(self, fitted):
         self.image_shape_ = fitted.architecture.image_shape
-        self.model_ = fitted.network
         self.n_parameters_ = fitted.network.count_params()
         self._fitted = fitted
 
@@ -558,6 +591,47 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self._fitted.predict_proba(X, as_feature_memory(self.memory))
+
+    def predict_log_proba(self, X: Images) -> NDArray[np.float32]:
+        """
+        Predict the logarithm of the probability of each class.
+
+        Sums of logarithms compare hypotheses about several images; their products would vanish.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width) or (n, height, width, channels) or (n,)
+            Images or file paths, as in `fit`, of any size.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), dtype float32
+            Natural logarithms of `predict_proba`; -inf for a probability that is 0 in float32.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the classifier is not fitted.
+        TypeError, ValueError, FileNotFoundError
+            If images cannot be used; the message names the culprit.
+
+        See Also
+        --------
+        predict_proba : The probabilities.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_patt_lite import PAttLiteClassifier
+        >>> from sklearn_patt_lite.datasets import make_expression_faces
+        >>> faces = make_expression_faces(n_subjects=1, image_size=48, random_state=0)
+        >>> classifier = PAttLiteClassifier.from_pretrained("fer2013")
+        >>> frames = classifier.predict_log_proba(faces.images[:2])  # of one person's happy face
+        >>> frames.sum(axis=0).shape
+        (7,)
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
 
     def predict(self, X: Images) -> NDArray[Any]:
         """
@@ -908,17 +982,16 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         state = super().__getstate__()
         if "_fitted" in state:
             state = {**state, "_fitted": state["_fitted"].state()}
-            del state["model_"]
         return state
 
     def __setstate__(self, state):
-        """Build the network around the pickled weights."""
+        """Keep the pickled weights; the network is built around them when it is needed first."""
         super().__setstate__(state)
         if "_fitted" in state:
             keep_to_share_of_cores()
             from sklearn_patt_lite._inference.fitted import FittedNetwork
 
-            self._set_fitted(FittedNetwork.from_state(state["_fitted"]))
+            self._fitted = FittedNetwork.from_state(state["_fitted"])
 
 
 def fitted_network(classifier):

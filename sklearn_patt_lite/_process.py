@@ -30,6 +30,7 @@ _MESSAGES = (
     rb"E0000 ",
 )
 _STDERR_LOCK = threading.RLock()  # there is one standard error
+DTYPE_POLICIES = "float32", "mixed_bfloat16", "mixed_float16"
 FIT_LOCK = threading.RLock()  # a fit seeds the process: two threads would mix their seeds
 
 
@@ -165,6 +166,73 @@ def on_tensorflow():
     import keras
 
     return keras.backend.backend() == "tensorflow"
+
+
+@contextlib.contextmanager
+def keras_settings():
+    """Run Keras under the settings that networks here are built for; then put the user's back.
+
+    Channels come last, and all is computed in float32, or in the mixed precision that the user's
+    dtype policy asks for. Threads may be inside at the same time.
+
+    Raises
+    ------
+    RuntimeError
+        If the process was forked from one in which Keras had run.
+    """
+    import keras
+
+    _refuse_after_fork()
+    policy = keras.config.dtype_policy()  # each thread has its own
+    with _KERAS.lock:
+        if _KERAS.n_inside == 0:
+            _KERAS.users = keras.config.image_data_format(), keras.config.floatx()
+            keras.config.set_image_data_format("channels_last")
+            keras.config.set_floatx("float32")
+        _KERAS.n_inside += 1
+    if policy.name not in DTYPE_POLICIES:
+        keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+        with _KERAS.lock:
+            _KERAS.n_inside -= 1
+            if _KERAS.n_inside == 0:
+                data_format, floatx = _KERAS.users
+                keras.config.set_image_data_format(data_format)
+                keras.config.set_floatx(floatx)
+
+
+class _Keras:
+    """How this process uses Keras."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.n_inside = 0  # of `keras_settings`
+        self.users = None
+        self.has_run = self.was_forked = False
+
+    def after_fork(self):
+        """Note in a child what its parent did; locks that its threads held are free again."""
+        was_forked = self.has_run or self.was_forked
+        self.__init__()
+        self.was_forked = was_forked
+
+
+_KERAS = _Keras()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_KERAS.after_fork)
+
+
+def _refuse_after_fork():
+    """Raise an error where a prediction would wait for ever for threads that a fork has lost."""
+    if _KERAS.was_forked:
+        raise RuntimeError(
+            "This process was forked from one in which Keras had run, whose threads do not survive "
+            'that. Start processes with multiprocessing.get_context("spawn"), or by joblib.'
+        )
+    _KERAS.has_run = True
 
 
 @contextlib.contextmanager

@@ -215,8 +215,9 @@ def _check_patience(settings, has_validation):
         watching["finetune_patience"] = settings.finetune_patience
     watching = [f"{name}={value}" for name, value in watching.items() if value is not None]
     if watching:
+        verb = "watches" if len(watching) == 1 else "watch"
         raise ValueError(
-            f"{' and '.join(watching)} watch validation data, but validation_fraction=None "
+            f"{' and '.join(watching)} {verb} validation data, but validation_fraction=None "
             "leaves none: set them to None as well, or validation_fraction to a share of "
             "the training data, or pass X_val and y_val."
         )

@@ -17,7 +17,7 @@ import pytest
 from joblib import Parallel, delayed
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
-from quick import QUICK, SIZE, quick
+from quick import HEAD_ONLY, QUICK, SIZE, quick
 from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
@@ -29,7 +29,7 @@ from sklearn_patt_lite import PAttLiteClassifier, _settings
 from sklearn_patt_lite._images.check import resize_images
 from sklearn_patt_lite._network.parts import named_weights
 from sklearn_patt_lite._training.fit import StagedFit
-from sklearn_patt_lite.preprocessing import FaceResizer
+from sklearn_patt_lite.preprocessing import FaceAugmenter, FaceResizer
 
 
 def bright_bands(n):
@@ -631,7 +631,7 @@ def test_unreadable_files_are_named(faces, tmp_path, kind):
         ({"sample_weight": -np.ones(84)}, "[Nn]egative"),
         ({"X_val": np.zeros((2, 32, 32))}, "y_val is None"),
         ({"y_val": np.zeros(2)}, "X_val is None"),
-        ({"X_val": np.zeros((1, 32, 32)), "y_val": [9]}, r"labels that y does not: \[9\]"),
+        ({"X_val": np.ones((1, 32, 32)), "y_val": [9]}, r"labels that y does not: \[9\]"),
     ],
     ids=["no y", "one class", "one group", "groups", "weights", "X_val", "y_val", "new label"],
 )
@@ -640,10 +640,13 @@ def test_unusable_companions(faces, fit, message):
         quick().fit(faces.images, fit.pop("y", faces.target), **fit)
 
 
-def test_a_class_with_a_single_image_is_named(faces):
+@pytest.mark.usefixtures("without_training")
+def test_a_class_with_a_single_image_is_trained_on(faces):
     rows = np.flatnonzero((faces.target != 2) | (np.cumsum(faces.target == 2) == 1))
-    with pytest.raises(ValueError, match=r"class 'fear' has 1\. .*validation_fraction=None"):
-        quick().fit(faces.images[rows], faces.target_names[faces.target[rows]])
+    classifier = quick().fit(faces.images[rows], faces.target_names[faces.target[rows]])
+    assert "fear" in classifier.classes_
+    (rare,) = np.flatnonzero(faces.target[rows] == 2)
+    assert rare not in classifier.history_["validation"]["indices"]
 
 
 def test_a_class_of_a_single_subject_is_named(faces):
@@ -798,3 +801,32 @@ for i in range(4):
     warm, last = map(ast.literal_eval, result.stdout.splitlines())
     assert min(warm["Functional"], warm["HeadTrainer"]) > 0
     assert last == warm
+
+
+def test_logarithms_of_probabilities(faces, fitted):
+    found = fitted.predict_log_proba(faces.images)
+    assert_allclose(np.exp(found), fitted.predict_proba(faces.images), atol=1e-6)
+
+
+@pytest.mark.parametrize("transform", ["default", "pandas", "polars"])
+def test_pipelines_of_images_may_ask_for_tables(faces, transform):
+    pipeline = make_pipeline(
+        FaceResizer(size=SIZE), FaceAugmenter(), PAttLiteClassifier(**HEAD_ONLY)
+    )
+    pipeline.set_output(transform=transform).fit(faces.images, faces.target)
+    assert pipeline.predict(faces.images[:3]).shape == (3,)
+    images = pipeline[:-1].transform(faces.images)
+    assert isinstance(images, np.ndarray)
+    assert images.shape == faces.images.shape
+
+
+def test_a_cut_by_image_is_told_of(faces, capsys):
+    told = "7 of 84 images validate, cut off image by image"
+    quick(verbose=1, epochs=1, unfreeze_layers=0).fit(faces.images, faces.target)
+    assert told in capsys.readouterr().out
+    quick(verbose=1, epochs=1, unfreeze_layers=0).fit(
+        faces.images, faces.target, groups=faces.groups
+    )
+    assert "image by image" not in capsys.readouterr().out
+    quick(epochs=1, unfreeze_layers=0).fit(faces.images, faces.target)
+    assert not capsys.readouterr().out

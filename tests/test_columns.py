@@ -57,6 +57,14 @@ def test_numbers_may_be_missing_too():
         check_subjects([None] * 10)
 
 
+def test_a_list_of_strings_may_lack_some():
+    """NumPy would make them "nan"."""
+    with pytest.raises(ValueError, match=r"rows: 1 \(nan\)"):
+        check_subjects(["ann", float("nan"), "ben"])
+    with pytest.raises(ValueError, match=r"rows: 0 \(nan\)"):
+        check_labels([float("nan"), "happy"])
+
+
 def test_subjects_of_several_types_are_refused():
     with pytest.raises(ValueError, match=r"of several types, \['int', 'str'\]: turn all into str"):
         check_subjects(np.array([1, "1"], dtype=object))
@@ -96,3 +104,4 @@ def test_names_are_labels_or_have_indices_for_labels():
     assert names_of(np.array(["happy", "sad"]), names) == ["happy", "sad"]
     assert names_of(np.array([2, 0]), names) == ["happy", "sad"]
     assert names_of(np.array([2, 0]), None) == ["2", "0"]
+    assert names_of(np.array([2, 1]), [1, 2, 3]) == ["2", "1"]  # classes_ of codes from 1

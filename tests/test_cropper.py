@@ -325,7 +325,7 @@ def test_the_culprit_is_named_by_its_path(tmp_path):
     cropper = FaceCropper(detector=nothing)
     with pytest.raises(ValueError, match=r"row 1: '.*empty.png': no face was found"):
         FaceCropper(detector=bright, min_score=0).transform([photo((1, 1, 9, 99)), path])
-    with pytest.raises(FileNotFoundError, match=r"row 0 .*no.png"):
+    with pytest.raises(FileNotFoundError, match=r"row 0: .*no.png"):
         cropper.transform([str(tmp_path / "no.png")])
     with pytest.raises(TypeError, match="single one goes into a list"):
         cropper.transform(str(path))
@@ -545,7 +545,7 @@ def test_the_example_takes_a_pipeline_with_its_own_cropper(fitted_on_names, tmp_
     cropper, classifier = load(Namespace(classifier=tmp_path / "classifier.joblib"))
     assert cropper.get_params() == own.get_params()
     assert len(classifier) == 2
-    faces = np.zeros((2, 64, 64, 3), np.uint8)
+    faces = np.full((2, 64, 64, 3), 128, np.uint8)
     assert_array_equal(
         classifier.predict_proba(faces), fitted_on_names.predict_proba(faces[:, :SIZE, :SIZE])
     )

@@ -114,9 +114,9 @@ def test_8_bits(fitted_on_names, faces, tmp_path, capfd):
     assert "it/s" not in capfd.readouterr().err
     assert small.n_bytes < large.n_bytes
     assert 1e-7 < small.max_difference < 0.05
-    found = run(tmp_path / "small", "litert", faces.images)
+    found = run(tmp_path / "small.tflite", "litert", faces.images)
     assert_allclose(found, fitted_on_names.predict_proba(faces.images), atol=0.05)
-    assert "8 bits" in json.loads((tmp_path / "small.json").read_text())["weights"]
+    assert "8 bits" in json.loads((tmp_path / "small.tflite.json").read_text())["weights"]
 
 
 def test_calibration_brings_8_bits_nearer(fitted, faces, tmp_path, monkeypatch):

@@ -170,6 +170,16 @@ def test_a_folder_that_is_too_high(tmp_path, names, where):
     assert len(load_face_folder(tmp_path / where[0], as_paths=True).target) == 2  # the advice
 
 
+def test_parts_beside_other_folders(tmp_path):
+    for name in ("train/happy/1.png", "train/sad/1.png", "stray.png"):
+        write(tmp_path / name, 1)
+    with pytest.warns(UserWarning, match=r"1 files are left out.*: 1 \.png"):
+        assert load_face_folder(tmp_path, as_paths=True).split.tolist() == ["train"] * 2
+    write(tmp_path / "notes" / "scan.png", 1)
+    with pytest.raises(FileNotFoundError, match="Beside train, validation or test there are"):
+        load_face_folder(tmp_path)
+
+
 @pytest.mark.parametrize("folder", ["happy", "smile"])
 def test_images_of_a_class_may_lie_deeper(tmp_path, folder):
     for name in (f"{folder}/anna/1.png", f"{folder}/ben/1.png", "bored/ben/2.png"):

@@ -278,3 +278,12 @@ def test_affine_views_go_through_frozen_layers_however_large_their_maps(
     assert layers("affine") == (cut, cut if kept else None)
     assert layers("affine", FeatureMemory(tmp_path)) == (cut, cut if kept_in_memory else None)
     assert layers(True) == (cut if kept else None,) * 2
+    assert layers(False) == (cut, cut if kept else None)  # of one view, passed anew
+
+
+def test_what_is_not_kept_passes_the_frozen_layers_in_every_epoch(data):
+    network = build_network(dataclasses.replace(ARCHITECTURE, alpha=0.75))
+    stages = [STAGES[0], dataclasses.replace(STAGES[1], unfreeze_layers=16)]
+    features = FrozenFeatures(network, stages, data, augment=False)
+    assert features.passes == {stages[0]: 1, stages[1]: stages[1].epochs}
+    assert features.kept_layer(stages[1]) is None

@@ -203,5 +203,10 @@ def test_a_copy_with_a_split_of_its_own(tmp_path, place):
             data = load_fer2013(tmp_path, split=split)
         assert data.target_names[data.target].tolist() == expected
         assert set(data.split) == {split}
+    write(tmp_path / place / "test" / "happy" / "9.jpg", 100)
+    numbers = pytest.warns(UserWarning, match="published are")
+    with numbers, pytest.warns(UserWarning, match="own"):
+        assert len(load_fer2013(tmp_path, split="all").target) == 5
+    shutil.rmtree(tmp_path / place / "test")
     with pytest.warns(UserWarning, match="own"), pytest.raises(FileNotFoundError, match="'test'"):
         load_fer2013(tmp_path, split="test")

@@ -485,6 +485,17 @@ def test_all_rows_that_cannot_be_read_are_named_at_once(tmp_path, n_jobs):
         decode_images([*gone, np.zeros(4)], SHAPE, n_jobs, rows=range(19, 40))
 
 
+def test_a_file_of_damaged_pixels_is_named(tmp_path):
+    file = tmp_path / "damaged.png"
+    Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(file)
+    content = bytearray(file.read_bytes())
+    start = content.index(b"IDAT") + 4
+    content[start : start + 2] = b"\0\0"  # no header of zlib
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"row 1: cannot read '.*damaged.png': "):
+        decode_images([SMOOTH, file], SHAPE)
+
+
 def test_a_path_may_begin_with_the_users_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     Image.fromarray(COLOUR).save(tmp_path / "face.png")

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "preprocessing": {
         *("_inference", "_features", "_network", "_images", "_process", "_typing"),
     },
-    "inspection": {"_classifier", "_network", "_images", "_typing", "preprocessing"},
+    "inspection": {"_classifier", "_network", "_images", "_process", "_typing", "preprocessing"},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
 MODULES += sorted(PACKAGE.glob("_[a-z]*.py"))

@@ -37,7 +37,7 @@ TINY = Architecture(
 # Without tokens, there is nothing for patches to do: cells stand in for them.
 VARIANTS = [
     {"patch_extraction": patches, "attention": attention, "hidden_units": hidden}
-    for patches in ("separable", "conv", "attention", None)
+    for patches in ("separable", "conv", "conv_pointwise", "attention", None)
     for attention in ("patches", "batch", None)
     for hidden in (16, None)
 ]
@@ -160,7 +160,10 @@ def test_a_switch_changes_one_thing_only():
     assert default - layer_names(tiny(augment=False)) == {"flip", "contrast"}
     separable = {"patch_conv_1", "patch_conv_2", "patch_pointwise"}
     assert default - layer_names(tiny(patch_extraction=None)) == separable
-    assert default ^ layer_names(tiny(patch_extraction="conv")) == separable | {"patch_conv"}
+    conv = layer_names(tiny(patch_extraction="conv"))
+    assert default ^ conv == separable | {"patch_conv"}
+    with_pointwise = layer_names(tiny(patch_extraction="conv_pointwise"))
+    assert with_pointwise - conv == {"patch_pointwise"}
 
 
 def test_attention_is_the_papers_formula():

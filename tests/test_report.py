@@ -220,3 +220,7 @@ def test_a_class_that_does_not_occur_is_named():
     assert report.calibration_error == same.calibration_error
     with pytest.raises(ValueError, match=r"in the order of sorted labels.*not in that of target"):
         expression_report(y_true, y_pred, y_proba=y_proba, target_names=["sad", "happy", "angry"])
+    # Columns of codes are in their names' order, whatever was predicted of them.
+    overruled = [1, 0, 0, 0], [1, 0, 0, 0]
+    y_proba = np.array([[0.9, 0.1], [0.4, 0.6], [0.4, 0.6], [0.4, 0.6]])
+    expression_report(*overruled, y_proba=y_proba, target_names=["neutral", "happy"])

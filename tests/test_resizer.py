@@ -107,7 +107,9 @@ def test_it_starts_a_pipeline():
 
 
 def test_images_are_no_columns_of_a_data_frame():
-    assert not hasattr(FaceResizer(), "set_output")
+    assert isinstance(
+        FaceResizer(size=8).set_output(transform="pandas").transform(GREYS), np.ndarray
+    )
     assert not hasattr(FaceResizer(), "get_feature_names_out")
 
 

@@ -360,5 +360,5 @@ def resize_image(image, shape):
     if pixels.ndim == 2:
         return pixels[..., np.newaxis]  # (h, w) -> (h, w, 1)
     if channels == 1:
-        return np.rint(pixels @ LUMA)[..., np.newaxis]  # (h, w, 3) -> (h, w, 1)
+        return np.rint(pixels @ LUMA).astype(np.uint8)[..., np.newaxis]  # (h, w, 3) -> (h, w, 1)
     return pixels

@@ -59,7 +59,7 @@ def check_subjects(groups):
         If a subject is missing (None, NaN, a blank string), or if some are numbers and some are
         strings. The message names the first such rows.
     """
-    groups = column_or_1d(groups)
+    groups = _to_column(groups)
     _check_all_there(groups, "groups", "subject", "or give each image a subject of its own")
     if groups.dtype.kind != "O":
         return groups
@@ -92,9 +92,15 @@ def check_labels(y, name="y"):
     ValueError
         If a label is missing (None, NaN, a blank string). The message names the first such rows.
     """
-    y = column_or_1d(y, warn=True)
+    y = _to_column(y, warn=name == "y")
     _check_all_there(y, name, "label", "with their images")
     return y
+
+
+def _to_column(values, *, warn=False):
+    if isinstance(values, list | tuple) and any(map(is_missing, values)):
+        values = np.array(values, dtype=object)  # among strings NaN would become "nan"
+    return column_or_1d(values, warn=warn)
 
 
 def _check_all_there(values, name, what, way_out):
@@ -149,7 +155,7 @@ def classes_of(labels, target_names):
     names = list(map(str, target_names))
     if len(set(names)) < len(names):
         raise ValueError(f"target_names holds a name twice: {names}.")
-    for classes in (np.array(names), np.arange(len(names))):
+    for classes in (np.array(target_names), np.arange(len(names))):
         if set(labels.tolist()) <= set(classes.tolist()):
             return classes, names
     raise ValueError(
@@ -160,6 +166,6 @@ def classes_of(labels, target_names):
 
 def names_of(labels, target_names):
     """Name labels: by `target_names`, or by themselves; errors as `classes_of`."""
-    classes, names = classes_of(labels, target_names)
+    classes, names = classes_of(np.unique(labels), target_names)
     found = dict(zip(classes.tolist(), names, strict=True))
     return [found[label] for label in labels.tolist()]

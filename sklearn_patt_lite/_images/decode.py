@@ -103,7 +103,8 @@ def for_each_row(work, X, n_jobs=None, *, rows=None, check=None):
     """
     results, failures = _attempt_each(work, X, n_jobs, rows, check)
     if failures:
-        raise unusable(failures, len(X)) from next(iter(failures.values()))
+        first = next(iter(failures.values()))
+        raise unusable(failures, len(X)) from (first.__cause__ or first)
     return results
 
 
@@ -115,7 +116,12 @@ def find_unusable(X, n_jobs=None):
     dict of int to Exception
         What `load_image` raised.
     """
-    return _attempt_each(load_image, X, n_jobs)[1]
+    return _attempt_each(check_readable, X, n_jobs)[1]
+
+
+def check_readable(source):
+    """Read an image as `load_image` does, and let it go: there may be many, and large ones."""
+    load_image(source)
 
 
 def _attempt_each(work, X, n_jobs, rows=None, check=None):
@@ -303,6 +309,9 @@ def readable_formats():
 
 def _upright_rgb(image, name, *, in_place=False):
     try:
+        # First: of damaged pixels Pillow gives what it has when it is asked a second time, and
+        # `_upright` takes errors for those of metadata.
+        image.load()
         return _to_rgb(_upright(image, in_place))
     except Exception as error:
         raise _unreadable(name, error) from error

@@ -11,7 +11,7 @@ from sklearn_patt_lite._images.source import read_images
 from sklearn_patt_lite._network.maps import last_map
 from sklearn_patt_lite._network.parts import build_again, rebuild_network
 from sklearn_patt_lite._network.weights import load_weights
-from sklearn_patt_lite._process import on_tensorflow
+from sklearn_patt_lite._process import keras_settings, on_tensorflow
 
 
 class MapExtractor:
@@ -19,19 +19,20 @@ class MapExtractor:
 
     Parameters
     ----------
-    network : keras.Model
+    network : keras.Model or None
         From `build_network`, without a head.
     architecture : Architecture
         Its architecture.
+    weights : list of ndarray, default=None
+        What a network is built around when it is needed first, if there is none.
     """
 
-    def __init__(self, network, architecture):
+    def __init__(self, network, architecture, weights=None):
         self.architecture = architecture
-        self.shape = network.output.shape[1:]
         self._network = network
-        self._layer = last_map(network)
-        self._frozen = FrozenBackbone(network) if on_tensorflow() else None
-        self._lock = threading.Lock()
+        self._weights = weights  # that the network is to be built around; see `from_state`
+        self._frozen = None
+        self._lock = threading.RLock()
 
     @classmethod
     def build(cls, backbone_weights, architecture):
@@ -40,23 +41,42 @@ class MapExtractor:
         load_weights(network, backbone_weights, architecture)
         return cls(network, architecture)
 
+    @property
+    def shape(self):
+        """Shape of a map: (cells, cells, channels)."""
+        return self._built().output.shape[1:]
+
+    @keras_settings()
     def __call__(self, images, memory=None):
         """Compute maps (n, cells, cells, channels), float32, of images of the network's shape."""
-        if self._frozen is None:
+        network = self._built()
+        if not on_tensorflow():
             pixels = read_images(images).astype(np.float32)
-            return self._network.predict(pixels, batch_size=32, verbose=0)
-        bank = FeatureBank(self._frozen, images, FeatureCache(memory, ram=0))
+            return network.predict(pixels, batch_size=32, verbose=0)
+        layer = last_map(network)
         rows, views = np.arange(len(images)), clean(len(images))
-        worth_keeping = () if memory is None else {self._layer}
+        worth_keeping = () if memory is None else {layer}
         with self._lock:
-            return np.asarray(decode(bank.read(self._layer, rows, views, worth_keeping)))
+            if self._frozen is None:
+                self._frozen = FrozenBackbone(network)
+            bank = FeatureBank(self._frozen, images, FeatureCache(memory, ram=0))
+            return np.asarray(decode(bank.read(layer, rows, views, worth_keeping)))
+
+    def _built(self):
+        with self._lock:
+            if self._network is None:
+                self._network = rebuild_network(self.architecture, self._weights, "float32")
+                self._weights = None
+            return self._network
 
     def state(self):
         """Give what a pickle needs: weights, no graph."""
-        return {"weights": self._network.get_weights(), "architecture": self.architecture}
+        with self._lock:
+            network, weights = self._network, self._weights
+        weights = weights if network is None else network.get_weights()
+        return {"weights": weights, "architecture": self.architecture}
 
     @classmethod
     def from_state(cls, state):
-        """Build the network around the weights of a `state`."""
-        architecture = state["architecture"]
-        return cls(rebuild_network(architecture, state["weights"], "float32"), architecture)
+        """Take up a `state`; the network is built when it is needed first."""
+        return cls(None, state["architecture"], state["weights"])

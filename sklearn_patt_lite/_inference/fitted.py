@@ -1,5 +1,7 @@
 """What a fit leaves behind: a network, and all that its predictions need besides."""
 
+import threading
+
 from sklearn_patt_lite._images.source import as_source, read_images
 from sklearn_patt_lite._inference.predictor import Predictor
 from sklearn_patt_lite._network.engines import BATCH
@@ -11,8 +13,8 @@ class FittedNetwork:
 
     Parameters
     ----------
-    network : keras.Model
-        From `build_network`, trained.
+    network : keras.Model or None
+        From `build_network`, trained; None builds it from `weights` when it is needed first.
     architecture : Architecture
         Its architecture.
     batch_size : int
@@ -22,24 +24,56 @@ class FittedNetwork:
     frozen_until : str or None
         Activation of the backbone up to which the weights are those that the fit began with, and
         whose features it trained on.
+    weights : list of ndarray, default=None
+        The network's weights, if there is no network.
+    policy : str, default=None
+        The dtype policy to build it under.
     """
 
-    def __init__(self, network, architecture, *, batch_size, flip_averaging, frozen_until):
-        self.network, self.architecture = network, architecture
+    def __init__(
+        self,
+        network,
+        architecture,
+        *,
+        batch_size,
+        flip_averaging,
+        frozen_until,
+        weights=None,
+        policy=None,
+    ):
+        self.architecture = architecture
         self.batch_size, self.flip_averaging = batch_size, flip_averaging
         self.frozen_until = frozen_until
-        # Attention across the batch makes its size part of the model.
-        across_batch = architecture.attention == "batch"
-        self._predictor = Predictor(
-            network,
-            batch_size=batch_size if across_batch else BATCH,
-            flip_averaging=flip_averaging,
-            frozen_until=frozen_until,
-        )
+        self._network, self._predictor = network, None
+        self._weights, self._policy = weights, policy
+        self._lock = threading.RLock()
+
+    @property
+    def network(self):
+        """The network; built at the first call after unpickling."""
+        with self._lock:
+            if self._network is None:
+                self._network = rebuild_network(self.architecture, self._weights, self._policy)
+                self._weights = None
+            return self._network
 
     def predict_proba(self, X, memory=None):
         """Predict probabilities of images as a user has them; see `Predictor`."""
-        return self._predictor(self._source(X), memory)
+        source = self._source(X)
+        with self._lock:
+            if self._predictor is None:
+                self._predictor = self._make_predictor()
+        return self._predictor(source, memory)
+
+    def _make_predictor(self):
+        # Attention across the batch makes its size part of the model.
+        across_batch = self.architecture.attention == "batch"
+        return Predictor(
+            self.network,
+            batch_size=self.batch_size if across_batch else BATCH,
+            flip_averaging=self.flip_averaging,
+            frozen_until=self.frozen_until,
+        )
 
     def read(self, X):
         """Read images, and bring them to the training images' shape."""
@@ -50,9 +84,11 @@ class FittedNetwork:
 
     def state(self):
         """Give what a pickle needs: weights, neither an optimizer's state nor a graph."""
+        with self._lock:
+            network, weights = self._network, self._weights
         return {
-            "weights": self.network.get_weights(),
-            "policy": policy_of(self.network),
+            "weights": weights if network is None else network.get_weights(),
+            "policy": self._policy if network is None else policy_of(network),
             "architecture": self.architecture,
             "batch_size": self.batch_size,
             "flip_averaging": self.flip_averaging,
@@ -61,7 +97,5 @@ class FittedNetwork:
 
     @classmethod
     def from_state(cls, state):
-        """Build the network around the weights of a `state`."""
-        state = dict(state)
-        weights, policy = state.pop("weights"), state.pop("policy")
-        return cls(rebuild_network(state["architecture"], weights, policy), **state)
+        """Take up a `state`; the network is built when it is needed first."""
+        return cls(None, **state)

@@ -32,7 +32,7 @@ from sklearn_patt_lite._network.parts import (
     head_function,
     head_of,
 )
-from sklearn_patt_lite._process import on_tensorflow, prefetch
+from sklearn_patt_lite._process import keras_settings, on_tensorflow, prefetch
 
 _CHUNK = 256  # images that are read at once
 _LARGE_KERNEL = 2**20  # values: 4 MB, more than a core's cache holds
@@ -63,6 +63,7 @@ class Predictor:
         self._engines = {}  # by the layer that they begin behind; None for images
         self._lock = threading.Lock()  # threads would compile them once each
 
+    @keras_settings()
     def __call__(self, images, memory=None):
         """Predict probabilities.
 

@@ -97,6 +97,7 @@ def _count_patches(architecture, depth):
         + math.ceil(side / 2) ** 2 * n_filters
         + 2 * pointwise,
         "conv": patch**2 * depth * n_filters + n_filters,
+        "conv_pointwise": patch**2 * depth * n_filters + n_filters + pointwise,
         "attention": depth * n_filters + n_filters + 64 * n_filters + 64 + 64 + 1,
         None: 0,
     }[architecture.patch_extraction]

@@ -7,7 +7,13 @@ import numpy as np
 from keras import ops
 
 from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
-from sklearn_patt_lite._process import FIT_LOCK, on_tensorflow, seeded, under_policy
+from sklearn_patt_lite._process import (
+    FIT_LOCK,
+    keras_settings,
+    on_tensorflow,
+    seeded,
+    under_policy,
+)
 
 
 def backbone_of(network):
@@ -116,6 +122,7 @@ def is_small(network, layer, factor=1):
     return math.prod(shape) <= factor * math.prod(backbone.input.shape[1:])
 
 
+@keras_settings()
 def build_again(architecture, policy):
     """Build a network that is about to get its weights; see `policy_of` for its policy."""
     with FIT_LOCK, seeded(0), under_policy(policy):  # any seed: the weights are replaced

@@ -132,6 +132,7 @@ def _extract_patches(x, architecture):
     extract = {
         "separable": _separable_patches,
         "conv": _conv_patches,
+        "conv_pointwise": _conv_pointwise_patches,
         "attention": _attention_patches,
         None: lambda x, architecture: x,
     }[architecture.patch_extraction]
@@ -155,6 +156,13 @@ def _conv_patches(x, architecture):
     return layers.Conv2D(
         architecture.n_filters, patch, patch, padding="same", activation="relu", name="patch_conv"
     )(x)
+
+
+def _conv_pointwise_patches(x, architecture):
+    """The block that the paper's grid search began with: the same, and a pointwise convolution."""
+    x = _conv_patches(x, architecture)
+    pointwise = {"padding": "same", "activation": "relu", "name": "patch_pointwise"}
+    return layers.Conv2D(architecture.n_filters, 1, **pointwise)(x)
 
 
 def _attention_patches(x, architecture):

@@ -35,7 +35,7 @@ from sklearn_patt_lite._network.parts import (
     resizing,
 )
 from sklearn_patt_lite._persistence.save import plain
-from sklearn_patt_lite._process import on_tensorflow, without_chatter
+from sklearn_patt_lite._process import keras_settings, on_tensorflow, without_chatter
 
 TOLERANCE = 1e-4  # largest difference of a probability that float32 graphs may show
 _AGREEMENT = 0.97  # share of labels that 8 bits should leave as they are
@@ -91,6 +91,7 @@ class ExportReport:
         )
 
 
+@keras_settings()
 def export(fitted, classes, path, format, images, calibration):
     """Write a network for another runtime, and compare what it says there.
 

@@ -30,10 +30,10 @@ from sklearn_patt_lite._network.archive import (
 )
 from sklearn_patt_lite._network.parts import build_again
 from sklearn_patt_lite._persistence.save import FORMAT, FORMAT_VERSION, NOT_KEPT, digest
+from sklearn_patt_lite._process import DTYPE_POLICIES
 
 _LONGEST_SIDE = 2**13  # pixels: the side of the images that a prediction resizes to
 _FORMER_NETWORK = "model.keras"  # a member of files of format 2
-_DTYPE_POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def load(path, names, constraints):
@@ -102,7 +102,7 @@ def _load(archive, names, constraints):
         )
     if metadata["frozen_until"] not in (None, *_activations(architecture)):
         raise RefusedError(f"{METADATA} names no layer by {metadata['frozen_until'][:100]!r}")
-    if metadata["dtype_policy"] not in _DTYPE_POLICIES:
+    if metadata["dtype_policy"] not in DTYPE_POLICIES:
         raise RefusedError(f"{METADATA} has the dtype policy {metadata['dtype_policy'][:100]!r}")
     _check_history(metadata["history"])
     parameters = _read_parameters(metadata["parameters"], names)

@@ -18,6 +18,7 @@ from sklearn_patt_lite._network.patt_lite import build_network, draw_weights
 from sklearn_patt_lite._network.weights import load_weights
 from sklearn_patt_lite._process import (
     FIT_LOCK,
+    keras_settings,
     on_tensorflow,
     seeded,
     without_copy_warnings,
@@ -38,6 +39,7 @@ from sklearn_patt_lite._training.stages import (
 _KERAS_VERBOSE = (0, 2, 1)  # silent, a line an epoch, a bar: Keras counts them otherwise
 
 
+@keras_settings()
 def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None):
     """Build a network, and train it as the settings say.
 

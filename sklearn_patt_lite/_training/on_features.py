@@ -37,7 +37,7 @@ class FrozenFeatures:
         # A memory serves other fits, which may be many: it may keep what a fit alone would not.
         factor = 2 if self._n_views == math.inf and memory is not None else 1
         self._kept = {name for name in self._layers.values() if is_small(network, name, factor)}
-        if self._n_views < math.inf:
+        if 1 < self._n_views < math.inf:
             # Features that are not kept would be computed in the few views of the bank again and
             # again: rather train on images, in views without number.
             self._layers = {s: n if n in self._kept else None for s, n in self._layers.items()}
@@ -73,7 +73,9 @@ class FrozenFeatures:
         first = next(iter(self._layers))
         in_all = self._n_views == math.inf
         return {
-            stage: stage.epochs if in_all or layer is None else self._n_views * (stage is first)
+            stage: self._n_views * (stage is first)
+            if layer in self._kept and not in_all
+            else stage.epochs
             for stage, layer in self._layers.items()
         }
 

@@ -170,7 +170,8 @@ def load_face_folder(
     """
     root = check_root(root, LAYOUT)
     images, others = _list_tree(root)
-    depth = int(bool(images) and all(path[0].lower() in _SPLITS for path in images))
+    in_parts = [path[0].lower() in _SPLITS for path in images if len(path) > 1]
+    depth = int(bool(in_parts) and all(in_parts))
     unclassed = [path for path in images if len(path) < depth + 2]
     images = [path for path in images if len(path) >= depth + 2]  # [split,] class, …, file
     if not images:
@@ -244,11 +245,16 @@ def _list_tree(root):
 
 def _check_level(root, images, depth):
     """Refuse a folder that has the classes' folders not in it, but deeper."""
+    in_parts = (path for path in images if path[0].lower() in _SPLITS and len(path) > 2)
+    if not depth and any(spell(path[1]) for path in in_parts):
+        problem = "Beside train, validation or test there are other folders with images"
+        raise incomplete(root, problem, LAYOUT)
     if any(spell(path[depth]) for path in images):
         return
     found = _find_expressions(images, depth) or _find_only_folder(images, depth)
     if found:
-        where = " and ".join(repr(os.path.join(root, *place)) for place in sorted(found))
+        places = [repr(os.path.join(root, *place)) for place in sorted(found)]
+        where = " and ".join(places[:3]) + (" and others" if len(places) > 3 else "")
         raise incomplete(root, f"The classes' folders are in {where}, it seems", LAYOUT)
 
 

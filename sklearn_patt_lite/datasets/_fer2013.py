@@ -232,8 +232,10 @@ def _read_folders(root, split):
     if not others:
         problem = f"Neither {' nor '.join(_FILES)} nor train and test is there"
         raise incomplete(root, problem, LAYOUT)
-    found = [row for part in (train, others[0]) for row in _list(part)]
-    if others[0].name == "validation":
+    has_own_split = others[-1].name == "validation"
+    parts = (train, *others)
+    found = [row for part in parts for row in _list(part, by_name=not has_own_split)]
+    if has_own_split:
         warnings.warn(
             "This copy of FER2013, with folders train and validation, has a split of its own: its "
             "scores are not to be compared with published ones.",
@@ -250,10 +252,9 @@ def _read_folders(root, split):
     return rows
 
 
-def _list(folder):
+def _list(folder, *, by_name):
     """List the images of a part: (split, file name, path, expression)."""
     rows = []
-    by_name = not (folder.parent / "validation").is_dir()
     for place in list_folders(folder):
         expression = spell(place.name)
         if expression not in _NAMES:

@@ -42,6 +42,7 @@ _NAMES = tuple(spell(name) for name in _COLUMNS[:8])
 _IMAGES = {
     "majority": {"train": 25060, "validation": 3199, "test": 3153},
     "argmax": {"train": 28558, "validation": 3579, "test": 3573},
+    "plurality": {"train": 28389, "validation": 3553, "test": 3546},
 }
 _SPLITS = ("train", "validation", "test")
 
@@ -51,7 +52,7 @@ _SPLITS = ("train", "validation", "test")
         "fer2013": COMMON["root"],
         "labels": COMMON["root"],
         "split": [StrOptions({*_SPLITS, "all"})],
-        "labels_as": [StrOptions({"majority", "argmax", "weighted"})],
+        "labels_as": [StrOptions({"majority", "argmax", "plurality", "weighted"})],
         "as_paths": ["boolean"],
         "return_X_y": ["boolean"],
     }
@@ -61,7 +62,7 @@ def load_ferplus(
     labels: PathLike,
     *,
     split: Literal["train", "validation", "test", "all"] = "train",
-    labels_as: Literal["majority", "argmax", "weighted"] = "majority",
+    labels_as: Literal["majority", "argmax", "plurality", "weighted"] = "majority",
     as_paths: bool = False,
     return_X_y: bool = False,
 ) -> BunchOrXy:
@@ -80,15 +81,18 @@ def load_ferplus(
         `fer2013new.csv`, or the folder of FERPlus that holds it.
     split : {"train", "validation", "test", "all"}, default="train"
         Which images: "Training", "PublicTest" and "PrivateTest".
-    labels_as : {"majority", "argmax", "weighted"}, default="majority"
+    labels_as : {"majority", "argmax", "plurality", "weighted"}, default="majority"
         How ten votes become labels.
 
         - "majority": by the authors' rule. Single votes do not count; the expression with most
           votes is the label if it has more than half of those that are left. Images without
           such a majority, and those that are not known or no face, are left out.
         - "argmax": the expression with most votes, however few; of equals, the first in FERPlus'
-          order (neutral, happy, surprise, sad, angry, disgust, fear, contempt). Images whose
-          name occurred before are left out. This gives the numbers of the PAtt-Lite paper.
+          order (neutral, happy, surprise, sad, angry, disgust, fear, contempt), so that an image
+          that all ten call no face is neutral. Images whose name occurred before are left out.
+          This gives the numbers of the PAtt-Lite paper [2]_ (Table 1).
+        - "plurality": the column with most votes of all ten; images that it calls unknown or no
+          face are left out. This gives the numbers of near-neutral-fer [3]_.
         - "weighted": a row for each image and each expression that has votes, single votes not
           counting, with its share of the votes as `sample_weight`, so that `fit` learns from all
           of them. Votes for "unknown" and "no face" count in the sum: who doubts weighs less.
@@ -136,7 +140,7 @@ def load_ferplus(
     Warns
     -----
     UserWarning
-        With "majority" and "argmax", if numbers differ from the published ones.
+        If numbers differ from the published ones (not with "weighted").
 
     See Also
     --------
@@ -145,12 +149,13 @@ def load_ferplus(
 
     Notes
     -----
-    ======== ====== ========== =====
-    .        train  validation test
-    ======== ====== ========== =====
-    majority 25,060      3,199 3,153
-    argmax   28,558      3,579 3,573
-    ======== ====== ========== =====
+    ========= ====== ========== =====
+    .         train  validation test
+    ========= ====== ========== =====
+    majority  25,060      3,199 3,153
+    argmax    28,558      3,579 3,573
+    plurality 28,389      3,553 3,546
+    ========= ====== ========== =====
 
     Rows without a name, 173, are no faces, and left out. Names and rows drift apart from row 60
     on, so that files of FER2013 cannot be found by names. Four names occur twice.
@@ -163,6 +168,10 @@ def load_ferplus(
     .. [1] E. Barsoum, C. Zhang, C. Canton Ferrer and Z. Zhang, "Training Deep Networks for Facial
        Expression Recognition with Crowd-Sourced Label Distribution", ICMI, 2016,
        https://arxiv.org/abs/1608.01041
+    .. [2] J. L. Ngwe, K. M. Lim, C. P. Lee, T. S. Ong and A. Alqahtani, "PAtt-Lite: Lightweight
+       Patch and Attention MobileNet for Challenging Facial Expression Recognition", IEEE Access,
+       2024, https://arxiv.org/abs/2306.09626
+    .. [3] https://github.com/StevenHSKim/near-neutral-fer
 
     Examples
     --------
@@ -254,8 +263,15 @@ def _argmax(names, votes):
     expressions = votes[:, : len(_NAMES)]
     first = np.zeros(len(names), dtype=bool)
     first[np.unique(names, return_index=True)[1]] = True
-    image = np.flatnonzero(first & (names != "") & (expressions.max(axis=1) > 0))
+    image = np.flatnonzero(first & (names != ""))
     return image, expressions[image].argmax(axis=1), np.ones(len(image))
+
+
+def _plurality(names, votes):
+    """By the rule of near-neutral-fer's loader."""
+    label = votes.argmax(axis=1)
+    image = np.flatnonzero((label < len(_NAMES)) & (names != ""))
+    return image, label[image], np.ones(len(image))
 
 
 def _weighted(names, votes):
@@ -269,7 +285,12 @@ def _without_single_votes(votes):
 
 
 # Functions of names and votes; rows, expressions (FERPlus' columns) and weights.
-_LABELS = {"majority": _majority, "argmax": _argmax, "weighted": _weighted}
+_LABELS = {
+    "majority": _majority,
+    "argmax": _argmax,
+    "plurality": _plurality,
+    "weighted": _weighted,
+}
 
 
 def _read_images(table, parts, wanted):

@@ -3,9 +3,12 @@
 import numpy as np
 from keras import backend, ops
 
+from sklearn_patt_lite._process import keras_settings
+
 _BATCH = 32  # images a forward pass
 
 
+@keras_settings()
 def in_batches(function, *arrays):
     """Apply a function to arrays batch by batch; return a float32 ndarray."""
     starts = range(0, len(arrays[0]), _BATCH)

@@ -129,7 +129,7 @@ def expression_report(
     check_consistent_length(y_true, y_pred, y_proba, groups)
     if len(y_true) == 0:
         raise ValueError("There are no images to score.")
-    true, predicted, names = _encode(y_true, y_pred, target_names)
+    true, predicted, classes, names = _encode(y_true, y_pred, target_names)
     k = len(names)
     if groups is None:
         subjects, unit = None, np.arange(len(true))
@@ -167,7 +167,9 @@ def expression_report(
         else _by_subject(subjects, unit, true == predicted),
         calibration_error=None
         if y_proba is None
-        else _calibration_error(_check_probabilities(y_proba, names, predicted), true, predicted),
+        else _calibration_error(
+            _check_probabilities(y_proba, classes, names, predicted), true, predicted
+        ),
     )
 
 
@@ -178,7 +180,7 @@ def _encode(y_true, y_pred, target_names):
     true, predicted = (
         np.array([places[label] for label in labels.tolist()]) for labels in (y_true, y_pred)
     )
-    return true, predicted, names
+    return true, predicted, classes, names
 
 
 def _warn_of_collapse(confusion, names):
@@ -231,7 +233,7 @@ def _class_scores(confusion):
         return right / true, right / predicted, 2 * right / (true + predicted)
 
 
-def _check_probabilities(y_proba, names, predicted):
+def _check_probabilities(y_proba, classes, names, predicted):
     y_proba = check_array(y_proba, input_name="y_proba")
     if y_proba.shape[1] != len(names):
         raise ValueError(
@@ -242,7 +244,7 @@ def _check_probabilities(y_proba, names, predicted):
     if y_proba.min() < 0 or not np.allclose(y_proba.sum(axis=1), 1, atol=1e-3):
         raise ValueError("y_proba holds rows that are no probabilities: they do not sum to 1.")
     most_probable = y_proba.argmax(axis=1)
-    as_sorted = np.argsort(names)[most_probable]  # if columns are those of sorted names
+    as_sorted = np.argsort(classes)[most_probable]  # if columns are those of sorted labels
     if (as_sorted == predicted).mean() > max(0.5, (most_probable == predicted).mean()):
         raise ValueError(
             "The columns of y_proba seem to be in the order of sorted labels, as classifiers have "

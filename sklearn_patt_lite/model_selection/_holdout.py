@@ -51,14 +51,14 @@ def _rest(y, validation):
 
 def _split_images(y, fraction, classes, seed):
     counts = np.bincount(y, minlength=len(classes))
-    if counts.min() < 2:
+    # StratifiedShuffleSplit would leave a rare class out of one side; here it is on both, unless
+    # it has a single image, which is trained on.
+    sizes = np.minimum(np.maximum(1, np.round(fraction * counts).astype(int)), counts - 1)
+    if sizes.sum() == 0:
         raise ValueError(
-            f"validation_fraction={fraction} needs at least 2 images of each class, one to train "
-            f"on and one to validate on, but class {classes.tolist()[counts.argmin()]!r} has "
-            f"{counts.min()}. {_WAYS_OUT}"
+            f"validation_fraction={fraction} needs a class with 2 images at least, one to train on "
+            f"and one to validate on; none of {classes.tolist()} has as many. {_WAYS_OUT}"
         )
-    # StratifiedShuffleSplit would leave a rare class out of one side; here it is on both.
-    sizes = np.clip(np.round(fraction * counts).astype(int), 1, counts - 1)
     rng = np.random.default_rng(seed)
     return np.concatenate(
         [

@@ -2,6 +2,7 @@
 
 import collections
 import hashlib
+import os
 import warnings
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_consistent_length
 
-from sklearn_patt_lite._images.check import is_paths, path_of
+from sklearn_patt_lite._images.check import path_of
 from sklearn_patt_lite._images.columns import as_column, check_subjects
 from sklearn_patt_lite._typing import CrossValidation, Photographs
 
@@ -238,8 +239,10 @@ def list_splits(cv, X, y, groups):
 
 def digests(X):
     """Hash of each image's content, or of its file's: a list of str."""
-    digest = _file_digest if is_paths(X) else _array_digest
-    return [digest(item) for item in as_column(X)]
+    return [
+        _file_digest(item) if isinstance(item, str | os.PathLike) else _array_digest(item)
+        for item in as_column(X)
+    ]
 
 
 def _file_digest(path):

@@ -6,15 +6,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import affine_transform
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
 from sklearn_patt_lite._images.check import check_pixels
 from sklearn_patt_lite._typing import Seed, validate_parameters_first
+from sklearn_patt_lite.preprocessing._base import ImageTransformerMixin
 
 
-class FaceAugmenter(TransformerMixin, BaseEstimator):
+class FaceAugmenter(ImageTransformerMixin, BaseEstimator):
     """
     Vary training images at random and leave all other images alone.
 
@@ -243,14 +244,8 @@ class FaceAugmenter(TransformerMixin, BaseEstimator):
         highest = min(255, np.iinfo(image.dtype).max)  # int8 ends at 127
         return np.rint(np.clip(planes, 0, highest))
 
-    def __sklearn_is_fitted__(self):
-        return True
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 

@@ -242,7 +242,7 @@ class BackboneFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return state
 
     def __setstate__(self, state):
-        """Build the backbone around the pickled weights."""
+        """Keep the pickled weights; the backbone is built around them when it is needed first."""
         super().__setstate__(state)
         if "_extractor" in state:
             keep_to_share_of_cores()

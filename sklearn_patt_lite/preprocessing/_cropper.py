@@ -9,19 +9,26 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_patt_lite._images.decode import BACKGROUND, check_sources, for_each_row, load_image
+from sklearn_patt_lite._images.decode import (
+    BACKGROUND,
+    check_readable,
+    check_sources,
+    for_each_row,
+    load_image,
+)
 from sklearn_patt_lite._typing import Photographs, validate_parameters_first
+from sklearn_patt_lite.preprocessing._base import ImageTransformerMixin
 from sklearn_patt_lite.preprocessing._detection import DETECTION, find_faces
 
 #: Margins of databases, around boxes of "mtcnn": see examples/benchmarks/crop_margins.py.
 MARGINS = {"fer2013": -0.02}
 
 
-class FaceCropper(TransformerMixin, BaseEstimator):
+class FaceCropper(ImageTransformerMixin, BaseEstimator):
     """
     Crop photographs to one face each, upright and square.
 
@@ -322,7 +329,7 @@ class FaceCropper(TransformerMixin, BaseEstimator):
         self._validate_params()  # stateless: it may not have been fitted
         X = check_sources(X)
         work = functools.partial(_named, work)
-        return for_each_row(work, X, self.n_jobs, check=load_image)
+        return for_each_row(work, X, self.n_jobs, check=check_readable)
 
     def _crop_one(self, source):
         photo = load_image(source)
@@ -386,14 +393,8 @@ class FaceCropper(TransformerMixin, BaseEstimator):
             "angles": np.degrees(angle),
         }
 
-    def __sklearn_is_fitted__(self):
-        return True
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []  # always uint8
         return tags

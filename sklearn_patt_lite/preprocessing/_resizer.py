@@ -5,14 +5,15 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
 from sklearn_patt_lite._images.decode import check_sources, decode_images
 from sklearn_patt_lite._typing import Photographs, validate_parameters_first
+from sklearn_patt_lite.preprocessing._base import ImageTransformerMixin
 
 
-class FaceResizer(TransformerMixin, BaseEstimator):
+class FaceResizer(ImageTransformerMixin, BaseEstimator):
     """
     Bring images of any size, mode and file format to one array of RGB squares.
 
@@ -148,14 +149,8 @@ class FaceResizer(TransformerMixin, BaseEstimator):
         self._validate_params()  # stateless: it may not have been fitted
         return decode_images(X, (self.size, self.size, 3), n_jobs=self.n_jobs)
 
-    def __sklearn_is_fitted__(self):
-        return True
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []  # always uint8
         return tags
