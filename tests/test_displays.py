@@ -21,6 +21,7 @@ from sklearn_patt_lite.inspection import (
     PatchAttentionDisplay,
     TrainingHistoryDisplay,
 )
+from sklearn_patt_lite.inspection._figures import RIGHT, WRONG
 from sklearn_patt_lite.preprocessing import FaceResizer
 
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -71,9 +72,18 @@ def test_heat_maps_are_where_the_images_are_and_say_what_is_predicted(faces, fit
     np.testing.assert_allclose(display.probability, probabilities.max(axis=1), atol=1e-4)
     assert display.predicted == faces.target_names[probabilities.argmax(axis=1)].tolist()
     for axes, predicted, true in zip(display.axes_, display.predicted, display.true, strict=True):
-        assert axes.title.get_color() == ("tab:green" if predicted == true else "tab:red")
+        assert axes.title.get_color() == (RIGHT if predicted == true else WRONG)
         assert predicted in axes.get_title()
         assert predicted == true or f"is {true}" in axes.get_title()
+
+
+def test_a_bar_explains_the_colours(faces, fitted):
+    bar = GradCAMDisplay.from_estimator(fitted, faces.images[:2]).figure_.axes[-1]
+    assert "evidence" in bar.get_ylabel()
+    bar = PatchAttentionDisplay.from_estimator(fitted, faces.images[:2]).figure_.axes[-1]
+    assert bar.get_ylabel() == "added to the class's score\n(arrows: attention)"
+    display = GradCAMDisplay.from_estimator(fitted, faces.images[:2], colorbar=False)
+    assert len(display.figure_.axes) == 2
 
 
 def test_a_map_is_the_gradient_weighted_sum_of_its_layer(faces):
@@ -376,7 +386,11 @@ def test_what_cannot_be_shown_is_refused(faces, fitted, call, error, message):
         call(fitted, faces.images[:3], faces.target[:3])
 
 
-MISTAKES = {"X": np.zeros((3, 8, 8)), "y_true": ["a", "b", "a"], "y_proba": np.full((3, 2), 0.5)}
+MISTAKES = {
+    "X": np.full((3, 8, 8), 0.5),
+    "y_true": ["a", "b", "a"],
+    "y_proba": np.full((3, 2), 0.5),
+}
 
 
 def mistakes(**changed):

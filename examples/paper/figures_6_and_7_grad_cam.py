@@ -1,4 +1,4 @@
-"""Figures 6 and 7: where the network looks, for right predictions (green) and wrong ones (red).
+"""Figures 6 and 7: where the network looks, for right predictions (blue) and wrong ones.
 
     python examples/paper/figures_6_and_7_grad_cam.py
     python examples/paper/figures_6_and_7_grad_cam.py --data fer2013_sample.npz

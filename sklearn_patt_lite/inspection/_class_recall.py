@@ -117,7 +117,7 @@ class ClassRecallDisplay:
         groups : array-like of shape (n,), default=None
             Subject of each image, for the intervals.
         target_names : array-like of str, default=None
-            Names of the classes; labels are then indices into them.
+            Names of the classes; labels are these, or indices into them.
         random_state : int, RandomState instance or None, default=None
             Controls the bootstrap.
         ax : matplotlib.axes.Axes, default=None
@@ -135,7 +135,7 @@ class ClassRecallDisplay:
         ImportError
             If Matplotlib is not installed.
         ValueError
-            If labels are no indices of `target_names`, or if lengths differ.
+            If labels are neither in nor indices of `target_names`, or if lengths differ.
 
         See Also
         --------
@@ -194,7 +194,7 @@ class ClassRecallDisplay:
         groups : array-like of shape (n,), default=None
             Subject of each image, for the intervals.
         target_names : array-like of str, default=None
-            Names of the classes; labels are then indices into them.
+            Names of the classes; labels are these, or indices into them.
         random_state : int, RandomState instance or None, default=None
             Controls the bootstrap.
         ax : matplotlib.axes.Axes, default=None
@@ -212,7 +212,7 @@ class ClassRecallDisplay:
         ImportError
             If Matplotlib is not installed.
         ValueError
-            If labels are no indices of `target_names`, or if lengths differ.
+            If labels are neither in nor indices of `target_names`, or if lengths differ.
 
         See Also
         --------

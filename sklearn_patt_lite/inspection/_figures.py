@@ -6,7 +6,8 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_scalar
 
-RIGHT, WRONG, UNKNOWN = "tab:green", "tab:red", "black"
+# Blue and vermilion of Okabe and Ito, which the colour-blind tell apart.
+RIGHT, WRONG, UNKNOWN = "#0072B2", "#D55E00", "black"
 _IMAGE_INCHES = 1.6  # side of one image in a new figure
 _TITLE_INCHES = 0.4  # its title of two lines
 
@@ -113,7 +114,7 @@ def show_face(ax, image):
 
 
 def title_of(ax, predicted, probability, true=None, shown=None):
-    """Write what was predicted above an image, in green if it is right, in red if not.
+    """Write what was predicted above an image, in blue if it is right, in vermilion if not.
 
     Below it are the true class, and the class that is shown, where these are others.
     """
@@ -125,3 +126,14 @@ def title_of(ax, predicted, probability, true=None, shown=None):
     if shown is not None and shown != predicted:
         lines.append(f"for {shown}")
     ax.set_title("\n".join(lines), fontsize="small", color=color)
+
+
+def add_colorbar(axes, cmap, lowest, highest, label):
+    """Explain the colours of all panels beside them."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    colors = ScalarMappable(Normalize(lowest, highest), cmap)
+    bar = axes[0].figure.colorbar(colors, ax=list(axes), shrink=0.8)
+    bar.set_label(label, fontsize="small")
+    bar.ax.tick_params(labelsize="small")

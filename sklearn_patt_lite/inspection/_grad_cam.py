@@ -13,6 +13,7 @@ from sklearn.utils import check_consistent_length
 
 from sklearn_patt_lite._typing import Names, Photographs
 from sklearn_patt_lite.inspection._figures import (
+    add_colorbar,
     check_matplotlib,
     image_panels,
     show_face,
@@ -39,8 +40,8 @@ class GradCAMDisplay:
 
     Use `from_estimator` to create one. The maps follow [1]_: the channels of a feature map are
     weighted by the mean gradient of a class's score (before the softmax) and summed, and negative
-    values are set to 0. Figures 6 and 7 of PAtt-Lite [2]_ show such maps, with correct predictions
-    in green and wrong ones in red.
+    values are set to 0. Figures 6 and 7 of PAtt-Lite [2]_ show such maps. The title of a
+    correct prediction is blue, that of a wrong one vermilion, with the true class below.
 
     Parameters
     ----------
@@ -152,7 +153,7 @@ class GradCAMDisplay:
         target : label, default=None
             The class whose evidence is shown; by default the predicted class of each image.
         target_names : array-like of str, default=None
-            Names of the classes; labels are then indices into them.
+            Names of the classes; labels are these, or indices into them.
         ax : matplotlib.axes.Axes or array-like of Axes, default=None
             Axes to draw on: one, which is subdivided, or one per image. By default a new figure.
         **kwargs : dict
@@ -208,9 +209,10 @@ class GradCAMDisplay:
         self,
         ax: Axes | Iterable[Axes] | None = None,
         *,
-        cmap: str | Colormap = "turbo",
+        cmap: str | Colormap = "inferno",
         alpha: float = 0.6,
         n_columns: int = 4,
+        colorbar: bool = True,
     ) -> Self:
         """
         Draw the maps over the faces.
@@ -221,12 +223,14 @@ class GradCAMDisplay:
         ----------
         ax : matplotlib.axes.Axes or array-like of Axes, default=None
             Axes to draw on: one, which is subdivided, or one per image. By default a new figure.
-        cmap : str or matplotlib.colors.Colormap, default="turbo"
+        cmap : str or matplotlib.colors.Colormap, default="inferno"
             Colours of the heat.
         alpha : float, default=0.6
             How opaque the hottest places are, 0 to 1.
         n_columns : int, default=4
             Images in a row.
+        colorbar : bool, default=True
+            Whether a bar beside the faces explains the colours.
 
         Returns
         -------
@@ -267,6 +271,8 @@ class GradCAMDisplay:
             panel.imshow(heat, cmap=cmap, vmin=0, vmax=1, alpha=alpha * np.sqrt(heat))
             names = (None if known is None else known[i] for known in (self.true, self.shown))
             title_of(panel, self.predicted[i], self.probability[i], *names)
+        if colorbar:
+            add_colorbar(axes, cmap, 0, 1, "evidence for the class,\nof the face's largest")
         self.axes_, self.figure_ = axes, axes[0].figure
         return self
 

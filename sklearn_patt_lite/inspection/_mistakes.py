@@ -127,7 +127,7 @@ class MistakesDisplay:
         n_images : int, default=12
             Mistakes that are shown, at most.
         target_names : array-like of str, default=None
-            Names of the classes; labels are then indices into them.
+            Names of the classes; labels are these, or indices into them.
         ax : matplotlib.axes.Axes or array-like of Axes, default=None
             Axes to draw on: one, which is subdivided, or one per image. By default a new figure.
         **kwargs : dict
@@ -207,7 +207,7 @@ class MistakesDisplay:
         n_images : int, default=12
             Mistakes that are shown, at most.
         target_names : array-like of str, default=None
-            Names of the classes; labels are then indices into them.
+            Names of the classes; labels are these, or indices into them.
         ax : matplotlib.axes.Axes or array-like of Axes, default=None
             Axes to draw on: one, which is subdivided, or one per image. By default a new figure.
         **kwargs : dict

@@ -13,6 +13,7 @@ from sklearn.utils import check_consistent_length
 
 from sklearn_patt_lite._typing import Names, Photographs
 from sklearn_patt_lite.inspection._figures import (
+    add_colorbar,
     check_matplotlib,
     image_panels,
     show_face,
@@ -164,7 +165,7 @@ class PatchAttentionDisplay:
         target : label, default=None
             The class whose contributions are shown; by default the predicted class of each image.
         target_names : array-like of str, default=None
-            Names of the classes; labels are then indices into them.
+            Names of the classes; labels are these, or indices into them.
         ax : matplotlib.axes.Axes or array-like of Axes, default=None
             Axes to draw on: one, which is subdivided, or one per image. By default a new figure.
         **kwargs : dict
@@ -226,6 +227,7 @@ class PatchAttentionDisplay:
         *,
         cmap: str | Colormap = "PuOr_r",
         n_columns: int = 4,
+        colorbar: bool = True,
     ) -> Self:
         """
         Draw patches over the faces.
@@ -243,6 +245,8 @@ class PatchAttentionDisplay:
             Colours of the contributions, from against to for.
         n_columns : int, default=4
             Images in a row.
+        colorbar : bool, default=True
+            Whether a bar beside the faces explains colours, numbers and arrows.
 
         Returns
         -------
@@ -285,6 +289,11 @@ class PatchAttentionDisplay:
                 self._draw_attention(panel, i, digits)
             names = (None if known is None else known[i] for known in (self.true, self.shown))
             title_of(panel, self.predicted[i], self.probability[i], *names)
+        if colorbar:
+            label = "added to the class's score"
+            if self.attention.shape[1] <= _FEW:
+                label += "\n(arrows: attention)"
+            add_colorbar(axes, cmap, -largest, largest, label)
         self.axes_, self.figure_ = axes, axes[0].figure
         return self
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _STAGES = {
     "head": "Stage 1: head",
     "finetune": "Stage 2: last layers too",
-    "end_to_end": "Everything",
+    "end_to_end": "One stage: all layers",
 }
 _CURVES = {"accuracy": "Accuracy", "loss": "Loss"}
 

@@ -94,8 +94,8 @@ print(predicted[:3], probabilities[:3].max(axis=1).round(2))
 
 # %%
 # All faces of three people who were not trained on, with what the
-# classifier says of them: right in green; wrong in red, with the truth in
-# brackets.
+# classifier says of them: right in blue; wrong in orange, with the truth
+# in brackets.
 
 people = np.unique(faces.groups[test])[:3]
 figure, axes = plt.subplots(3, 7, figsize=(7.2, 4.2), layout="constrained")
@@ -110,7 +110,7 @@ for row, person in zip(axes, people, strict=True):
         ax.set_title(
             title,
             fontsize=8,
-            color="darkgreen" if is_right else "firebrick",
+            color="#0072B2" if is_right else "#D55E00",
         )
         ax.axis("off")
 plt.show()
