@@ -19,8 +19,9 @@ class Peer:
 
 PEERS_SOURCE = (
     "Figures of other networks, and of PAtt-Lite with its attention over the patches: "
-    "github.com/StevenHSKim/near-neutral-fer, 5 to 10 seeds, 112×112 pixels, ImageNet weights, the "
-    "epoch chosen on validation data, tested once; FERPlus with 8 classes by majority."
+    "github.com/StevenHSKim/near-neutral-fer, 112×112 pixels, ImageNet weights, the epoch chosen "
+    "on validation data, tested once; 5 seeds of PAtt-Lite. Its FERPlus is that of load_ferplus' "
+    "labels_as='plurality', 3,546 test images, and not the paper's, 3,573."
 )
 PEERS = (
     Peer(

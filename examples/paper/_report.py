@@ -21,8 +21,6 @@ HONEST_MEANS = (
     "when it predicts one; 'not shown' where it does not, but the code that made the figure is "
     "not published."
 )
-NOT_QUOTED = "-"
-NOT_QUOTED_MEANS = "The paper's figures of the other rows are not repeated here."
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,28 @@ def unit_accuracy(faces, predictions):
     return np.bincount(units, right) / np.bincount(units)
 
 
-def write_table(title, rows, notes, path):
+def published_rows(methods):
+    """Rows of a table of the paper that compares methods, for `write_table`."""
+    return [
+        {
+            "method": method.name,
+            "year": method.year,
+            "parameters, million": "" if method.parameters is None else f"{method.parameters:g}",
+            **{_heading(column): _score(score) for column, score in method.scores.items()},
+        }
+        for method in methods
+    ]
+
+
+def _heading(column):
+    return column if isinstance(column, str) else ", ".join(column)
+
+
+def _score(score):
+    return "" if score is None else f"{score:.2f}"
+
+
+def write_table(title, rows, notes, path, published=None):
     """Print a table, and write it next to the picture as .csv and .md.
 
     Parameters
@@ -145,24 +164,45 @@ def write_table(title, rows, notes, path):
         What must be said of it.
     path : Path
         Without suffix.
+    published : (str, list of dict), default=None
+        Heading and rows of the paper's own table, to stand below.
     """
     headings = list(dict.fromkeys(name for row in rows for name in row))
     if OBTAINABLE in headings:
         notes = [HONEST_MEANS, *notes]
-    cells = [headings, *([_text(row.get(name, "")) for name in headings] for row in rows)]
+    print("\n".join(["", title, "", *_plain_lines(rows), "", *notes]))
+    text = [f"# {title}", "", *_markdown_lines(rows), "", *(f"- {note}" for note in notes), ""]
+    if published is not None:
+        heading, of_paper = published
+        print("\n".join(["", heading, "", *_plain_lines(of_paper)]))
+        text += [f"## {heading}", "", *_markdown_lines(of_paper), ""]
+    _write_csv(headings, rows, path.with_suffix(".csv"))
+    path.with_suffix(".md").write_text("\n".join(text), encoding="utf-8")
+    written = [path.with_suffix(suffix) for suffix in (".csv", ".md", ".png")]
+    files = ", ".join(file.name for file in written if file.exists())
+    print(f"\nin {path.parent}: {files}")
+
+
+def _cells(rows):
+    """Headings and rows as text."""
+    headings = list(dict.fromkeys(name for row in rows for name in row))
+    return [headings, *([_text(row.get(name, "")) for name in headings] for row in rows)]
+
+
+def _plain_lines(rows):
+    cells = _cells(rows)
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in cells
     ]
-    print("\n".join(["", title, "", lines[0], "-" * len(lines[0]), *lines[1:], "", *notes]))
-    _write_csv(headings, rows, path.with_suffix(".csv"))
-    table = ["| " + " | ".join(line) + " |" for line in [cells[0], ["---"] * len(headings)]]
-    table += ["| " + " | ".join(line) + " |" for line in cells[1:]]
-    text = "\n".join([f"# {title}", "", *table, "", *(f"- {note}" for note in notes), ""])
-    path.with_suffix(".md").write_text(text, encoding="utf-8")
-    files = ", ".join(path.with_suffix(suffix).name for suffix in (".csv", ".md", ".png"))
-    print(f"\nin {path.parent}: {files}")
+    return [lines[0], "-" * len(lines[0]), *lines[1:]]
+
+
+def _markdown_lines(rows):
+    headings, *cells = _cells(rows)
+    lines = [headings, ["---"] * len(headings), *cells]
+    return ["| " + " | ".join(line) + " |" for line in lines]
 
 
 def _text(value):

@@ -6,7 +6,7 @@
 FERPlus: `--database FERPlus --data fer2013.csv --labels fer2013new.csv`.
 
 Ours are PAtt-Lite, cut off earlier and later and with fewer filters, and the whole MobileNetV1. The
-paper's claim and the figures of light networks that were measured by a fixed protocol stand in the
+paper's claim, its peers, and light networks that were measured by a fixed protocol stand in the
 picture if they are of the same database. Without `--data` faces are drawn, with a backbone a
 quarter as wide, and it takes one to two minutes on two cores. Fits are kept in --output: a run
 that was stopped goes on where it was.
@@ -15,7 +15,16 @@ that was stopped goes on where it was.
 from _faces import load_faces, parse_arguments
 from _fits import fit_rows
 from _peers import PEERS, PEERS_SOURCE
-from _report import HONEST, OBTAINABLE, notes_on, score_columns, scores_of, write_table
+from _published import TABLE_8
+from _report import (
+    HONEST,
+    OBTAINABLE,
+    notes_on,
+    published_rows,
+    score_columns,
+    scores_of,
+    write_table,
+)
 from matplotlib.figure import Figure
 from table_4_ablation import ROWS as ABLATION
 
@@ -26,8 +35,7 @@ ROWS = {
     "PAtt-Lite, cut at block 11": {"output_layer": "conv_dw_11_relu"},
     "MobileNetV1": ABLATION["MobileNetV1"],
 }
-PAPER = {"RAF-DB": 95.05, "FERPlus": 95.55}
-PAPER_PARAMETERS = 1_100_000
+PAPER = {method.name: method for method in TABLE_8}["PAtt-Lite"].scores
 
 
 def main():
@@ -47,7 +55,9 @@ def main():
     title = f"Figures 9 and 10, accuracy against parameters, on {faces.title}"
     path = arguments.output / f"figures_9_and_10_{faces.title.replace(' ', '_')}"
     scatter(faces, found, arguments.database, title, path)
-    write_table(title, table, [*notes_on(faces, arguments), PEERS_SOURCE], path)
+    peers = ("Table 8 of the paper, whose methods its figures show, %", published_rows(TABLE_8))
+    notes = [*notes_on(faces, arguments), PEERS_SOURCE]
+    write_table(title, table, notes, path, published=peers)
 
 
 def scatter(faces, found, database, title, path):
@@ -60,9 +70,12 @@ def scatter(faces, found, database, title, path):
     for peer in PEERS:
         if database in peer.scores:
             _point(axes, peer.parameters, *peer.scores[database], peer.name, "darkgreen")
-    if database in PAPER:
-        claim = "PAtt-Lite as published: not honestly obtainable"
-        _point(axes, PAPER_PARAMETERS, PAPER[database], 0, claim, "firebrick")
+    for method in TABLE_8 if database in PAPER else ():
+        score, is_paper = method.scores[database], method.name == "PAtt-Lite"
+        if score is not None and method.parameters is not None:
+            name = f"{method.name} as published" + ": not honestly obtainable" * is_paper
+            color = "firebrick" if is_paper else "grey"
+            _point(axes, 1e6 * method.parameters, score, 0, name, color)
     axes.set(xscale="log", xlabel="parameters", ylabel="accuracy, %", title=title)
     axes.margins(x=0.4)
     figure.savefig(path.with_suffix(".png"), dpi=120)
