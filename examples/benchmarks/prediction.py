@@ -91,7 +91,7 @@ def make_sides(classifier):
 def predictor(classifier, *, with_litert):
     classifier = pickle.loads(pickle.dumps(classifier))  # one that has compiled nothing yet
     with mock.patch("sklearn_patt_lite._network.engines._has_litert", return_value=with_litert):
-        classifier.predict_proba(np.zeros((1, 224, 224, 3), dtype=np.uint8))  # compiles
+        classifier.predict_proba(np.full((1, 224, 224, 3), 128, np.uint8))  # compiles
     return classifier.predict_proba
 
 

@@ -213,6 +213,7 @@ def regression(grid):
 
 
 DEPTHS = {f"{n} layers": changed(unfreeze_layers=n) for n in (0, 9, 18, 22, 34, 58)}  # of 58
+DEPTH_OF = {"transfer": 28, **{name: int(name.split()[0]) for name in DEPTHS}}
 #: One thing changed of the default recipe. At 112 pixels a map has 7×7 cells where patches begin.
 FRONTIER = {
     **DEPTHS,
@@ -271,29 +272,40 @@ def report(name, y, fits, arguments):
         )  # fmt: skip
         scores.append((found.accuracy, found.balanced_accuracy, found.calibration_error))
     numbers = "".join(f"{spread(each):>14}" for each in zip(*scores, strict=True))
-    seconds = np.mean([fit[2] for fit in fits])
+    seconds, quickest = np.mean([fit[2] for fit in fits]), min(fit[2] for fit in fits)
     worst = min((y_proba.argmax(axis=1) == y[test]).mean() for test, y_proba, _ in fits)
-    print(f"{name:30}{numbers}  {seconds:.0f} s a fit  worst {100 * worst:.1f}")
+    print(
+        f"{name:30}{numbers}  {seconds:.0f} s a fit, at least {quickest:.0f}  "
+        f"worst {100 * worst:.1f}"
+    )
 
 
 def plot(rows, y, path):
     """Draw accuracy over seconds of a fit; bars are standard errors over the test images."""
     from matplotlib.figure import Figure  # no window
+    from matplotlib.ticker import ScalarFormatter
 
     figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.add_subplot(xlabel="seconds of a fit", ylabel="accuracy, %", xscale="log")
-    of_depth, places = {*DEPTHS, "transfer"}, {}
+    axes = figure.add_subplot(xscale="log")
+    axes.set(xlabel="seconds of the quickest fit, one core", ylabel="accuracy, %")
+    places = {}
     for name, fits in rows.items():
         right = np.concatenate([p.argmax(axis=1) == y[test] for test, p, _ in fits])
-        seconds, accuracy = np.mean([fit[2] for fit in fits]), 100 * right.mean()
+        # Other work on the machine only adds to seconds: the quickest fit tells most.
+        seconds, accuracy = min(fit[2] for fit in fits), 100 * right.mean()
         error = 100 * right.std() / np.sqrt(len(np.unique(np.concatenate([f[0] for f in fits]))))
-        color = "tab:blue" if name in of_depth else "tab:orange"
+        color, below = ("tab:blue", 5) if name in DEPTH_OF else ("tab:orange", -12)
         axes.errorbar(seconds, accuracy, error, fmt="o", color=color, alpha=0.6)
-        axes.annotate(name, (seconds, accuracy), (4, 4), textcoords="offset points", fontsize=8)
+        label = name if name != "transfer" else f"transfer, {DEPTH_OF[name]} layers"
+        offset = {"xytext": (5, below), "textcoords": "offset points", "fontsize": 8}
+        axes.annotate(label, (seconds, accuracy), color=color, **offset)
         places[name] = seconds, accuracy
-    depths = sorted(places[name] for name in of_depth & places.keys())
+    depths = [places[name] for name in sorted(DEPTH_OF.keys() & places, key=DEPTH_OF.get)]
     if depths:
         axes.plot(*zip(*depths, strict=True), color="tab:blue", alpha=0.6)
+    axes.margins(x=0.12)
+    for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        ticks(ScalarFormatter())
     figure.savefig(path)
 
 
