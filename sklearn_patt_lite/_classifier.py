@@ -81,7 +81,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     patch_extraction : {"separable", "conv", "conv_pointwise", "attention"} or None, \
             default="separable"
         - "separable": two separable convolutions and a pointwise one, to 2×2 patches ([1]_,
-          Section III-B).
+          Section III-C).
         - "conv": one convolution with kernel = stride = `patch_size`.
         - "conv_pointwise": the same, and a pointwise convolution ([1]_, Section III-C, Table 5).
         - "attention": patches weighted by one learned gate each ([1]_, Table 6, which does not
@@ -96,7 +96,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         Depth of the patch maps.
     attention : {"patches", "batch"} or None, default="patches"
         - "patches": dot-product self-attention over the patches of one image,
-          ``softmax(QKᵀ/√d)V``, averaged over the patches ([1]_, Section III-C).
+          ``softmax(QKᵀ/√d)V``, averaged over the patches ([1]_, Section III-E).
         - None: the average alone ([1]_, Table 4).
         - "batch": the published code's attention over the images of a batch, to reproduce its
           scores. Predictions then depend on their company and order; `fit` warns.
@@ -157,7 +157,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
         - "affine": differently in every epoch, by a factor of 0.7 to 1.3, and besides turned by up
           to 10 degrees, shifted by up to 8 % of the side, and zoomed by 0.9 to 1.18.
-        - "exact": at random in every epoch, by a factor of 0.7 to 1.3 ([1]_, Section III-A).
+        - "exact": at random in every epoch, by a factor of 0.7 to 1.3 ([1]_, Section IV-B).
         - True: the same, except that a stage whose frozen layers are computed once (see Notes)
           takes each image through a bank of 6 views, one an epoch: flipped or not, with a
           contrast of 0.8, 1 or 1.2.

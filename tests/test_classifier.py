@@ -21,7 +21,13 @@ from quick import HEAD_ONLY, QUICK, SIZE, quick
 from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    HalvingGridSearchCV,
+    cross_validate,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.class_weight import compute_sample_weight
 
@@ -830,3 +836,11 @@ def test_a_cut_by_image_is_told_of(faces, capsys):
     assert "image by image" not in capsys.readouterr().out
     quick(epochs=1, unfreeze_layers=0).fit(faces.images, faces.target)
     assert not capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("without_training")
+def test_a_halving_search_over_images_begins_with_few(faces):
+    first = {"resource": "n_samples", "min_resources": 28}
+    search = HalvingGridSearchCV(quick(), {"patch_size": [1, 2]}, cv=2, random_state=0, **first)
+    search.fit(faces.images, faces.target)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()

@@ -493,3 +493,13 @@ def test_importing_the_displays_imports_neither_tensorflow_nor_matplotlib():
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_class_that_does_not_occur_has_no_recall():
+    names = ["sad", "angry", "happy"]
+    display = ClassRecallDisplay.from_predictions(
+        ["sad", "happy", "sad"], ["sad", "sad", "sad"], target_names=names
+    )
+    assert display.target_names == names
+    assert display.support.tolist() == [2, 0, 1]
+    np.testing.assert_array_equal(display.recall[""], [1, np.nan, 0])

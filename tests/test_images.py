@@ -20,9 +20,7 @@ RGB = RNG.integers(0, 256, (4, 12, 10, 3), dtype=np.uint8)
 
 
 class Column:
-    """As much of a data frame's column as matters: it converts itself, its index is its own."""
-
-    ndim = 1
+    """As much of a data frame's column as matters (polars'): it converts itself."""
 
     def __init__(self, values):
         self.values = values

@@ -49,6 +49,9 @@ def test_errors_name_the_row_of_the_input(paths):
     paths[3].write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"row 3: cannot read .*3\.png"):
         source[np.array([4, 3])].read()
+    paths[0].write_bytes(b"damaged")  # in another part, and named as well
+    with pytest.raises(ValueError, match=r"2 of 5 images (?s:.*)row 0: (?s:.*)row 3: cannot read"):
+        source[np.array([4, 3])].read()
     paths[1].unlink()
     with pytest.raises(FileNotFoundError, match=r"row 1: cannot read .*1\.png.*no such file"):
         as_source(paths, SIZE)

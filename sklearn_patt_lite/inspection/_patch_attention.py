@@ -95,7 +95,7 @@ class PatchAttentionDisplay:
     ----------
     .. [1] J. L. Ngwe, K. M. Lim, C. P. Lee, T. S. Ong and A. Alqahtani, "PAtt-Lite: Lightweight
        Patch and Attention MobileNet for Challenging Facial Expression Recognition", IEEE Access,
-       2024, Section III-C, https://arxiv.org/abs/2306.09626
+       2024, Section III-E, https://arxiv.org/abs/2306.09626
 
     Examples
     --------
