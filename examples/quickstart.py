@@ -32,7 +32,7 @@ from sklearn_patt_lite.datasets import make_expression_faces
 N_SUBJECTS, N_FOLDS = 40, 5
 PICTURE = Path("examples/output/quickstart.png")
 SHOWN_SUBJECTS, SIDE, MARGIN = 4, 144, 8  # of the picture; lengths in pixels
-BLACK, GREEN, RED = (0, 0, 0), (20, 120, 50), (200, 20, 20)
+BLACK, BLUE, ORANGE = (0, 0, 0), (0, 114, 178), (213, 94, 0)
 
 
 def main():
@@ -145,7 +145,7 @@ def draw_picture(faces, predicted):
             left, top = label * tile + MARGIN, row * (tile + 40) + MARGIN
             face = Image.fromarray(faces.images[index])
             picture.paste(face.resize((SIDE, SIDE), Image.Resampling.BICUBIC), (left, top))
-            color = GREEN if predicted[index] == label else RED
+            color = BLUE if predicted[index] == label else ORANGE
             draw.text((left, top + SIDE + 2), f"true: {name}", BLACK, text)
             guess = f"predicted: {faces.target_names[predicted[index]]}"
             draw.text((left, top + SIDE + 20), guess, color, text)
