@@ -44,7 +44,7 @@ CELLS = {
     "table_6_patch_attention": ("94.17", "89.86", "92.72", "92.50"),
     "table_7_ckplus": ("gACNN", "97.03", "FER-VT", "100.00"),
     "tables_8_and_10_figure_8_databases": ("VTFF", "88.81", "DDAMFN", "4.11", "95.55"),
-    "table_9_classes": ("Imponderous Net", "54.00", "95.68", "90.38"),
+    "table_9_classes": ("Imponderous Net", " 2021 ", "54.00", "80.00", "95.68", "90.38"),
     "table_11_figures_2_to_5_challenging": ("OADN", "88.52", "92.23", "92.58"),
     "figures_9_and_10_size": ("POSTER++", "43.7", "17.9"),
 }

@@ -134,7 +134,7 @@ def published_rows(methods):
     return [
         {
             "method": method.name,
-            "year": method.year,
+            "year": str(method.year),
             "parameters, million": "" if method.parameters is None else f"{method.parameters:g}",
             **{_heading(column): _score(score) for column, score in method.scores.items()},
         }

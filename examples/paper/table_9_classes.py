@@ -25,7 +25,7 @@ def main():
     table = [
         {
             "class": name,
-            "paper, RAF-DB, %": paper.get(name, ""),
+            "paper, RAF-DB, %": f"{paper[name]:.2f}" if name in paper else "",
             OBTAINABLE: HONEST[True] if name in paper else "",
             f"{faces.title}: recall, %": Spread.of(of_seeds),
         }
