@@ -82,8 +82,13 @@ def test_a_bar_explains_the_colours(faces, fitted):
     assert "evidence" in bar.get_ylabel()
     bar = PatchAttentionDisplay.from_estimator(fitted, faces.images[:2]).figure_.axes[-1]
     assert bar.get_ylabel() == "added to the class's score\n(arrows: attention)"
-    display = GradCAMDisplay.from_estimator(fitted, faces.images[:2], colorbar=False)
-    assert len(display.figure_.axes) == 2
+    with_bar, without = (
+        GradCAMDisplay.from_estimator(fitted, faces.images[:2], colorbar=colorbar).figure_
+        for colorbar in (True, False)
+    )
+    assert len(with_bar.axes) == 3
+    assert len(without.axes) == 2
+    assert with_bar.get_figwidth() > without.get_figwidth()
 
 
 def test_a_map_is_the_gradient_weighted_sum_of_its_layer(faces):

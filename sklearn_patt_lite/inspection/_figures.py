@@ -10,6 +10,7 @@ from sklearn.utils import check_scalar
 RIGHT, WRONG, UNKNOWN = "#0072B2", "#D55E00", "black"
 _IMAGE_INCHES = 1.6  # side of one image in a new figure
 _TITLE_INCHES = 0.4  # its title of two lines
+_BAR_INCHES = 1.1  # a bar that explains colours, with its label
 
 
 def check_matplotlib(name):
@@ -92,15 +93,19 @@ def given_axes(ax):
     return axes
 
 
-def image_panels(ax, n, n_columns):
-    """Find axes for n images without ticks; parameters and errors as in `panels`."""
+def image_panels(ax, n, n_columns, *, with_bar=False):
+    """Find axes for n images without ticks; parameters and errors as in `panels`.
+
+    With `with_bar` a new figure has room beside them for `add_colorbar`.
+    """
     check_scalar(n_columns, "n_columns", Integral, min_val=1)
     if ax is not None and len(given_axes(ax)) == n:
         axes = given_axes(ax)
     else:
         n_columns = min(n, n_columns)
         n_rows = math.ceil(n / n_columns)
-        size = n_columns * _IMAGE_INCHES, n_rows * (_IMAGE_INCHES + _TITLE_INCHES)
+        width = n_columns * _IMAGE_INCHES + with_bar * _BAR_INCHES
+        size = width, n_rows * (_IMAGE_INCHES + _TITLE_INCHES)
         axes = panels(ax, n_rows, n_columns, size)
     for each in axes:
         each.set_axis_off()

@@ -262,7 +262,7 @@ class GradCAMDisplay:
         """
         check_matplotlib(type(self).__name__)
         check_consistent_length(self.images, self.heat_maps, self.predicted)
-        axes = image_panels(ax, len(self.images), n_columns)
+        axes = image_panels(ax, len(self.images), n_columns, with_bar=colorbar)
         for i, (panel, image, heat) in enumerate(
             zip(axes, self.images, self.heat_maps, strict=True)
         ):

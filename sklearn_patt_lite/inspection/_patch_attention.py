@@ -279,7 +279,7 @@ class PatchAttentionDisplay:
         """
         check_matplotlib(type(self).__name__)
         check_consistent_length(self.images, self.attention, self.contributions, self.predicted)
-        axes = image_panels(ax, len(self.images), n_columns)
+        axes = image_panels(ax, len(self.images), n_columns, with_bar=colorbar)
         largest = max(np.abs(self.contributions).max(), np.finfo(np.float32).tiny)
         digits = max(1, 1 - math.floor(math.log10(largest)))  # two that count, of the largest
         for i, panel in enumerate(axes):
