@@ -267,10 +267,10 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     views come in all folds and candidates of a search, whatever their `random_state`. With a bank
     of views, or without augmentation, later epochs train on the features of earlier ones, which are
     kept in memory up to 0.5 GiB and beyond that in a temporary file (or in `memory`), unless they
-    are larger than the images: without augmentation they are then passed forward anew; with a bank
-    of views (in the paper's recipe from 21 unfrozen layers on) such a stage computes everything in
-    every epoch. So do `augment="exact"` and `attention="batch"`,
-    mixed precision, and other backends of Keras than TensorFlow.
+    are larger than the images. Then images are passed forward anew without augmentation, and with
+    a bank of views (in the paper's recipe from 21 unfrozen layers on) such a stage computes
+    everything in every epoch. So do `augment="exact"`, `attention="batch"`, mixed precision, and
+    other backends of Keras than TensorFlow.
 
     An `X_val` that is given to a search is cut by its folds if it is as long as `X`, and a
     Pipeline hands it on untransformed unless it is made with ``transform_input=["X_val"]``.

@@ -169,33 +169,45 @@ def on_tensorflow():
 
 
 @contextlib.contextmanager
-def keras_settings():
+def keras_settings(policy=None):
     """Run Keras under the settings that networks here are built for; then put the user's back.
 
     Channels come last, and all is computed in float32, or in the mixed precision that the user's
     dtype policy asks for. Threads may be inside at the same time.
 
+    Parameters
+    ----------
+    policy : str, default=None
+        The dtype policy to use, whatever the user's is.
+
     Raises
     ------
     RuntimeError
-        If the process was forked from one in which Keras had run.
+        If the process was forked from one in which Keras had run: it would wait for ever for
+        threads that the fork has lost.
     """
     import keras
 
-    _refuse_after_fork()
-    policy = keras.config.dtype_policy()  # each thread has its own
+    if _KERAS.was_forked:
+        raise RuntimeError(
+            "This process was forked from one in which Keras had run, whose threads do not survive "
+            'that. Start processes with multiprocessing.get_context("spawn"), or by joblib.'
+        )
+    users_policy = keras.config.dtype_policy()  # each thread has its own
+    if policy is None:
+        policy = users_policy.name if users_policy.name in DTYPE_POLICIES else "float32"
     with _KERAS.lock:
+        _KERAS.has_run = True
         if _KERAS.n_inside == 0:
             _KERAS.users = keras.config.image_data_format(), keras.config.floatx()
             keras.config.set_image_data_format("channels_last")
             keras.config.set_floatx("float32")
         _KERAS.n_inside += 1
-    if policy.name not in DTYPE_POLICIES:
-        keras.config.set_dtype_policy("float32")
+    keras.config.set_dtype_policy(policy)
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(policy)
+        keras.config.set_dtype_policy(users_policy)
         with _KERAS.lock:
             _KERAS.n_inside -= 1
             if _KERAS.n_inside == 0:
@@ -223,29 +235,6 @@ class _Keras:
 _KERAS = _Keras()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_KERAS.after_fork)
-
-
-def _refuse_after_fork():
-    """Raise an error where a prediction would wait for ever for threads that a fork has lost."""
-    if _KERAS.was_forked:
-        raise RuntimeError(
-            "This process was forked from one in which Keras had run, whose threads do not survive "
-            'that. Start processes with multiprocessing.get_context("spawn"), or by joblib.'
-        )
-    _KERAS.has_run = True
-
-
-@contextlib.contextmanager
-def under_policy(name):
-    """Build networks of a dtype policy of Keras, whatever the user's is."""
-    import keras
-
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 @contextlib.contextmanager

@@ -139,7 +139,7 @@ def test_a_forked_process_says_so_instead_of_waiting(tmp_path):
 def test_an_unpickled_classifier_builds_its_network_when_it_is_needed(fitted_on_names, faces):
     classifier = pickle.loads(pickle.dumps(fitted_on_names))
     classifier = pickle.loads(pickle.dumps(classifier))  # once more, before it is built
-    assert classifier._fitted._network is None
+    assert classifier._fitted._kept._network is None
     assert classifier.n_parameters_ == fitted_on_names.n_parameters_
     assert_array_equal(
         classifier.predict_proba(faces.images), fitted_on_names.predict_proba(faces.images)

@@ -9,7 +9,7 @@ from sklearn_patt_lite._features.bank import FeatureBank, FeatureCache
 from sklearn_patt_lite._features.views import clean
 from sklearn_patt_lite._images.source import read_images
 from sklearn_patt_lite._network.maps import last_map
-from sklearn_patt_lite._network.parts import build_again, rebuild_network
+from sklearn_patt_lite._network.parts import KeptNetwork, build_again
 from sklearn_patt_lite._network.weights import load_weights
 from sklearn_patt_lite._process import keras_settings, on_tensorflow
 
@@ -19,37 +19,35 @@ class MapExtractor:
 
     Parameters
     ----------
-    network : keras.Model or None
-        From `build_network`, without a head.
-    architecture : Architecture
-        Its architecture.
-    weights : list of ndarray, default=None
-        What a network is built around when it is needed first, if there is none.
+    kept : KeptNetwork
+        Without a head.
     """
 
-    def __init__(self, network, architecture, weights=None):
-        self.architecture = architecture
-        self._network = network
-        self._weights = weights  # that the network is to be built around; see `from_state`
-        self._frozen = None
-        self._lock = threading.RLock()
+    def __init__(self, kept):
+        self._kept, self._frozen = kept, None
+        self._lock = threading.Lock()
 
     @classmethod
     def build(cls, backbone_weights, architecture):
         """Build it with the weights that `load_weights` finds; errors as there."""
         network = build_again(architecture, "float32")
         load_weights(network, backbone_weights, architecture)
-        return cls(network, architecture)
+        return cls(KeptNetwork(architecture, network))
+
+    @property
+    def architecture(self):
+        """Architecture of the network."""
+        return self._kept.architecture
 
     @property
     def shape(self):
         """Shape of a map: (cells, cells, channels)."""
-        return self._built().output.shape[1:]
+        return self._kept.get().output.shape[1:]
 
     @keras_settings()
     def __call__(self, images, memory=None):
         """Compute maps (n, cells, cells, channels), float32, of images of the network's shape."""
-        network = self._built()
+        network = self._kept.get()
         if not on_tensorflow():
             pixels = read_images(images).astype(np.float32)
             return network.predict(pixels, batch_size=32, verbose=0)
@@ -62,21 +60,11 @@ class MapExtractor:
             bank = FeatureBank(self._frozen, images, FeatureCache(memory, ram=0))
             return np.asarray(decode(bank.read(layer, rows, views, worth_keeping)))
 
-    def _built(self):
-        with self._lock:
-            if self._network is None:
-                self._network = rebuild_network(self.architecture, self._weights, "float32")
-                self._weights = None
-            return self._network
-
     def state(self):
         """Give what a pickle needs: weights, no graph."""
-        with self._lock:
-            network, weights = self._network, self._weights
-        weights = weights if network is None else network.get_weights()
-        return {"weights": weights, "architecture": self.architecture}
+        return self._kept.state()
 
     @classmethod
     def from_state(cls, state):
-        """Take up a `state`; the network is built when it is needed first."""
-        return cls(None, state["architecture"], state["weights"])
+        """Take up a `state`."""
+        return cls(KeptNetwork(**state))

@@ -5,7 +5,7 @@ import threading
 from sklearn_patt_lite._images.source import as_source, read_images
 from sklearn_patt_lite._inference.predictor import Predictor
 from sklearn_patt_lite._network.engines import BATCH
-from sklearn_patt_lite._network.parts import policy_of, rebuild_network
+from sklearn_patt_lite._network.parts import KeptNetwork
 
 
 class FittedNetwork:
@@ -13,10 +13,8 @@ class FittedNetwork:
 
     Parameters
     ----------
-    network : keras.Model or None
-        From `build_network`, trained; None builds it from `weights` when it is needed first.
-    architecture : Architecture
-        Its architecture.
+    kept : KeptNetwork
+        The network, trained.
     batch_size : int
         Images of a gradient step; matters for predictions with attention across the batch only.
     flip_averaging : bool
@@ -24,38 +22,24 @@ class FittedNetwork:
     frozen_until : str or None
         Activation of the backbone up to which the weights are those that the fit began with, and
         whose features it trained on.
-    weights : list of ndarray, default=None
-        The network's weights, if there is no network.
-    policy : str, default=None
-        The dtype policy to build it under.
     """
 
-    def __init__(
-        self,
-        network,
-        architecture,
-        *,
-        batch_size,
-        flip_averaging,
-        frozen_until,
-        weights=None,
-        policy=None,
-    ):
-        self.architecture = architecture
+    def __init__(self, kept, *, batch_size, flip_averaging, frozen_until):
+        self._kept = kept
         self.batch_size, self.flip_averaging = batch_size, flip_averaging
         self.frozen_until = frozen_until
-        self._network, self._predictor = network, None
-        self._weights, self._policy = weights, policy
-        self._lock = threading.RLock()
+        self._predictor = None
+        self._lock = threading.Lock()
 
     @property
     def network(self):
-        """The network; built at the first call after unpickling."""
-        with self._lock:
-            if self._network is None:
-                self._network = rebuild_network(self.architecture, self._weights, self._policy)
-                self._weights = None
-            return self._network
+        """The network, a keras.Model."""
+        return self._kept.get()
+
+    @property
+    def architecture(self):
+        """Architecture of the network."""
+        return self._kept.architecture
 
     def predict_proba(self, X, memory=None):
         """Predict probabilities of images as a user has them; see `Predictor`."""
@@ -84,12 +68,8 @@ class FittedNetwork:
 
     def state(self):
         """Give what a pickle needs: weights, neither an optimizer's state nor a graph."""
-        with self._lock:
-            network, weights = self._network, self._weights
         return {
-            "weights": weights if network is None else network.get_weights(),
-            "policy": self._policy if network is None else policy_of(network),
-            "architecture": self.architecture,
+            "kept": self._kept.state(),
             "batch_size": self.batch_size,
             "flip_averaging": self.flip_averaging,
             "frozen_until": self.frozen_until,
@@ -97,5 +77,5 @@ class FittedNetwork:
 
     @classmethod
     def from_state(cls, state):
-        """Take up a `state`; the network is built when it is needed first."""
-        return cls(None, **state)
+        """Take up a `state`."""
+        return cls(**{**state, "kept": KeptNetwork(**state["kept"])})

@@ -1,6 +1,7 @@
 """The parts of a built network, found by the names of its layers."""
 
 import math
+import threading
 
 import keras
 import numpy as np
@@ -12,7 +13,6 @@ from sklearn_patt_lite._process import (
     keras_settings,
     on_tensorflow,
     seeded,
-    under_policy,
 )
 
 
@@ -122,10 +122,10 @@ def is_small(network, layer, factor=1):
     return math.prod(shape) <= factor * math.prod(backbone.input.shape[1:])
 
 
-@keras_settings()
 def build_again(architecture, policy):
     """Build a network that is about to get its weights; see `policy_of` for its policy."""
-    with FIT_LOCK, seeded(0), under_policy(policy):  # any seed: the weights are replaced
+    # Any seed: the weights are replaced.
+    with keras_settings(policy), FIT_LOCK, seeded(0):
         return build_network(architecture)
 
 
@@ -134,6 +134,43 @@ def rebuild_network(architecture, weights, policy):
     network = build_again(architecture, policy)
     network.set_weights(weights)
     return network
+
+
+class KeptNetwork:
+    """A network, or its weights, around which it is built when it is needed first.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Its architecture.
+    network : keras.Model, default=None
+        From `build_network`.
+    weights : list of ndarray, default=None
+        Its weights, where there is no network.
+    policy : str, default=None
+        The dtype policy to build it under.
+    """
+
+    def __init__(self, architecture, network=None, *, weights=None, policy=None):
+        self.architecture = architecture
+        self._network, self._weights, self._policy = network, weights, policy
+        self._lock = threading.Lock()
+
+    def get(self):
+        """Get the network."""
+        with self._lock:
+            if self._network is None:
+                self._network = rebuild_network(self.architecture, self._weights, self._policy)
+                self._weights = None
+            return self._network
+
+    def state(self):
+        """Give what a pickle needs: weights, neither an optimizer's state nor a graph."""
+        with self._lock:
+            network, weights, policy = self._network, self._weights, self._policy
+        if network is not None:
+            weights, policy = network.get_weights(), policy_of(network)
+        return {"architecture": self.architecture, "weights": weights, "policy": policy}
 
 
 def named_weights(network):

@@ -28,7 +28,7 @@ from sklearn_patt_lite._network.archive import (
     read_json,
     read_member,
 )
-from sklearn_patt_lite._network.parts import build_again
+from sklearn_patt_lite._network.parts import KeptNetwork, build_again
 from sklearn_patt_lite._persistence.save import FORMAT, FORMAT_VERSION, NOT_KEPT, digest
 from sklearn_patt_lite._process import DTYPE_POLICIES
 
@@ -110,8 +110,7 @@ def _load(archive, names, constraints):
     network = build_again(architecture, metadata["dtype_policy"])
     network.set_weights(_read_weights(content, network))
     fitted = FittedNetwork(
-        network,
-        architecture,
+        KeptNetwork(architecture, network),
         batch_size=metadata["batch_size"],
         flip_averaging=metadata["flip_averaging"],
         frozen_until=metadata["frozen_until"],

@@ -13,7 +13,7 @@ from sklearn_patt_lite._images.source import data_digests
 from sklearn_patt_lite._inference.fitted import FittedNetwork
 from sklearn_patt_lite._network.batch_norm import refit_normalization
 from sklearn_patt_lite._network.engines import engine_class
-from sklearn_patt_lite._network.parts import policy_of
+from sklearn_patt_lite._network.parts import KeptNetwork, policy_of
 from sklearn_patt_lite._network.patt_lite import build_network, draw_weights
 from sklearn_patt_lite._network.weights import load_weights
 from sklearn_patt_lite._process import (
@@ -94,8 +94,7 @@ def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None):
         history = staged.run()
     counts = {"computed": 0, "found": 0} if features is None else features.counts
     fitted = FittedNetwork(
-        network,
-        architecture,
+        KeptNetwork(architecture, network),
         batch_size=settings.batch_size,
         flip_averaging=bool(settings.flip_averaging),
         frozen_until=None if features is None else features.kept_layer(stages[-1]),
