@@ -115,7 +115,8 @@ TABLE_4 = {
 }
 
 # Best accuracy on RAF-DB in %, by (output layer counted from MobileNetV1's end, patch code), in the
-# paper's order. The patches are one plain convolution, not PAtt-Lite's separable ones.
+# paper's order. The patches are a convolution and a pointwise one, not PAtt-Lite's separable
+# ones.
 TABLE_5 = {
     (17, "NP7"): 90.03,
     (17, "OP3"): 89.96,

@@ -26,21 +26,24 @@ COMMON = {
 
 
 def list_images(folder):
-    """List the image files in a folder by their names.
-
-    Hidden files, such as the `._` twins that some archives leave, and files of other kinds are
-    passed over. Only files without a suffix are opened, to see what they are.
-    """
-    suffixes = _image_suffixes()
-    paths = [os.path.join(folder, name) for name in list_files(folder)]
-    return [path for path in paths if _is_image(path, suffixes)]
+    """List the image files in a folder by their names; see `list_files`."""
+    return [os.path.join(folder, name) for name in list_files(folder)[0]]
 
 
 def list_files(folder):
-    """List the names of the files in a folder, hidden ones excepted."""
+    """List the names of the image files in a folder, and those of its other files.
+
+    Hidden files, such as the `._` twins that some archives leave, are passed over. Only files
+    without a suffix are opened, to see what they are.
+    """
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if not entry.is_dir()]
-    return sorted(name for name in names if not name.startswith("."))
+    suffixes, images, others = _image_suffixes(), [], []
+    for name in sorted(names):
+        if not name.startswith("."):
+            is_image = _is_image(os.path.join(folder, name), suffixes)
+            (images if is_image else others).append(name)
+    return images, others
 
 
 def _image_suffixes():

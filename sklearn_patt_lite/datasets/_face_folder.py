@@ -18,7 +18,6 @@ from sklearn_patt_lite.datasets._bunch import (
     incomplete,
     list_files,
     list_folders,
-    list_images,
     make_bunch,
 )
 from sklearn_patt_lite.datasets._expressions import in_order, spell
@@ -232,9 +231,8 @@ def _list_tree(root):
         real = os.path.realpath(folder)
         if real in parents:  # a link to a folder that it is in
             return
-        of_folder = {os.path.basename(path) for path in list_images(folder)}
-        for name in list_files(folder):
-            (images if name in of_folder else others).append((*place, name))
+        for names, of_tree in zip(list_files(folder), (images, others), strict=True):
+            of_tree += [(*place, name) for name in names]
         for below in list_folders(folder):
             visit(below, (*place, below.name), {*parents, real})
 
