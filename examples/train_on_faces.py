@@ -16,7 +16,7 @@ field's folds there is examples/ckplus_folds.py.
 
 The test set is looked at once, after training. Classifiers are kept in --output, fit by fit,
 under the data and options that made them: a run that was stopped goes on where it was, and
-`PAttLiteClassifier.load_model` or examples/predict_photo.py take what it leaves. A few
+`PAttLiteClassifier.load_model` and `python -m sklearn_patt_lite` take what it leaves. A few
 thousand faces take minutes on a CPU; with --recipe paper, and without the options that shorten it,
 hours. --verbose shows where it is.
 """

@@ -12,12 +12,11 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_patt_lite._features.memory import FeatureMemory, as_feature_memory
+from sklearn_patt_lite._network.architecture import count_parameters
 from sklearn_patt_lite._network.archive import PRETRAINED, pretrained_file
 from sklearn_patt_lite._process import keep_to_share_of_cores
 from sklearn_patt_lite._settings import RECIPES, Settings, check_settings
-from sklearn_patt_lite._training.data import TrainingData
 from sklearn_patt_lite._typing import Cache, Images, PathLike, Seed, validate_parameters_first
-from sklearn_patt_lite.datasets import make_expression_faces
 
 if TYPE_CHECKING:
     import keras
@@ -493,7 +492,11 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         """
         settings = Settings.of(self)
         check_settings(settings, self, has_validation=X_val is not None)
+        # What predictions do without comes in here: TensorFlow, and half of scikit-learn.
         keep_to_share_of_cores()
+        from sklearn_patt_lite._training.data import TrainingData
+        from sklearn_patt_lite._training.fit import fit_network
+
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         memory = as_feature_memory(self.memory)
         data = TrainingData.read(X, y, sample_weight, groups, (X_val, y_val), settings, seed)
@@ -503,8 +506,6 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
                 f"{n} of {n + len(data.y)} images validate, cut off image by image; by groups, "
                 "which searches hand on with metadata routing, they would be other people's."
             )
-        from sklearn_patt_lite._training.fit import fit_network  # TensorFlow comes in here
-
         fitted, history = fit_network(
             data, settings, seed, memory=memory, checkpoint_dir=self.checkpoint_dir
         )
@@ -538,7 +539,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
 
     def _set_fitted(self, fitted):
         self.image_shape_ = fitted.architecture.image_shape
-        self.n_parameters_ = fitted.network.count_params()
+        self.n_parameters_ = count_parameters(fitted.architecture)
         self._fitted = fitted
 
     def predict_proba(self, X: Images) -> NDArray[np.float32]:
@@ -590,7 +591,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         True
         """
         check_is_fitted(self)
-        return self._fitted.predict_proba(X, as_feature_memory(self.memory))
+        memory = as_feature_memory(self.memory)
+        return self._fitted.predict_proba(X, memory, shows=self.verbose == 1)
 
     def predict_log_proba(self, X: Images) -> NDArray[np.float32]:
         """
@@ -797,7 +799,6 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         >>> bool((loaded.predict(faces.images) == classifier.predict(faces.images)).all())
         True
         """
-        keep_to_share_of_cores()
         from sklearn_patt_lite._persistence.load import load
 
         names = set(cls().get_params(deep=False))
@@ -961,10 +962,13 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         1.0
         """
         check_is_fitted(self)
+        keep_to_share_of_cores()
         from sklearn_patt_lite._persistence.export import export
 
         X = calibration if X is None else X
         if X is None:
+            from sklearn_patt_lite.datasets import make_expression_faces
+
             X = make_expression_faces(n_subjects=2, image_size=64, random_state=0).images
         read = self._fitted.read
         calibration = None if calibration is None else read(calibration)
@@ -988,7 +992,6 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         """Keep the pickled weights; the network is built around them when it is needed first."""
         super().__setstate__(state)
         if "_fitted" in state:
-            keep_to_share_of_cores()
             from sklearn_patt_lite._inference.fitted import FittedNetwork
 
             self._fitted = FittedNetwork.from_state(state["_fitted"])

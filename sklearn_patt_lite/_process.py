@@ -44,7 +44,14 @@ def import_tensorflow():
         # Without AVX-512 TensorFlow leaves oneDNN's kernels off, and trains more slowly.
         os.environ.setdefault(ONEDNN, "1")
         with without_chatter():
-            import tensorflow  # noqa: F401
+            try:
+                import tensorflow  # noqa: F401
+            except ModuleNotFoundError as error:
+                raise ModuleNotFoundError(
+                    "TensorFlow is not installed. Predictions do without, but a fit needs it, and "
+                    "so do Keras' network of a classifier (model_, Grad-CAM, export_model) and the "
+                    "detector 'mtcnn': pip install tensorflow keras scikeras."
+                ) from error
 
 
 @contextlib.contextmanager
@@ -162,10 +169,28 @@ def prefetch(items):
 
 
 def on_tensorflow():
-    """Whether Keras' backend is TensorFlow: training on features and engines need it."""
+    """Whether Keras' backend is TensorFlow: training on features needs it."""
     import keras
 
     return keras.backend.backend() == "tensorflow"
+
+
+def on_accelerator():
+    """Whether Keras' backend sees a GPU or a TPU."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return any(tf.config.list_physical_devices(kind) for kind in ("GPU", "TPU"))
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.is_available()
+    import jax
+
+    return jax.default_backend() != "cpu"
 
 
 @contextlib.contextmanager

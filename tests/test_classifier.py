@@ -788,7 +788,7 @@ from sklearn_patt_lite.datasets import make_expression_faces
 def alive():
     gc.collect()
     kinds = collections.Counter(type(thing).__name__ for thing in gc.get_objects())
-    heavy = "Functional", "Variable", "FuncGraph", "FeatureBank", "HeadTrainer", "LiteRTEngine"
+    heavy = "Functional", "Variable", "FuncGraph", "FeatureBank", "HeadTrainer", "Engine"
     return {kind: kinds[kind] for kind in heavy}
 
 faces = make_expression_faces(n_subjects=2, image_size=32, random_state=0)

@@ -1,25 +1,43 @@
-"""Quick forward passes say what the Keras network says."""
+"""The quick engine says what the Keras network says, for all who ask at the same time."""
 
+import dataclasses
 import functools
-import importlib.util
+import multiprocessing
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_patt_lite._inference.predictor import Predictor
+from sklearn_patt_lite._features.backbone import FrozenBackbone
+from sklearn_patt_lite._inference.fitted import FittedNetwork
+from sklearn_patt_lite._inference.predictor import KerasPredictor, Predictor
 from sklearn_patt_lite._network.architecture import Architecture
-from sklearn_patt_lite._network.batch_norm import fold_for_inference
-from sklearn_patt_lite._network.engines import LiteRTEngine, TensorFlowEngine, forward, steps_engine
-from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
+from sklearn_patt_lite._network.engines import Engine
+from sklearn_patt_lite._network.graph import resizing_matrix, write_convolution, write_prediction
+from sklearn_patt_lite._network.kept import KeptNetwork
+from sklearn_patt_lite._network.litert import LiteRTGraph
+from sklearn_patt_lite._network.onnx import OnnxGraph
+from sklearn_patt_lite._network.parts import named_weights
+from sklearn_patt_lite._network.patt_lite import build_network
 from sklearn_patt_lite._network.weights import load_weights
 
-needs_litert = pytest.mark.skipif(
-    not importlib.util.find_spec("ai_edge_litert"), reason="needs the extra 'litert'"
-)
-ENGINES = [pytest.param(True, marks=needs_litert, id="litert"), pytest.param(False, id="tf")]
+#: All that a table of the paper varies, and images of all kinds of shapes.
+NETWORKS = [
+    ((64, 64, 3), {}),
+    ((48, 40, 1), {"augment": False, "attention": None}),  # enlarged
+    ((96, 80, 3), {"patch_extraction": "attention"}),  # shrunk, with antialiasing
+    ((40, 96, 1), {}),  # one side enlarged, one shrunk
+    ((64, 64, 3), {"patch_extraction": "conv", "output_layer": "conv_pw_5_relu"}),
+    ((64, 64, 3), {"patch_extraction": "conv_pointwise", "output_layer": "conv_pw_5_relu"}),
+    ((64, 64, 3), {"patch_extraction": None, "output_layer": None}),
+    ((64, 64, 3), {"patch_extraction": None, "attention": None, "hidden_units": None}),
+    ((64, 64, 3), {"output_layer": "conv_dw_12_relu", "patch_size": 1, "hidden_units": None}),
+    ((64, 64, 3), {"input_size": 101}),  # maps of odd sides
+]
 
 
 @functools.cache
@@ -30,12 +48,27 @@ def build(image_shape=(64, 64, 3), seed=0, **settings):
     architecture = Architecture(n_classes=7, image_shape=image_shape, **settings)
     network = build_network(architecture)
     load_weights(network, "drawn", architecture)
+    vary(network, noise(40, image_shape))
+    return architecture, network
+
+
+def vary(network, images):
+    """Give BatchNormalization and biases other values than they begin with; spread the logits."""
+    rng = np.random.default_rng(0)
+    for variable in network.weights:
+        if variable.path.startswith(("hidden_bn", "patch_")) and len(variable.shape) == 1:
+            low = 0.5 if variable.name in ("gamma", "moving_variance") else -0.2
+            variable.assign(rng.uniform(low, low + 0.7, variable.shape))
     last = network.get_layer("probabilities")
-    hidden = keras.Model(network.input, last.input).predict(noise(40, image_shape), verbose=0)
+    hidden = keras.Model(network.input, last.input).predict(images, verbose=0)
     kernel = last.get_weights()[0]
     kernel /= (hidden @ kernel).std(axis=0)
     last.set_weights([kernel, -hidden.mean(axis=0) @ kernel])
-    return network
+
+
+def predictor(image_shape=(64, 64, 3), **settings):
+    architecture, network = build(image_shape, **settings)
+    return Predictor(architecture, named_weights(network))
 
 
 def noise(n, image_shape=(64, 64, 3)):
@@ -45,108 +78,155 @@ def noise(n, image_shape=(64, 64, 3)):
     return coarse[:, rows][:, :, columns].astype(np.uint8)
 
 
-@pytest.fixture(params=ENGINES)
-def engine(request, monkeypatch):
-    monkeypatch.setattr("sklearn_patt_lite._network.engines._has_litert", lambda: request.param)
-
-
-@pytest.mark.usefixtures("engine")
-@pytest.mark.parametrize(
-    ("image_shape", "settings"),
-    [
-        ((64, 64, 3), {}),
-        ((48, 40, 1), {"augment": False, "attention": None}),  # enlarged
-        ((96, 80, 3), {"patch_extraction": "attention"}),  # shrunk, with antialiasing
-        ((64, 64, 3), {"patch_extraction": "conv", "output_layer": "conv_pw_5_relu"}),
-        ((64, 64, 3), {"patch_extraction": None, "output_layer": None}),
-        ((64, 64, 3), {"output_layer": "conv_dw_12_relu", "patch_size": 1, "hidden_units": None}),
-    ],
-)
+@pytest.mark.parametrize(("image_shape", "settings"), NETWORKS)
 def test_probabilities_are_the_networks(image_shape, settings):
-    network, images = build(image_shape, **settings), noise(40, image_shape)
+    network, images = build(image_shape, **settings)[1], noise(40, image_shape)
     expected = network.predict(images, verbose=0)
     assert expected.std(axis=0).max() > 0.05  # else the test could not fail
-    found = Predictor(network)(images)
+    found = predictor(image_shape, **settings)(images)
     assert found.dtype == np.float32
     assert_allclose(found, expected, atol=1e-4)
 
 
-@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("flip_averaging", [False, True])
+@pytest.mark.parametrize(("image_shape", "settings"), NETWORKS)
+def test_an_onnx_graph_says_the_same(image_shape, settings, flip_averaging):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    architecture, network = build(image_shape, **settings)
+    images = noise(40, image_shape)
+    expected = KerasPredictor(network, flip_averaging=flip_averaging)(images)
+    weights = named_weights(network)
+    graph = write_prediction(OnnxGraph(), architecture, weights, flip_averaging=flip_averaging)
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    found = session.run(None, {"image": images.astype(np.float32)})[0]
+    assert_allclose(found, expected, atol=1e-4)
+
+
+def test_mirror_images_are_averaged():
+    architecture, network = build()
+    images = noise(5)
+    predict = Predictor(architecture, named_weights(network), flip_averaging=True)
+    expected = (network.predict(images, verbose=0) + network.predict(images[:, :, ::-1])) / 2
+    assert np.abs(expected - network.predict(images, verbose=0)).max() > 1e-3
+    assert_allclose(predict(images), expected, atol=1e-4)
+    assert_allclose(predict(images[:1]), expected[:1], atol=1e-4)
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 31, 33])
 def test_any_number_of_images(n):
-    network, images = build(), noise(33)
-    predict = Predictor(network)
+    images = noise(33)
+    predict = predictor()
     assert_allclose(predict(images[:n]), predict(images)[:n], atol=1e-6)
 
 
-@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize(
+    ("side", "size", "antialias"),
+    [(48, 224, False), (48, 112, True), (300, 112, True), (7, 5, True)],
+)
+def test_images_are_resized_as_keras_does(side, size, antialias):
+    image = np.random.default_rng(0).uniform(0, 255, (1, side, side, 1)).astype(np.float32)
+    expected = keras.layers.Resizing(size, size, antialias=antialias)(image)
+    matrix = resizing_matrix(side, size, antialias)
+    found = matrix @ image[0, :, :, 0] @ matrix.T
+    assert_allclose(found, np.asarray(expected)[0, :, :, 0], atol=1e-3)
+
+
+# Who predicts
+
+
+def fitted(attention="patches", batch_size=8):
+    architecture, network = build(attention=attention)
+    kept = KeptNetwork(architecture, network)
+    return FittedNetwork(kept, batch_size=batch_size, flip_averaging=False, frozen_until=None)
+
+
 def test_attention_across_the_batch_gets_batches_of_its_size():
-    network, images = build(attention="batch"), noise(20)
+    network, images = build(attention="batch")[1], noise(20)
     expected = network.predict(images, batch_size=8, verbose=0)
-    assert_allclose(Predictor(network, batch_size=8)(images), expected, atol=1e-4)
-    other = Predictor(network, batch_size=20)(images)
+    assert_allclose(fitted("batch").predict_proba(images), expected, atol=1e-4)
+    other = fitted("batch", batch_size=20).predict_proba(images)
     assert np.abs(other - expected).max() > 1e-3
 
 
-@needs_litert
-@pytest.mark.parametrize("found", [False, True], ids=["none", "one"])
-def test_a_gpu_is_left_to_tensorflow(found, monkeypatch):
-    monkeypatch.setattr("sklearn_patt_lite._network.engines._has_gpu", lambda: found)
-    predict = Predictor(build())
-    predict(noise(3))
-    litert = [isinstance(engine, LiteRTEngine) for engine in predict._engines[None]]
-    assert litert == ([False, False] if found else [True, True])
+@pytest.mark.parametrize(("found", "kind"), [(False, Predictor), (True, KerasPredictor)])
+def test_an_accelerator_is_left_to_keras(found, kind, monkeypatch):
+    monkeypatch.setattr("sklearn_patt_lite._inference.fitted.on_accelerator", lambda: found)
+    network, images = fitted(), noise(3)
+    expected = build()[1].predict(images, verbose=0)
+    assert_allclose(network.predict_proba(images), expected, atol=1e-4)
+    assert isinstance(network._predictor, kind)
 
 
-def test_a_smaller_last_batch_is_not_traced_again():
-    calls = []
-
-    def function(x):
-        calls.append(x.shape)  # runs while TensorFlow traces
-        return x + 1
-
-    engine = TensorFlowEngine(function, (2,))
-    for n in (32, 7, 1, 32):
-        assert engine(np.zeros((n, 2))).shape == (n, 2)
-    assert len(calls) == 1
-
-
-def backbone_engine(network):
-    backbone = network.get_layer(BACKBONE)
-    return steps_engine(fold_for_inference(backbone), backbone.input.shape[1:])
+def test_frozen_layers_of_equal_weights_share_an_engine():
+    architecture, network = build()
+    weights = named_weights(network)
+    other = {**weights, "conv_dw_3/kernel": 1.01 * weights["conv_dw_3/kernel"]}
+    layer = "conv_pw_6_relu"
+    x, made = noise(3).astype(np.float32), []
+    for each in (weights, dict(weights), other):
+        frozen = FrozenBackbone(dataclasses.replace(architecture, n_filters=8), each)
+        frozen.forward(layer, x, np.empty((3, *frozen.shape(layer)), dtype=np.uint16))
+        made.append(frozen._engines[layer])
+    assert made[0] is made[1]
+    assert made[0] is not made[2]
 
 
-@pytest.mark.usefixtures("engine")
-def test_networks_with_one_backbone_share_its_engine():
-    first, second = build(), build.__wrapped__(n_filters=8)  # one that may be changed
-    shared = backbone_engine(first)
-    assert backbone_engine(second) is shared
-    kernel = second.get_layer(BACKBONE).get_layer("conv_dw_3")
-    kernel.set_weights([1.01 * array for array in kernel.get_weights()])
-    assert backbone_engine(second) is not shared
+# Many at once
 
 
-def test_every_normalization_is_folded_away():
-    backbone = build(output_layer=None, patch_extraction=None).get_layer(BACKBONE)
-    rng = np.random.default_rng(0)
-    for layer in backbone.layers:  # of another scale and shift than the file's
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
-    steps = fold_for_inference(backbone)
-    convolutions = [step for kind, step in steps if kind in ("conv", "depthwise")]
-    assert len(convolutions) == 27
-    assert all(step["bias"] is not None for step in convolutions)
-    images = noise(4).astype(np.float32)
-    expected = backbone.predict(images / 127.5 - 1, verbose=0)
-    assert expected.std() > 0.1
-    assert_allclose(forward(steps, tf.constant(images)), expected, atol=1e-3)
+def test_threads_get_what_one_gets():
+    predict, images = predictor(), noise(64)
+    expected = predict(images)
+    with ThreadPoolExecutor(8) as pool:
+        alone = list(pool.map(lambda i: predict(images[i : i + 1]), range(64)))
+        parts = list(pool.map(lambda i: predict(images[i : i + 4]), range(0, 64, 4)))
+    assert_allclose(np.concatenate(alone), expected, atol=1e-6)
+    assert_allclose(np.concatenate(parts), expected, atol=1e-6)
 
 
-@needs_litert
-@pytest.mark.parametrize(("largest", "kind"), [(0, TensorFlowEngine), (2**20, LiteRTEngine)])
-def test_a_head_with_a_large_kernel_is_left_to_tensorflow(largest, kind, monkeypatch):
-    monkeypatch.setattr("sklearn_patt_lite._inference.predictor._LARGE_KERNEL", largest)
-    network, images = build(patch_extraction="conv"), noise(3)
-    predict = Predictor(network)
-    assert_allclose(predict(images), network.predict(images, verbose=0), atol=1e-4)
-    assert type(predict._engines[None][-1]) is kind
+def test_threads_do_not_wait_for_each_other(monkeypatch):
+    """With one thread a call, two calls run at the same time: each waits for the other here."""
+    monkeypatch.setattr("sklearn_patt_lite._network.engines.n_threads", lambda: 1)
+    monkeypatch.setattr("sklearn_patt_lite._network.engines.joblib.cpu_count", lambda: 2)
+    architecture, network = build()
+    engine = Engine(write_prediction(LiteRTGraph(), architecture, named_weights(network)))
+    both, rows = threading.Barrier(2, timeout=20), noise(4)
+
+    class Meeting:
+        """Rows that are handed out once two calls ask for them."""
+
+        def __len__(self):
+            return len(rows)
+
+        def __iter__(self):
+            both.wait()
+            return iter(rows)
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(engine, [Meeting(), Meeting()]))
+    assert_array_equal(*found)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_predicts():
+    """Its parent's threads are gone there."""
+    predict, images = predictor(), noise(40)
+    expected = predict(images)
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: sender.send(predict(images)))
+    child.start()
+    assert receiver.poll(60)
+    assert_allclose(receiver.recv(), expected, atol=1e-6)
+    child.join(60)
+    assert child.exitcode == 0
+
+
+def test_results_are_written_where_they_are_wanted():
+    kernel = np.ones((1, 1, 3, 2), dtype=np.float32)
+    step = FrozenBackbone(build()[0], named_weights(build()[1]))._steps[2][0]
+    engine = Engine(write_convolution(LiteRTGraph(), (step, kernel, np.zeros(2, "f4")), (4, 4, 3)))
+    out = np.zeros((5, 4, 4, 2), dtype=np.uint16)
+    assert engine(np.full((5, 4, 4, 3), 2.5), out) is out
+    assert (out == 7).all()  # 7.5, cut

@@ -68,9 +68,18 @@ def refuse(*args, **kwargs):
     raise AssertionError("no stage should be trained on images")
 
 
-def train(data, stages=STAGES, network=None, *, memory=None, augment=False, open_trainer=refuse):
-    network = network or build()
-    features = FrozenFeatures(network, stages, data, memory, augment=augment)
+def train(
+    data,
+    stages=STAGES,
+    network=None,
+    *,
+    architecture=ARCHITECTURE,
+    memory=None,
+    augment=False,
+    open_trainer=refuse,
+):
+    network = network or build(architecture)
+    features = FrozenFeatures(network, architecture, stages, data, memory, augment=augment)
     fit = StagedFit(
         network,
         stages,
@@ -236,7 +245,7 @@ def test_stage_2_finds_what_stage_1_passed(data):
     larger = dataclasses.replace(
         data, X=data.X.repeat(2, 1).repeat(2, 2), X_val=data.X_val.repeat(2, 1).repeat(2, 2)
     )
-    _, _, features = train(larger, STAGES, build(architecture))
+    _, _, features = train(larger, architecture=architecture)
     assert features.counts["computed"] == len(data.y) + len(data.y_val)
 
 
@@ -268,11 +277,12 @@ def test_affine_views_go_through_frozen_layers_however_large_their_maps(
     unfreeze_layers, cut, kept, kept_in_memory, data, tmp_path
 ):
     """With a bank of views, a stage whose features are not worth keeping trains on images."""
-    network = build_network(dataclasses.replace(ARCHITECTURE, alpha=0.75))
+    architecture = dataclasses.replace(ARCHITECTURE, alpha=0.75)
+    network = build_network(architecture)
     stages = [STAGES[0], dataclasses.replace(STAGES[1], unfreeze_layers=unfreeze_layers)]
 
     def layers(augment, memory=None):
-        features = FrozenFeatures(network, stages, data, memory, augment=augment)
+        features = FrozenFeatures(network, architecture, stages, data, memory, augment=augment)
         return features.layer(stages[1]), features.kept_layer(stages[1])
 
     assert layers("affine") == (cut, cut if kept else None)
@@ -282,8 +292,9 @@ def test_affine_views_go_through_frozen_layers_however_large_their_maps(
 
 
 def test_what_is_not_kept_passes_the_frozen_layers_in_every_epoch(data):
-    network = build_network(dataclasses.replace(ARCHITECTURE, alpha=0.75))
+    architecture = dataclasses.replace(ARCHITECTURE, alpha=0.75)
+    network = build_network(architecture)
     stages = [STAGES[0], dataclasses.replace(STAGES[1], unfreeze_layers=16)]
-    features = FrozenFeatures(network, stages, data, augment=False)
+    features = FrozenFeatures(network, architecture, stages, data, augment=False)
     assert features.passes == {stages[0]: 1, stages[1]: stages[1].epochs}
     assert features.kept_layer(stages[1]) is None

@@ -10,7 +10,12 @@ from sklearn_patt_lite._features.memory import FeatureMemory
 from sklearn_patt_lite._features.views import clean
 from sklearn_patt_lite._inference.predictor import Predictor
 from sklearn_patt_lite._network.architecture import Architecture
-from sklearn_patt_lite._network.parts import frozen_until, is_small, set_trainable
+from sklearn_patt_lite._network.parts import (
+    frozen_until,
+    is_small,
+    named_weights,
+    set_trainable,
+)
 from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
 from sklearn_patt_lite._network.weights import load_weights
 from sklearn_patt_lite._process import seeded
@@ -20,9 +25,13 @@ EARLY, LATE = "conv_pw_6_relu", "conv_dw_9_relu"
 N = 6
 
 
-def build(**settings):
+def architecture_of(**settings):
     settings = {"image_shape": (SIZE, SIZE, 3), "alpha": 0.25, "input_size": SIZE, **settings}
-    architecture = Architecture(n_classes=3, patch_size=2, n_filters=8, **settings)
+    return Architecture(n_classes=3, patch_size=2, n_filters=8, **settings)
+
+
+def build(**settings):
+    architecture = architecture_of(**settings)
     with seeded(0):
         network = build_network(architecture)
     load_weights(network, "drawn" if architecture.alpha == 0.25 else None, architecture)
@@ -36,7 +45,11 @@ def network():
 
 @pytest.fixture(scope="module")
 def frozen(network):
-    return FrozenBackbone(network)
+    return freeze(network)
+
+
+def freeze(network, **settings):
+    return FrozenBackbone(architecture_of(**settings), named_weights(network))
 
 
 @pytest.fixture(scope="module")
@@ -89,18 +102,11 @@ def test_images_of_other_shapes_are_resized_as_the_network_does(shape, tmp_path)
     network = build(image_shape=shape)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (3, *shape), dtype=np.uint8)
-    found = Predictor(network, frozen_until=LATE)(images, FeatureMemory(tmp_path))
+    predict = Predictor(
+        architecture_of(image_shape=shape), named_weights(network), frozen_until=LATE
+    )
+    found = predict(images, FeatureMemory(tmp_path))
     assert_allclose(found, network.predict(images, verbose=0), atol=1e-3)
-
-
-def test_on_other_backends_keras_predicts_and_nothing_is_kept(tmp_path, monkeypatch):
-    network, memory = build(), FeatureMemory(tmp_path)
-    images = np.random.default_rng(0).integers(0, 256, (3, *network.input.shape[1:]))
-    images = images.astype(np.uint8)
-    monkeypatch.setattr("sklearn_patt_lite._inference.predictor.on_tensorflow", lambda: False)
-    found = Predictor(network, frozen_until=LATE)(images, memory)
-    assert_allclose(found, network.predict(images, verbose=0), atol=1e-6)
-    assert memory.nbytes == 0
 
 
 @pytest.mark.parametrize(
@@ -202,11 +208,12 @@ def test_other_images_views_weights_and_sizes_have_other_features(frozen, images
     other = build()
     layer = other.get_layer(BACKBONE).get_layer("conv_dw_2")
     layer.set_weights([1.01 * array for array in layer.get_weights()])
-    read(bank_of(FrozenBackbone(other), images, memory), LATE)
+    read(bank_of(freeze(other), images, memory), LATE)
     assert passes.count(LATE) == 2 * N + 1
     # The same arrays of pixels, as images of another size.
-    halves = images.reshape(2 * N, SIZE // 2, SIZE, 3)
-    other = FrozenBackbone(build(image_shape=(SIZE // 2, SIZE, 3)))
+    shape = SIZE // 2, SIZE, 3
+    halves = images.reshape(2 * N, *shape)
+    other = freeze(build(image_shape=shape), image_shape=shape)
     read(bank_of(other, halves, memory), LATE)
     assert passes.count(LATE) == 4 * N + 1
 
@@ -217,5 +224,5 @@ def test_weights_behind_the_layer_do_not_matter(frozen, images, memory, passes):
     other = build()
     layer = other.get_layer(BACKBONE).get_layer("conv_dw_8")
     layer.set_weights([1.01 * array for array in layer.get_weights()])
-    read(bank_of(FrozenBackbone(other), images, memory), EARLY)
+    read(bank_of(freeze(other), images, memory), EARLY)
     assert passes == []

@@ -1,10 +1,8 @@
 """The classifier inside the package: its file, and that all that works with one works with it."""
 
 import pickle
-import runpy
 import zipfile
 from argparse import Namespace
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite import __main__ as command
 from sklearn_patt_lite._network.archive import PRETRAINED, pretrained_file
 from sklearn_patt_lite._network.parts import head_layers, named_weights
 from sklearn_patt_lite.datasets import make_expression_faces
@@ -165,17 +164,15 @@ def test_its_features_are_those_of_its_backbone(pretrained, grey):
     assert_allclose(features.fit_transform(grey[:4]), expected, atol=1e-3 * abs(expected).max())
 
 
-def test_the_example_takes_it_by_default():
-    path = Path(__file__).parents[1] / "examples" / "predict_photo.py"
-    script = runpy.run_path(str(path))
+def test_the_command_takes_it_by_default():
     given = Namespace(classifier=None, margin=None, min_score=0.9)
-    cropper, classifier = script["load_classifier"](given)
+    cropper, classifier = command.load_classifier(given)
     assert cropper.margin == "fer2013"
     assert cropper.size == 48
-    assert script["names_of"](classifier, None) == NAMES
+    assert command.names_of(classifier, None) == NAMES
     for names, why in ((["a", "b"], "gives 2 names"), (["face", *NAMES[1:]], "columns 'face'")):
         with pytest.raises(SystemExit, match=why):
-            script["names_of"](classifier, names)
+            command.names_of(classifier, names)
 
 
 def test_names_are_those_of_the_files():

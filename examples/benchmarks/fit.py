@@ -99,10 +99,14 @@ def setting(stage):
     return MODERN if stage.unfreeze_layers is None else PAPER
 
 
-def build(stage):
+def architecture_of(stage):
     side = setting(stage)["side"]
     affine = stage.unfreeze_layers is None
-    architecture = Architecture(7, (side, side, 3), input_size=side, affine=affine)
+    return Architecture(7, (side, side, 3), input_size=side, affine=affine)
+
+
+def build(stage):
+    architecture = architecture_of(stage)
     network = build_network(architecture)
     load_weights(network, "imagenet", architecture)
     return network
@@ -143,7 +147,7 @@ def quick_seconds(stage, n_images):
     network, start = build(stage), time.perf_counter()
     features = None
     if stage.unfreeze_layers is not None:
-        features = FrozenFeatures(network, [stage], data, augment=True)
+        features = FrozenFeatures(network, architecture_of(stage), [stage], data, augment=True)
     batch_size = setting(stage)["batch_size"]
     StagedFit(network, [stage], data, batch_size=batch_size, seed=0, features=features).run()
     return time.perf_counter() - start

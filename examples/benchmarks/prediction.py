@@ -1,107 +1,111 @@
-"""Compare `predict_proba` with `model_.predict`, bare LiteRT and bare ONNX Runtime, in one run.
+"""Compare `predict_proba` with Keras, bare LiteRT and bare ONNX Runtime, in one run.
 
     python examples/benchmarks/prediction.py
-    python examples/benchmarks/prediction.py --images 200 --rounds 3
+    python examples/benchmarks/prediction.py --sizes 48-112 --images 200 --rounds 3
 
-The network is the paper's (224 pixels, alpha=1), hardly trained: what its weights are has no
-bearing on the time. All sides take the same images in turn, round after round, so that the
-machine's moods meet all of them alike; ratios are medians over the rounds. The bare engines run the
-folded backbone without the head, so that they have less to do. LiteRT's is given all threads for
-one image, or one thread for each of as many images. ONNX Runtime's needs `onnx` and `onnxruntime`
-installed.
+The network is the paper's (alpha=1) with random weights: what they are has no bearing on the time.
+Images of 48 pixels for a network of 112 or 224, and of 224 for one of 224. All sides take the same
+images in turn, round after round, so that the machine's moods meet all of them alike; ratios are
+medians over the rounds. The bare engines run the same graph. LiteRT is given all threads for one
+image, or one thread for each of as many images; so is ONNX Runtime, which takes batches too.
 """
 
 import argparse
-import functools
-import importlib.util
-import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
-from unittest import mock
 
 import numpy as np
 
-from sklearn_patt_lite import PAttLiteClassifier
-from sklearn_patt_lite._network.batch_norm import fold_for_inference
-from sklearn_patt_lite._network.engines import _has_litert, forward, litert_model
-from sklearn_patt_lite._network.patt_lite import BACKBONE
+from sklearn_patt_lite._inference.fitted import FittedNetwork
+from sklearn_patt_lite._network.architecture import Architecture
+from sklearn_patt_lite._network.graph import write_prediction
+from sklearn_patt_lite._network.kept import KeptNetwork
+from sklearn_patt_lite._network.litert import LiteRTGraph
+from sklearn_patt_lite._network.onnx import OnnxGraph
+from sklearn_patt_lite._network.parts import named_weights, new_network
 from sklearn_patt_lite._process import n_threads
 
-BATCH_SIZES = (8, 32, 64)
-ONNX_BATCHES = (1, 4, 8)
+SIZES = {"48-112": (48, 112), "48-224": (48, 224), "224": (224, 224)}
+KERAS_BATCHES, ONNX_BATCHES = (8, 32, 64), (1, 8, 32)
+N_CALLERS = 8  # threads that predict at the same time
 
 
 def main():
     arguments = parse_arguments()
-    images = np.random.default_rng(0).integers(
-        0, 256, (arguments.images, 224, 224, 3), dtype=np.uint8
-    )
-    sides = make_sides(fit(images[:14]))
-    seconds = measure(sides, images, arguments.rounds)
-    report(f"{len(images)} images at once", seconds, len(images))
-    batching = ("model_.predict", "bare LiteRT, threads apart", "bare ONNX Runtime, batch")
-    one = {name: alone(side) for name, side in sides.items() if not name.startswith(batching)}
-    few = images[:50]
-    report("one image at a time", measure(one, few, arguments.rounds), len(few))
+    for name in arguments.sizes:
+        compare(name, arguments.images, arguments.rounds)
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=5)
     return parser.parse_args()
 
 
-def fit(images):
-    classifier = PAttLiteClassifier(
-        recipe="paper",
-        backbone_weights=None,
-        epochs=1,
-        patience=None,
-        validation_fraction=None,
-        random_state=0,
+def compare(name, n_images, n_rounds):
+    side, input_size = SIZES[name]
+    architecture = Architecture(
+        7, (side, side, 3), input_size=input_size, patch_size=2 if input_size < 224 else 4
     )
-    return classifier.fit(images, np.arange(len(images)) % 7)
+    images = np.random.default_rng(0).integers(0, 256, (n_images, side, side, 3), dtype=np.uint8)
+    network = new_network(architecture)
+    many, one, callers = make_sides(architecture, network)
+    print(f"\n{name} pixels, {n_threads()} threads")
+    report(f"{n_images} images at once", measure(many, images, n_rounds), n_images)
+    few = images[: n_images // 5]
+    report("one image at a time", measure(one, few, n_rounds), len(few))
+    report(f"{N_CALLERS} threads, one image at a time", measure(callers, few, n_rounds), len(few))
 
 
-def make_sides(classifier):
-    """What is compared: functions of images, by name."""
-    network = classifier.model_
-    sides = {
-        f"model_.predict batch {size}": lambda X, size=size: network.predict(
+def make_sides(architecture, network):
+    """What is compared, functions of images by name: of many, of one at a time, by threads."""
+    fitted = FittedNetwork(
+        KeptNetwork(architecture, network), batch_size=8, flip_averaging=False, frozen_until=None
+    )
+    weights, n = named_weights(network), n_threads()
+    litert = write_prediction(LiteRTGraph(), architecture, weights)
+    onnx = write_prediction(OnnxGraph(), architecture, weights)
+    together, apart = bare_litert(litert, 1), bare_litert(litert, n)
+    onnx_together, onnx_apart = bare_onnx(onnx, 1), bare_onnx(onnx, n)
+    many = {"predict_proba": fitted.predict_proba}
+    many |= {
+        f"model_.predict, batches of {size}": lambda X, size=size: network.predict(
             X, batch_size=size, verbose=0
         )
-        for size in BATCH_SIZES
+        for size in KERAS_BATCHES
     }
-    sides["predict_proba without the extra"] = predictor(classifier, with_litert=False)
-    if _has_litert():
-        sides["predict_proba with LiteRT"] = predictor(classifier, with_litert=True)
-        sides["bare LiteRT, threads together"] = bare_litert(network, n_interpreters=1)
-        sides["bare LiteRT, threads apart"] = bare_litert(network, n_interpreters=n_threads())
-    if all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime")):
-        session = onnx_session(network)
-        for size in ONNX_BATCHES:
-            name = "bare ONNX Runtime" + (f", batch {size}" if size > 1 else "")
-            sides[name] = functools.partial(bare_onnx, session, size)
-    return sides
+    many["bare LiteRT, threads apart"] = apart
+    for size in ONNX_BATCHES:
+        many[f"bare ONNX Runtime, batches of {size}"] = lambda X, size=size: onnx_together(X, size)
+    many["bare ONNX Runtime, threads apart"] = onnx_apart
+    one = {
+        "predict_proba": alone(fitted.predict_proba),
+        "bare LiteRT": alone(together),
+        "bare ONNX Runtime": alone(onnx_together),
+    }
+    pool = ThreadPoolExecutor(N_CALLERS)
+    callers = {
+        "predict_proba, by threads": lambda X: [
+            *pool.map(lambda image: fitted.predict_proba(image[np.newaxis]), X)
+        ],
+        "predict_proba, by one": one["predict_proba"],
+    }
+    return many, one, callers
 
 
-def predictor(classifier, *, with_litert):
-    classifier = pickle.loads(pickle.dumps(classifier))  # one that has compiled nothing yet
-    with mock.patch("sklearn_patt_lite._network.engines._has_litert", return_value=with_litert):
-        classifier.predict_proba(np.full((1, 224, 224, 3), 128, np.uint8))  # compiles
-    return classifier.predict_proba
+def alone(side):
+    """The same, an image a call."""
+    return lambda images: [side(image[np.newaxis]) for image in images]
 
 
-def bare_litert(network, n_interpreters):
-    """The folded backbone, without its head, with all threads together or each on its own."""
+def bare_litert(model, n_interpreters):
+    """LiteRT with all threads together, or with one for each of as many interpreters."""
     from ai_edge_litert.interpreter import Interpreter
 
-    backbone = network.get_layer(BACKBONE)
-    function = functools.partial(forward, fold_for_inference(backbone))
-    model = litert_model(function, backbone.input.shape[1:])
     interpreters = [
         Interpreter(model_content=model, num_threads=n_threads() // n_interpreters)
         for _ in range(n_interpreters)
@@ -128,67 +132,29 @@ def invoke(interpreter, images):
     return result
 
 
-def onnx_session(network):
-    """The folded backbone, without its head, in ONNX Runtime with all threads."""
+def bare_onnx(model, n_sessions):
+    """ONNX Runtime with all threads together, or with one for each of as many sessions."""
     import onnxruntime
 
-    backbone = network.get_layer(BACKBONE)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = n_threads()
-    model = onnx_model(fold_for_inference(backbone), backbone.input.shape[1:])
-    return onnxruntime.InferenceSession(model.SerializeToString(), options)
+    options.intra_op_num_threads = n_threads() // n_sessions
+    options.inter_op_num_threads = 1
+    sessions = [
+        onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        for _ in range(n_sessions)
+    ]
+    pool = ThreadPoolExecutor(n_sessions)
 
+    def run(session, images, size):
+        starts = range(0, len(images), size)
+        batches = (images[i : i + size].astype(np.float32) for i in starts)
+        return np.concatenate([session.run(None, {"image": batch})[0] for batch in batches])
 
-def bare_onnx(session, batch_size, images):
-    batches = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
-    rows = (batch.transpose(0, 3, 1, 2).astype(np.float32) for batch in batches)
-    return np.concatenate([session.run(None, {"x": x})[0] for x in rows])
+    def predict(images, size=1):
+        parts = np.array_split(images, n_sessions)
+        return np.concatenate([*pool.map(run, sessions, parts, [size] * n_sessions)])
 
-
-def onnx_model(steps, shape):
-    """Write folded steps as ONNX' operators, which want channels before rows and columns."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    nodes, arrays = [], []
-
-    def add(operator, *inputs, **attributes):
-        names = [nodes[-1].output[0] if nodes else "x"]
-        for array in inputs:
-            names.append(f"array_{len(arrays)}")
-            arrays.append(numpy_helper.from_array(array, names[-1]))
-        nodes.append(helper.make_node(operator, names, [f"y_{len(nodes)}"], **attributes))
-
-    for kind, step in steps:
-        if kind == "scale":
-            add("Mul", np.float32(step["factor"]))
-            add("Add", np.float32(step["offset"]))
-        elif kind == "pad":
-            (top, bottom), (left, right) = step["padding"]
-            add("Pad", np.array([0, 0, top, left, 0, 0, bottom, right]))
-        elif kind == "relu6":
-            add("Clip", np.float32(0), np.float32(6))
-        else:
-            # (height, width, in, out), or (height, width, channels, 1), to (out, in / group, ...)
-            depthwise = kind == "depthwise"
-            kernel = step["kernel"].transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1))
-            add(
-                "Conv",
-                np.ascontiguousarray(kernel),
-                step["bias"].astype(np.float32),
-                strides=[step["stride"]] * 2,
-                group=len(kernel) if depthwise else 1,
-                auto_pad={"SAME": "SAME_UPPER", "VALID": "VALID"}[step["padding"]],
-            )
-    height, width, channels = shape
-    images = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", channels, height, width])
-    features = helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, None)
-    graph = helper.make_graph(nodes, "backbone", [images], [features], arrays)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
-def alone(side):
-    """The same, an image a call."""
-    return lambda images: [side(image[np.newaxis]) for image in images]
+    return predict
 
 
 def measure(sides, images, rounds):
@@ -204,17 +170,13 @@ def measure(sides, images, rounds):
 
 
 def report(title, seconds, n_images):
-    print(f"\n{title}: images a second, median of the rounds (slowest to fastest)")
+    print(f"{title}: images a second, median of the rounds (slowest to fastest), and as a share of")
+    print("that of predict_proba, round by round")
+    first = next(iter(seconds.values()))
     for name, times in seconds.items():
-        speed = n_images / times
-        print(f"  {name:38}{np.median(speed):7.0f}  ({speed.min():.0f} to {speed.max():.0f})")
-    plain = [name for name in seconds if name.startswith("model_.predict")]
-    fastest = [min(plain, key=lambda name: np.median(seconds[name]))] if plain else []
-    others = [*fastest, *(name for name in seconds if name.startswith("bare"))]
-    for name in (n for n in seconds if n.startswith("predict_proba")):
-        for other in others:
-            ratio = np.median(seconds[other] / seconds[name])  # round by round
-            print(f"  {name} : {other} = {ratio:.2f} times as fast")
+        speed, share = n_images / times, np.median(first / times)
+        spread = f"({speed.min():.0f} to {speed.max():.0f})"
+        print(f"  {name:34}{np.median(speed):7.0f}  {spread:16}{share:6.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python examples/benchmarks/roofline.py
 
-Multiply-adds of the truncated backbone x images a second, against a product of two float32
+Multiply-adds of the backbone's first six blocks x images a second, against a product of two float32
 matrices in NumPy, in turns. The backbone's largest convolutions are such products; what it does
 besides (depthwise convolutions, activations, copies) is bound by memory, so that it stays below.
 """
@@ -11,10 +11,9 @@ import time
 
 import numpy as np
 
-from sklearn_patt_lite._network.architecture import Architecture
-from sklearn_patt_lite._network.batch_norm import fold_for_inference
-from sklearn_patt_lite._network.engines import steps_engine
-from sklearn_patt_lite._network.patt_lite import build_backbone
+from sklearn_patt_lite._features.backbone import FrozenBackbone
+from sklearn_patt_lite._network.architecture import Architecture, backbone_convolutions
+from sklearn_patt_lite._network.parts import named_weights, new_network
 
 SIDE = 1536
 ROUNDS = 7
@@ -22,13 +21,16 @@ N_IMAGES = 64
 
 
 def main():
-    backbone = build_backbone(Architecture(7, (224, 224, 3)))
-    engine = steps_engine(fold_for_inference(backbone), backbone.input.shape[1:])
+    architecture = Architecture(7, (224, 224, 3), output_layer="conv_pw_6_relu")
+    frozen = FrozenBackbone(architecture, named_weights(new_network(architecture)))
+    layer = frozen.last_layer  # the last one that is computed from images at once
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (N_IMAGES, 224, 224, 3), dtype=np.uint8)
+    out = np.empty((N_IMAGES, *frozen.shape(layer)), dtype=np.uint16)
+    n = multiply_adds(architecture)
     a, b = rng.random((2, SIDE, SIDE), dtype=np.float32)
     sides = {
-        f"{type(engine).__name__}": (lambda: engine(images), N_IMAGES * multiply_adds(backbone)),
+        "frozen layers": (lambda: frozen.forward(layer, images, out), N_IMAGES * n),
         "matrix product": (lambda: a @ b, SIDE**3),
     }
     rates = {name: [] for name in sides}
@@ -38,7 +40,7 @@ def main():
             work()
             if i > 0:  # the first compiles
                 rates[name].append(2 * amount / (time.perf_counter() - start) / 1e9)
-    print(f"multiply-adds an image: {multiply_adds(backbone) / 1e6:.0f} million")
+    print(f"multiply-adds an image: {n / 1e6:.0f} million")
     for name, values in rates.items():
         low, high = min(values), max(values)
         print(f"{name}: {np.median(values):.0f} GFLOP/s ({low:.0f} to {high:.0f})")
@@ -46,24 +48,12 @@ def main():
     print(f"ratio: {first / second:.2f}")
 
 
-def multiply_adds(backbone):
+def multiply_adds(architecture):
     """Of one image: kernel's values x cells of the output, a depthwise filter's once each."""
     return sum(
-        int(np.prod(step["kernel"].shape)) * cells(backbone, name)
-        for name, step in convolutions(backbone)
+        int(np.prod(step.kernel)) * step.shape[0] * step.shape[1]
+        for step in backbone_convolutions(architecture)
     )
-
-
-def convolutions(backbone):
-    """Name and folded step of each convolution."""
-    names = [layer.name for layer in backbone.layers if len(layer.get_weights()) == 1]
-    steps = [step for kind, step in fold_for_inference(backbone) if kind in ("conv", "depthwise")]
-    return zip(names, steps, strict=True)
-
-
-def cells(backbone, name):
-    _, height, width, _ = backbone.get_layer(name).output.shape
-    return height * width
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ ends sooner.
 import argparse
 import time
 
-from fit import PAPER, build, draw, make_stage
+from fit import PAPER, architecture_of, build, draw, make_stage
 
 from sklearn_patt_lite._training.fit import StagedFit
 from sklearn_patt_lite._training.on_features import FrozenFeatures
@@ -58,7 +58,7 @@ class Clock(Progress):
 def seconds_an_epoch(stage, data):
     """Of the last epoch: the first compiles and computes features."""
     network, clock = build(stage), Clock()
-    features = FrozenFeatures(network, [stage], data, augment=False)
+    features = FrozenFeatures(network, architecture_of(stage), [stage], data, augment=False)
     settings = {"batch_size": PAPER["batch_size"], "seed": 0, "progress": clock}
     StagedFit(network, [stage], data, features=features, **settings).run()
     return clock.seconds

@@ -11,28 +11,26 @@ and much faster to convert in NumPy.
 
 import hashlib
 
-from keras import ops
+import numpy as np
 
 from sklearn_patt_lite._features.views import Viewer
 from sklearn_patt_lite._network.architecture import FIRST_SMALL_MAP
-from sklearn_patt_lite._network.batch_norm import fold_for_inference
-from sklearn_patt_lite._network.engines import (
-    engine_class,
-    preprocessing,
-    steps_digest,
-    steps_engine,
+from sklearn_patt_lite._network.engines import Engine, cached_engine
+from sklearn_patt_lite._network.graph import (
+    STEP,
+    digest_of,
+    folded_backbone,
+    write_features,
+    write_resizing,
 )
-from sklearn_patt_lite._network.parts import backbone_of
+from sklearn_patt_lite._network.litert import LiteRTGraph
 
-_LEVELS = 2**16 - 1  # between ReLU6's 0 and 6
-_ENCODE = "scale", {"factor": _LEVELS / 6, "offset": 0.5}  # what becomes uint16 is cut, not rounded
-_DECODE = "scale", {"factor": 6 / _LEVELS, "offset": 0.0}
-_FORMAT = b"1"  # version of what is computed here: features of another one are not found
+_FORMAT = b"2"  # version of what is computed here: features of another one are not found
 
 
 def decode(features):
-    """Turn stored features into what they stand for; tensors or ndarrays, float32."""
-    return ops.cast(features, "float32") * (6 / _LEVELS)
+    """Turn stored features into what they stand for, float32."""
+    return features.astype(np.float32) * np.float32(STEP)
 
 
 class FrozenBackbone:
@@ -40,8 +38,10 @@ class FrozenBackbone:
 
     Parameters
     ----------
-    network : keras.Model
-        From `build_network`.
+    architecture : Architecture
+        Of the network.
+    weights : dict of str to ndarray
+        Its weights, by the paths of its variables.
 
     Attributes
     ----------
@@ -49,18 +49,25 @@ class FrozenBackbone:
         Shows images to the backbone.
     """
 
-    def __init__(self, network):
-        backbone = backbone_of(network)
-        self._shapes = {layer.name: layer.output.shape[1:] for layer in backbone.layers}
-        self._input_shape = backbone.input.shape[1:]
-        self.view = Viewer(self._input_shape, preprocessing(network))
-        self._steps = fold_for_inference(backbone)
-        names = [step.get("name") for _, step in self._steps]
-        self._places = {name: i for i, name in enumerate(names) if name is not None}
+    def __init__(self, architecture, weights):
+        size = architecture.input_size
+        resize = None
+        if architecture.image_shape[:2] != (size, size):
+            resize = Engine(write_resizing(LiteRTGraph(), architecture))
+        self._input_shape = (size, size, 3)
+        self.view = Viewer(self._input_shape, resize)
+        self._steps = folded_backbone(architecture, weights)
+        names = [step.activation for step, *_ in self._steps]
+        self._places = {name: i for i, name in enumerate(names)}
         # Before it maps are large: nothing is stored there.
         first = self._places.get(FIRST_SMALL_MAP, len(names))
-        self._stored = [name for name, place in self._places.items() if place >= first]
+        self._stored = names[first:]
         self._digests, self._engines = {}, {}
+
+    @property
+    def last_layer(self):
+        """The last activation."""
+        return self._steps[-1][0].activation
 
     def previous_layer(self, layer):
         """The activation from whose features those at a layer are computed; None: the image."""
@@ -69,15 +76,20 @@ class FrozenBackbone:
 
     def shape(self, layer):
         """Shape of one image's features at an activation."""
-        return self._shapes[layer]
+        return self._steps[self._places[layer]][0].shape
 
     def forward(self, layer, x, out):
         """Compute the features at a layer from those at the previous one, or from views."""
         if layer not in self._engines:
-            previous = self.previous_layer(layer)
-            shape = self._input_shape if previous is None else self.shape(previous)
-            self._engines[layer] = steps_engine(self._steps_to(layer), shape)
+            # Other fits share the engine.
+            self._engines[layer] = cached_engine(self.digest(layer), lambda: self._write(layer))
         self._engines[layer](x, out)
+
+    def _write(self, layer):
+        previous = self.previous_layer(layer)
+        shape = self._input_shape if previous is None else self.shape(previous)
+        steps = self._steps_to(layer)
+        return write_features(LiteRTGraph(), steps, shape, encoded=previous is not None)
 
     def digest(self, layer):
         """16-byte digest of all that computes the features at a layer, from the image on."""
@@ -85,16 +97,13 @@ class FrozenBackbone:
             previous = self.previous_layer(layer)
             start = self._start() if previous is None else self.digest(previous)
             digest = hashlib.blake2b(start, digest_size=16)
-            digest.update(steps_digest(self._steps_to(layer)))
+            digest.update(digest_of(self._steps_to(layer)))
             self._digests[layer] = digest.digest()
         return self._digests[layer]
 
     def _steps_to(self, layer):
         previous, end = self.previous_layer(layer), self._places[layer] + 1
-        if previous is None:
-            return [*self._steps[:end], _ENCODE]
-        return [_DECODE, *self._steps[self._places[previous] + 1 : end], _ENCODE]
+        return self._steps[0 if previous is None else self._places[previous] + 1 : end]
 
     def _start(self):
-        # Engines round differently: a memory that both have filled would not be reproducible.
-        return _FORMAT + f"{self._input_shape} {engine_class().__name__}".encode()
+        return _FORMAT + f"{self._input_shape}".encode()

@@ -10,8 +10,8 @@ import numpy as np
 
 from sklearn_patt_lite._features.memory import FeatureMemory
 from sklearn_patt_lite._images.source import image_digests, read_images
-from sklearn_patt_lite._network.engines import BATCH
 
+BATCH = 32  # images a forward pass: larger ones only take more memory
 _AT_ONCE = 2  # batches: one is read or written while another takes its forward pass
 _RAM = 2**29  # bytes of features that a fit keeps in memory; more go to a temporary file
 

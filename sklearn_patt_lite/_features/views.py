@@ -10,9 +10,8 @@ import itertools
 import math
 
 import numpy as np
-import tensorflow as tf
 
-from sklearn_patt_lite._network.patt_lite import CONTRAST, ROTATION, SHIFT, ZOOM
+from sklearn_patt_lite._network.architecture import CONTRAST, ROTATION, SHIFT, ZOOM
 
 #: A view: whether the image is flipped left to right, and the factor of its contrast; by what angle
 #: (radians) and fractions of its sides it is turned and shifted, and which share of it is seen.
@@ -123,12 +122,10 @@ class Viewer:
         # pixels: that is done before, with antialiasing.
         if max(images.shape[1:3]) > self._side:
             images = self._resize(images)
-        shown = _move(
-            tf.constant(images, tf.float32),
-            _projections(views, images.shape[1:3], self._side),
-            views["contrast"].astype(np.float32),
-            self._side,
-        ).numpy()
+        from sklearn_patt_lite._features.moving import move  # TensorFlow, for training only
+
+        projections = _projections(views, images.shape[1:3], self._side)
+        shown = move(images, projections, views["contrast"], self._side)
         return shown if shown.shape[3] == 3 else np.repeat(shown, 3, axis=3)
 
     def _flip(self, images, views):
@@ -178,18 +175,3 @@ def _projections(views, size, side):
         rows[:, start], rows[:, start + 1] = length * x, length * y
         rows[:, start + 2] = (length - 1) / 2 + length * (shift - (x + y) * (side - 1) / 2)
     return rows
-
-
-@tf.function(autograph=False, reduce_retracing=True)
-def _move(images, projections, contrast, side):
-    shown = tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=projections,
-        output_shape=tf.stack([side, side]),
-        interpolation="BILINEAR",
-        fill_mode="NEAREST",
-        fill_value=0.0,
-    )
-    mean = tf.reduce_mean(shown, (1, 2), keepdims=True)
-    factor = contrast[:, tf.newaxis, tf.newaxis, tf.newaxis]
-    return tf.clip_by_value((shown - mean) * factor + mean, 0, 255)

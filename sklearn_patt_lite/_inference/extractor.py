@@ -7,11 +7,7 @@ import numpy as np
 from sklearn_patt_lite._features.backbone import FrozenBackbone, decode
 from sklearn_patt_lite._features.bank import FeatureBank, FeatureCache
 from sklearn_patt_lite._features.views import clean
-from sklearn_patt_lite._images.source import read_images
-from sklearn_patt_lite._network.maps import last_map
-from sklearn_patt_lite._network.parts import KeptNetwork, build_again
-from sklearn_patt_lite._network.weights import load_weights
-from sklearn_patt_lite._process import keras_settings, on_tensorflow
+from sklearn_patt_lite._process import keep_to_share_of_cores
 
 
 class MapExtractor:
@@ -19,52 +15,47 @@ class MapExtractor:
 
     Parameters
     ----------
-    kept : KeptNetwork
+    architecture : Architecture
         Without a head.
+    weights : dict of str to ndarray
+        The backbone's weights, by the paths of its variables.
     """
 
-    def __init__(self, kept):
-        self._kept, self._frozen = kept, None
+    def __init__(self, architecture, weights):
+        self.architecture, self._weights = architecture, weights
+        self._frozen = FrozenBackbone(architecture, weights)
         self._lock = threading.Lock()
 
     @classmethod
     def build(cls, backbone_weights, architecture):
         """Build it with the weights that `load_weights` finds; errors as there."""
-        network = build_again(architecture, "float32")
-        load_weights(network, backbone_weights, architecture)
-        return cls(KeptNetwork(architecture, network))
+        keep_to_share_of_cores()
+        from sklearn_patt_lite._network.parts import named_weights, new_network
+        from sklearn_patt_lite._network.weights import load_weights
 
-    @property
-    def architecture(self):
-        """Architecture of the network."""
-        return self._kept.architecture
+        network = new_network(architecture)
+        load_weights(network, backbone_weights, architecture)
+        return cls(architecture, named_weights(network))
 
     @property
     def shape(self):
         """Shape of a map: (cells, cells, channels)."""
-        return self._kept.get().output.shape[1:]
+        return self._frozen.shape(self._frozen.last_layer)
 
-    @keras_settings()
     def __call__(self, images, memory=None):
         """Compute maps (n, cells, cells, channels), float32, of images of the network's shape."""
-        network = self._kept.get()
-        if not on_tensorflow():
-            pixels = read_images(images).astype(np.float32)
-            return network.predict(pixels, batch_size=32, verbose=0)
-        layer = last_map(network)
+        layer = self._frozen.last_layer
         rows, views = np.arange(len(images)), clean(len(images))
         worth_keeping = () if memory is None else {layer}
         with self._lock:
-            if self._frozen is None:
-                self._frozen = FrozenBackbone(network)
             bank = FeatureBank(self._frozen, images, FeatureCache(memory, ram=0))
-            return np.asarray(decode(bank.read(layer, rows, views, worth_keeping)))
+            return decode(bank.read(layer, rows, views, worth_keeping))
 
     def state(self):
-        """Give what a pickle needs: weights, no graph."""
-        return self._kept.state()
+        """Give what a pickle needs."""
+        return {"architecture": self.architecture, "weights": self._weights}
 
     @classmethod
     def from_state(cls, state):
         """Take up a `state`."""
-        return cls(KeptNetwork(**state))
+        return cls(**state)

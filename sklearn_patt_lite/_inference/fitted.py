@@ -3,9 +3,9 @@
 import threading
 
 from sklearn_patt_lite._images.source import as_source, read_images
-from sklearn_patt_lite._inference.predictor import Predictor
-from sklearn_patt_lite._network.engines import BATCH
-from sklearn_patt_lite._network.parts import KeptNetwork
+from sklearn_patt_lite._inference.predictor import KerasPredictor, Predictor
+from sklearn_patt_lite._network.kept import KeptNetwork
+from sklearn_patt_lite._process import on_accelerator
 
 
 class FittedNetwork:
@@ -25,7 +25,7 @@ class FittedNetwork:
     """
 
     def __init__(self, kept, *, batch_size, flip_averaging, frozen_until):
-        self._kept = kept
+        self.kept = kept
         self.batch_size, self.flip_averaging = batch_size, flip_averaging
         self.frozen_until = frozen_until
         self._predictor = None
@@ -34,27 +34,30 @@ class FittedNetwork:
     @property
     def network(self):
         """The network, a keras.Model."""
-        return self._kept.get()
+        return self.kept.get()
 
     @property
     def architecture(self):
         """Architecture of the network."""
-        return self._kept.architecture
+        return self.kept.architecture
 
-    def predict_proba(self, X, memory=None):
+    def predict_proba(self, X, memory=None, *, shows=False):
         """Predict probabilities of images as a user has them; see `Predictor`."""
         source = self._source(X)
         with self._lock:
             if self._predictor is None:
                 self._predictor = self._make_predictor()
-        return self._predictor(source, memory)
+        return self._predictor(source, memory, shows=shows)
 
     def _make_predictor(self):
-        # Attention across the batch makes its size part of the model.
-        across_batch = self.architecture.attention == "batch"
+        # Attention across the batch makes its size part of the model, and is Keras' to compute.
+        if self.architecture.attention == "batch":
+            return KerasPredictor(self.network, self.batch_size, self.flip_averaging)
+        if self.kept.is_built and on_accelerator():
+            return KerasPredictor(self.network, flip_averaging=self.flip_averaging)
         return Predictor(
-            self.network,
-            batch_size=self.batch_size if across_batch else BATCH,
+            self.architecture,
+            self.kept.state()["weights"],
             flip_averaging=self.flip_averaging,
             frozen_until=self.frozen_until,
         )
@@ -69,7 +72,7 @@ class FittedNetwork:
     def state(self):
         """Give what a pickle needs: weights, neither an optimizer's state nor a graph."""
         return {
-            "kept": self._kept.state(),
+            "kept": self.kept.state(),
             "batch_size": self.batch_size,
             "flip_averaging": self.flip_averaging,
             "frozen_until": self.frozen_until,

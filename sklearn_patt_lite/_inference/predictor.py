@@ -1,53 +1,39 @@
-"""Fast predictions of a fitted network on the CPU.
+"""Predictions of a fitted network.
 
-The backbone takes nearly all of the time. Its BatchNormalization is folded into the convolutions
-before it. Backbone and head run in LiteRT (the extra "litert") if it is installed, otherwise in
-TensorFlow. Resizing is done by Keras' own layer. Other backends of Keras use `keras.Model.predict`.
+On the CPU the whole network, from the image as it is given to probabilities, runs as one graph in
+LiteRT, without TensorFlow or Keras. Keras predicts where it has an accelerator, and with attention
+across the batch.
 """
 
-import functools
+import contextlib
 import math
 import threading
 
 import numpy as np
+from tqdm import tqdm
 
-from sklearn_patt_lite._features.backbone import FrozenBackbone, decode
-from sklearn_patt_lite._features.bank import FeatureBank, FeatureCache
+from sklearn_patt_lite._features.backbone import FrozenBackbone
+from sklearn_patt_lite._features.bank import BATCH, FeatureBank, FeatureCache
 from sklearn_patt_lite._features.views import clean
 from sklearn_patt_lite._images.source import ImageFiles, read_images
-from sklearn_patt_lite._network.batch_norm import fold_for_inference
-from sklearn_patt_lite._network.engines import (
-    BATCH,
-    LiteRTEngine,
-    TensorFlowEngine,
-    engine_class,
-    new_engine,
-    preprocessing,
-    steps_engine,
-)
-from sklearn_patt_lite._network.parts import (
-    backbone_after,
-    backbone_of,
-    depends_on_batch,
-    head_function,
-    head_of,
-)
-from sklearn_patt_lite._process import keras_settings, on_tensorflow, prefetch
+from sklearn_patt_lite._network.engines import Engine
+from sklearn_patt_lite._network.graph import write_prediction, write_rest
+from sklearn_patt_lite._network.litert import LiteRTGraph
+from sklearn_patt_lite._process import keras_settings, prefetch
 
 _CHUNK = 256  # images that are read at once
-_LARGE_KERNEL = 2**20  # values: 4 MB, more than a core's cache holds
+_MOMENT = 2  # seconds, after which a progress bar is shown
 
 
 class Predictor:
-    """A fitted network's probabilities, quicker than by `keras.Model.predict`.
+    """A fitted network's probabilities.
 
     Parameters
     ----------
-    network : keras.Model
-        From `build_network`, with the weights that it is to predict with. Changes of them after
-        the first prediction are not seen.
-    batch_size : int, default=32
-        Images a forward pass; matters for the result with attention across the batch only.
+    architecture : Architecture
+        Of the network; its attention is not over a batch.
+    weights : dict of str to ndarray
+        Its weights, by the paths of its variables.
     flip_averaging : bool, default=False
         Whether to average over an image and its mirror image.
     frozen_until : str, default=None
@@ -55,16 +41,14 @@ class Predictor:
         features are worth keeping in a memory.
     """
 
-    def __init__(self, network, *, batch_size=BATCH, flip_averaging=False, frozen_until=None):
-        self._network = network
-        self._batch_size, self._flip_averaging = batch_size, flip_averaging
-        self._frozen_until = frozen_until
+    def __init__(self, architecture, weights, *, flip_averaging=False, frozen_until=None):
+        self._network = architecture, weights
+        self._flip_averaging, self._frozen_until = flip_averaging, frozen_until
         self._frozen = None  # made when it is needed, as are engines
-        self._engines = {}  # by the layer that they begin behind; None for images
-        self._lock = threading.Lock()  # threads would compile them once each
+        self._engines = {}  # by what writes their graph
+        self._lock = threading.Lock()  # threads would make them once each
 
-    @keras_settings()
-    def __call__(self, images, memory=None):
+    def __call__(self, images, memory=None, *, shows=False):
         """Predict probabilities.
 
         Parameters
@@ -73,38 +57,34 @@ class Predictor:
             Images of the network's own input shape, 0 to 255.
         memory : FeatureMemory, default=None
             Keeps features of the frozen layers, and may have kept these.
+        shows : bool, default=False
+            Whether to show a progress bar, if it takes longer than a moment.
 
         Returns
         -------
         ndarray of shape (n, n_classes), dtype float32
-            Those of ``network.predict(images, batch_size)``, up to rounding.
+            Those of the Keras network, up to rounding.
         """
-        if memory is not None and self._predicts_from_features:
-            return np.concatenate(list(self._from_features(images, memory)))
-        return np.concatenate(list(self._from_images(images)))
-
-    @property
-    def _predicts_from_features(self):
-        return self._frozen_until is not None and on_tensorflow()
+        from_features = memory is not None and self._frozen_until is not None
+        parts = self._from_features(images, memory) if from_features else self._from_images(images)
+        return _join(parts, len(images), shows)
 
     def _from_images(self, images):
-        chunk_size = self._batch_size * max(1, _CHUNK // self._batch_size)
-        starts = range(0, len(images), chunk_size)
-        chunks = (read_images(images, slice(start, start + chunk_size)) for start in starts)
-        if isinstance(images, ImageFiles):
-            chunks = prefetch(chunks)
-        for chunk in chunks:
-            probabilities = self._forward(chunk)
-            if self._flip_averaging:
-                mirrored = np.ascontiguousarray(chunk[:, :, ::-1])
-                probabilities = (probabilities + self._forward(mirrored)) / 2
-            yield probabilities
+        engine = self._engine(write_prediction)
+        for chunk in _read_chunks(images, _CHUNK):
+            if not self._flip_averaging:
+                yield engine(chunk)
+                continue
+            # As one batch, so that the two of a single image run at the same time.
+            both = engine(np.concatenate([chunk, chunk[:, :, ::-1]]))
+            yield (both[: len(chunk)] + both[len(chunk) :]) / 2
 
     def _from_features(self, images, memory):
         with self._lock:
             if self._frozen is None:
-                self._frozen = FrozenBackbone(self._network)
+                self._frozen = FrozenBackbone(*self._network)
         layer = self._frozen_until
+        engine = self._engine(write_rest, layer)
         bank = FeatureBank(self._frozen, images, FeatureCache(memory, ram=0))
         parts = np.array_split(np.arange(len(bank)), math.ceil(len(bank) / BATCH))
         flips = (False, True) if self._flip_averaging else (False,)
@@ -113,68 +93,63 @@ class Predictor:
             for rows in parts
         )
         for views in prefetch(features):
-            probabilities = [self._forward(np.asarray(decode(view)), layer) for view in views]
-            yield sum(probabilities) / len(flips)
+            yield sum(engine(view) for view in views) / len(flips)
 
-    def _forward(self, x, layer=None):
-        """Predict from images in an array, or from the features at a layer, batch by batch."""
-        if not on_tensorflow():
-            with self._lock:
-                return self._network.predict(x, batch_size=self._batch_size, verbose=0)
+    def _engine(self, write, *settings):
         with self._lock:
-            if layer not in self._engines:
-                self._engines[layer] = _engines(self._network, layer)
-        starts = range(0, len(x), self._batch_size)
-        return np.concatenate(
-            [
-                functools.reduce(
-                    lambda batch, engine: engine(batch),
-                    self._engines[layer],
-                    x[start : start + self._batch_size],
-                )
-                for start in starts
-            ]
-        )
+            if write not in self._engines:
+                self._engines[write] = Engine(write(LiteRTGraph(), *self._network, *settings))
+            return self._engines[write]
 
 
-def _engines(network, layer):
-    """Make the engines that lead from images, or from the features at a layer, to probabilities."""
-    engines = [
-        preprocessing(network) if layer is None else None,
-        _backbone_engine(network, layer),
-        _head_engine(network, layer),
-    ]
-    return [engine for engine in engines if engine is not None]
+class KerasPredictor:
+    """A fitted network's probabilities by Keras; called as `Predictor`.
 
-
-def _backbone_engine(network, layer):
-    """Make an engine of the backbone, or of what is behind a layer of it; None if nothing is."""
-    backbone = backbone_of(network)
-    steps, shape = fold_for_inference(backbone), backbone.input.shape[1:]
-    if layer is not None:
-        names = [step.get("name") for _, step in steps]
-        steps, shape = steps[names.index(layer) + 1 :], backbone_after(network, layer)[1]
-    # What was trained is this network's alone: it is gone when the network's owner is.
-    make = new_engine if backbone.trainable_weights else steps_engine
-    return make(steps, shape) if steps else None
-
-
-def _head_engine(network, layer):
-    """Make an engine of what is behind the backbone.
-
-    It takes a moment to convert a head for LiteRT, and saves more where images go through the
-    backbone one at a time; a search that predicts from features is better off without.
+    Parameters
+    ----------
+    network : keras.Model
+        From `build_network`.
+    batch_size : int, default=256
+        Images a forward pass; matters for the result with attention across the batch only.
+    flip_averaging : bool, default=False
+        Whether to average over an image and its mirror image.
     """
-    head = head_of(network)
-    if layer is not None or engine_class() is not LiteRTEngine or _is_for_tensorflow(head):
-        return TensorFlowEngine(head_function(head), head.input.shape[1:])
-    return LiteRTEngine(head_function(head), head.input.shape[1:])
+
+    def __init__(self, network, batch_size=_CHUNK, flip_averaging=False):
+        self._network, self._flip_averaging = network, flip_averaging
+        self._batch_size = batch_size
+        self._lock = threading.Lock()
+
+    @keras_settings()
+    def __call__(self, images, memory=None, *, shows=False):
+        """Predict probabilities; no features are kept."""
+        chunk_size = self._batch_size * max(1, _CHUNK // self._batch_size)
+        parts = (self._predict(x) for x in _read_chunks(images, chunk_size))
+        return _join(parts, len(images), shows)
+
+    def _predict(self, x):
+        if not self._flip_averaging:
+            return self._forward(x)
+        return (self._forward(x) + self._forward(x[:, :, ::-1])) / 2
+
+    def _forward(self, x):
+        with self._lock:
+            return self._network.predict(x, batch_size=self._batch_size, verbose=0)
 
 
-def _is_for_tensorflow(head):
-    """Whether a head should run in TensorFlow, since LiteRT runs it row by row and in float32."""
-    if depends_on_batch(head):
-        return True
-    # LiteRT would read a large kernel for every row; 16-bit layers are not converted to it.
-    has_large_kernel = any(math.prod(w.shape) > _LARGE_KERNEL for w in head.trainable_variables)
-    return has_large_kernel or any(x.compute_dtype != "float32" for x in head.layers)
+def _join(parts, n, shows):
+    """Concatenate parts of what is n rows in all, with a progress bar if wanted."""
+    joined = []
+    bar = tqdm(total=n, unit=" images", delay=_MOMENT, leave=False, disable=not shows)
+    with bar, contextlib.closing(parts):
+        for part in parts:
+            joined.append(part)
+            bar.update(len(part))
+    return np.concatenate(joined)
+
+
+def _read_chunks(images, size):
+    """Read images in pieces; of files, the next while one is worked on."""
+    starts = range(0, len(images), size)
+    chunks = (read_images(images, slice(start, start + size)) for start in starts)
+    return prefetch(chunks) if isinstance(images, ImageFiles) else chunks

@@ -2,11 +2,16 @@
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 _STRIDED_BLOCKS = (2, 4, 6, 12)  # MobileNetV1's blocks that halve the map
 _POINTWISE_FILTERS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 #: The first activation whose map is small enough to be stored rather than computed again.
 FIRST_SMALL_MAP = "conv_pw_6_relu"
+CONTRAST = 0.3  # the published notebook's factor; the paper names none
+# Affine augmentation: rotation as a fraction of a full turn and shift as a fraction of the side, in
+# either direction; zoom from the largest enlargement (negative) to the largest reduction.
+ROTATION, SHIFT, ZOOM = 10 / 360, 0.08, (-0.15, 0.1)
 _SMALLEST_IMAGE = 32  # the smallest that keras.applications.MobileNet builds
 _LARGEST_IMAGE = 10_000  # no need to look further for a size that works
 
@@ -58,50 +63,105 @@ def check_architecture(architecture):
         )
 
 
+class Convolution(NamedTuple):
+    """A convolution of MobileNetV1, which BatchNormalization and ReLU6 follow."""
+
+    name: str  # of the layer: "conv1", "conv_dw_1", "conv_pw_1", …
+    kernel: tuple[int, int, int, int]  # rows, columns, in, out; depthwise: rows, columns, in, 1
+    stride: int
+    pads_end: bool  # whether it pads at the end only, by one; otherwise "same"
+    shape: tuple[int, int, int]  # of its map: rows, columns, channels
+
+    @property
+    def is_depthwise(self):
+        """Whether each channel has a kernel of its own."""
+        return self.name.startswith("conv_dw")
+
+    @property
+    def activation(self):
+        """Name of the ReLU6 behind it."""
+        return f"{self.name}_relu"
+
+
+def backbone_convolutions(architecture):
+    """List the convolutions of MobileNetV1 up to `output_layer`, in order."""
+    depth, side = int(32 * architecture.alpha), math.ceil(architecture.input_size / 2)
+    found = [Convolution("conv1", (3, 3, 3, depth), 2, False, (side, side, depth))]
+    for layer in output_layers():
+        if found[-1].activation == architecture.output_layer:
+            break
+        kind, block = layer.split("_")[1:3]
+        stride = 1
+        if kind == "dw":
+            kernel = (3, 3, depth, 1)
+            if int(block) in _STRIDED_BLOCKS:
+                stride, side = 2, side // 2
+        else:
+            deeper = int(_POINTWISE_FILTERS[int(block) - 1] * architecture.alpha)
+            kernel, depth = (1, 1, depth, deeper), deeper
+        shape = (side, side, depth)
+        found.append(Convolution(f"conv_{kind}_{block}", kernel, stride, stride == 2, shape))
+    return found
+
+
+def weight_shapes(architecture):
+    """Shapes of a network's weights, running means included, by the paths of its variables."""
+    convolutions = backbone_convolutions(architecture)
+    shapes = {}
+    for convolution in convolutions:
+        shapes[f"{convolution.name}/kernel"] = convolution.kernel
+        shapes |= _normalization(f"{convolution.name}_bn", convolution.shape[2])
+    if architecture.n_classes is None:
+        return shapes
+    side, _, width = convolutions[-1].shape
+    if architecture.patch_extraction is not None:
+        shapes |= _patches(architecture, side, width)
+        width = architecture.n_filters
+    if architecture.hidden_units is not None:
+        shapes |= _dense("hidden", (width, architecture.hidden_units))
+        width = architecture.hidden_units
+        shapes |= _normalization("hidden_bn", width)
+    if architecture.attention == "batch":
+        shapes["batch_attention/scale"] = ()
+    return shapes | _dense("probabilities", (width, architecture.n_classes))
+
+
+def _patches(architecture, side, depth):
+    """Shapes of the patch extraction's weights, over a map of a side and depth."""
+    n_filters, patch = architecture.n_filters, architecture.patch_size
+    patch_conv = _dense("patch_conv", (patch, patch, depth, n_filters))
+    pointwise = _dense("patch_pointwise", (1, 1, n_filters, n_filters))
+    half = math.ceil(math.ceil(side / patch) / 2)
+    return {
+        "separable": _separable("patch_conv_1", patch, depth, n_filters)
+        | _separable("patch_conv_2", half, n_filters, n_filters)
+        | pointwise,
+        "conv": patch_conv,
+        "conv_pointwise": patch_conv | pointwise,
+        "attention": _dense("patch_pointwise", (1, 1, depth, n_filters))
+        | _dense("patch_gate_hidden", (1, 1, n_filters, 64))
+        | _dense("patch_gate", (1, 1, 64, 1)),
+    }[architecture.patch_extraction]
+
+
+def _separable(name, side, depth, n_filters):
+    depthwise = {f"{name}/depthwise_kernel": (side, side, depth, 1)}
+    pointwise = {f"{name}/pointwise_kernel": (1, 1, depth, n_filters)}
+    return depthwise | pointwise | {f"{name}/bias": (n_filters,)}
+
+
+def _dense(name, kernel):
+    return {f"{name}/kernel": kernel, f"{name}/bias": kernel[-1:]}
+
+
+def _normalization(name, depth):
+    variables = ("gamma", "beta", "moving_mean", "moving_variance")
+    return {f"{name}/{variable}": (depth,) for variable in variables}
+
+
 def count_parameters(architecture):
     """Count a network's parameters, running means of BatchNormalization included, unbuilt."""
-    n_backbone, depth = _count_backbone(architecture.alpha, architecture.output_layer)
-    n_patches, depth = _count_patches(architecture, depth)
-    n_hidden, width = 0, depth
-    if architecture.hidden_units is not None:
-        width = architecture.hidden_units
-        n_hidden = depth * width + width + 4 * width
-    n_scale = 1 if architecture.attention == "batch" else 0
-    n_probabilities = width * architecture.n_classes + architecture.n_classes
-    return n_backbone + n_patches + n_hidden + n_scale + n_probabilities
-
-
-def _count_backbone(alpha, output_layer):
-    """Parameters of MobileNetV1 up to an activation, and the depth of the map there."""
-    depth = int(32 * alpha)
-    n, names = 31 * depth, output_layers()  # the first convolution is 3×3×3
-    for layer in names if output_layer is None else names[: names.index(output_layer) + 1]:
-        kind, block = layer.split("_")[1:3]
-        if kind == "dw":
-            n += 13 * depth  # 3×3, and four numbers of BatchNormalization
-        else:
-            deeper = int(_POINTWISE_FILTERS[int(block) - 1] * alpha)
-            n, depth = n + depth * deeper + 4 * deeper, deeper
-    return n, depth
-
-
-def _count_patches(architecture, depth):
-    """Parameters of the patch extraction, and the depth of its map."""
-    n_filters, patch = architecture.n_filters, architecture.patch_size
-    side = math.ceil(_grid_side(architecture.input_size, architecture.output_layer) / patch)
-    pointwise = n_filters * n_filters + n_filters
-    n = {
-        "separable": patch**2 * depth
-        + depth * n_filters
-        + n_filters
-        + math.ceil(side / 2) ** 2 * n_filters
-        + 2 * pointwise,
-        "conv": patch**2 * depth * n_filters + n_filters,
-        "conv_pointwise": patch**2 * depth * n_filters + n_filters + pointwise,
-        "attention": depth * n_filters + n_filters + 64 * n_filters + 64 + 64 + 1,
-        None: 0,
-    }[architecture.patch_extraction]
-    return n, depth if architecture.patch_extraction is None else n_filters
+    return sum(math.prod(shape) for shape in weight_shapes(architecture).values())
 
 
 def output_layers():

@@ -1,4 +1,4 @@
-"""BatchNormalization of the backbone: folded for inference and for training, and refitted."""
+"""BatchNormalization of the backbone: folded for training, and refitted."""
 
 import keras
 import numpy as np
@@ -7,55 +7,6 @@ from keras import layers, ops
 
 from sklearn_patt_lite._images.source import read_images
 from sklearn_patt_lite._network.parts import backbone_of, head_of, image_to_backbone, to_numpy
-
-
-def fold_for_inference(backbone):
-    """Fold each BatchNormalization of a MobileNetV1 into the convolution before it.
-
-    Parameters
-    ----------
-    backbone : keras.Model
-        From `build_backbone`: one chain of layers.
-
-    Returns
-    -------
-    list of (str, dict)
-        Operations in order: "scale" (of 0 to 255, first), "conv", "depthwise",
-        "relu6" or "pad", with its arrays (float32) and settings.
-    """
-    steps = [("scale", {"factor": 1 / 127.5, "offset": -1.0})]
-    for layer in backbone.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            _fold_normalization(steps, layer)
-        elif not isinstance(layer, keras.layers.InputLayer):
-            steps.append(_describe(layer))
-    return steps
-
-
-def _describe(layer):
-    if isinstance(layer, keras.layers.ZeroPadding2D):
-        return "pad", {"padding": layer.padding}
-    if isinstance(layer, keras.layers.ReLU):
-        return "relu6", {"name": layer.name}
-    depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
-    return "depthwise" if depthwise else "conv", {
-        "kernel": layer.get_weights()[0],
-        "bias": None,
-        "stride": layer.strides[0],
-        "padding": layer.padding.upper(),
-    }
-
-
-def _fold_normalization(steps, layer):
-    # The layer maps x to (x - mean) * scale + beta, a linear function of each channel.
-    gamma, beta, mean, variance = layer.get_weights()
-    scale = gamma / np.sqrt(variance + layer.epsilon)
-    bias = beta - mean * scale
-    kind, step = steps[-1]
-    if kind == "depthwise":
-        step.update(kernel=step["kernel"] * scale[:, np.newaxis], bias=bias)
-    elif kind == "conv":
-        step.update(kernel=step["kernel"] * scale, bias=bias)
 
 
 def fold_for_training(network):

@@ -1,179 +1,120 @@
-"""Forward passes on the CPU: folded steps of the backbone, run in LiteRT or TensorFlow.
+"""Forward passes on the CPU, in LiteRT."""
 
-LiteRT (the extra "litert") is quicker where it is installed.
-"""
-
-import functools
-import hashlib
-import importlib.util
+import contextlib
+import os
+import queue
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
+import joblib
 import numpy as np
-import tensorflow as tf
 
-from sklearn_patt_lite._network.parts import image_to_size
 from sklearn_patt_lite._process import LRUCache, n_threads, without_chatter
 
-BATCH = 32  # images a forward pass: larger ones only take more memory
 _ENGINES = LRUCache(24)  # the fits of a search share their frozen backbone
+_ALIVE = weakref.WeakSet()
 
 
-def steps_engine(steps, shape):
-    """Get the fastest engine available for folded steps, cached by their digest.
+def cached_engine(key, write):
+    """Get the engine of a graph by its key, or make it of the bytes that `write` gives."""
+    return _ENGINES.get(key, lambda: Engine(write()))
+
+
+class Engine:
+    """A graph in LiteRT, for any number of rows: as many at once as there are threads.
+
+    Threads may share it. In a forked child it starts anew, as its threads are gone there.
 
     Parameters
     ----------
-    steps : list of (str, dict)
-        From `fold_for_inference`, or a part of them; the first of all takes images, 0 to 255.
-    shape : tuple of int
-        Of one row that goes in.
-
-    Returns
-    -------
-    callable
-        Maps an ndarray of shape (n, *shape) to another one, row by row: a new one of dtype
-        float32, or the given ``out``.
+    model : bytes
+        From `LiteRTGraph`; of its rows none depends on another.
     """
-    key = (engine_class(), shape, steps_digest(steps))
-    return _ENGINES.get(key, lambda: new_engine(steps, shape))
 
+    def __init__(self, model):
+        self._model = model
+        self._start()
+        with self._borrowed() as interpreter:
+            self._output_shape = tuple(_output(interpreter)["shape"][1:])
+        _ALIVE.add(self)
 
-def new_engine(steps, shape):
-    """Make an engine without caching it; parameters as in `steps_engine`."""
-    return engine_class()(functools.partial(forward, steps), shape)
+    def _start(self):
+        self._threads = n_threads()
+        # Few rows run one after the other on all threads, many in parallel, each on a thread.
+        self._together, self._together_lock = None, threading.Lock()
+        self._apart = queue.SimpleQueue()
+        # Of those threads that call at the same time, each gets an interpreter, up to the cores.
+        self._may_make = threading.Semaphore(max(self._threads, joblib.cpu_count()))
+        self._pool = ThreadPoolExecutor(self._threads)
 
+    def __call__(self, rows, out=None):
+        """Compute the graph's output for rows.
 
-def preprocessing(network):
-    """Make an engine of what brings images to the network's size; None where they have it.
+        Parameters
+        ----------
+        rows : ndarray of shape (n, *shape)
+            What goes in: any numbers, which become float32.
+        out : ndarray of shape (n, *output_shape), default=None
+            Where to write it; what is no float is cut to `out`'s dtype.
 
-    In TensorFlow: LiteRT has no antialiased resizing.
-    """
-    part = image_to_size(network)
-    if part is None:
-        return None
-    return TensorFlowEngine(functools.partial(part, training=False), network.input.shape[1:])
-
-
-def engine_class():
-    """The fastest class of engine on this machine."""
-    return LiteRTEngine if _has_litert() else TensorFlowEngine
-
-
-def _has_litert():
-    """Whether LiteRT is installed, and the machine has no GPU, which TensorFlow uses better."""
-    return importlib.util.find_spec("ai_edge_litert") is not None and not _has_gpu()
-
-
-def _has_gpu():
-    return bool(tf.config.list_physical_devices("GPU"))
-
-
-def steps_digest(steps):
-    """16-byte digest of the steps' arrays and settings."""
-    settings = repr([(kind, _settings(step)) for kind, step in steps]).encode()
-    digest = hashlib.blake2b(settings, digest_size=16)
-    for _, step in steps:
-        for array in (step.get("kernel"), step.get("bias")):
-            if array is not None:
-                digest.update(np.ascontiguousarray(array))
-    return digest.digest()
-
-
-def _settings(step):
-    return {name: value for name, value in step.items() if name not in ("kernel", "bias")}
-
-
-def forward(steps, x):
-    """Run steps of `fold_for_inference` in TensorFlow; the first takes images of 0 to 255."""
-    for kind, step in steps:
-        if kind == "scale":
-            x = x * step["factor"] + step["offset"]
-        elif kind == "pad":
-            x = tf.pad(x, [(0, 0), *step["padding"], (0, 0)])
-        elif kind == "relu6":
-            x = tf.nn.relu6(x)
+        Returns
+        -------
+        ndarray
+            `out`, or a new one of dtype float32.
+        """
+        if out is None:
+            out = np.empty((len(rows), *self._output_shape), dtype=np.float32)
+        n = self._threads
+        if len(rows) < n and self._together_lock.acquire(blocking=False):
+            try:
+                if self._together is None:
+                    self._together = _interpreter(self._model, n)
+                _invoke(self._together, rows, out)
+            finally:
+                self._together_lock.release()
+        elif n == 1 or len(rows) == 1:
+            self._run_apart(rows, out)
         else:
-            x = _convolve(kind, step, x)
-    return x
-
-
-def _convolve(kind, step, x):
-    if kind == "conv":
-        name = f"conv_{len(step['kernel'])}"  # by its side: those of 1×1 can be told from others
-        x = tf.nn.conv2d(x, step["kernel"], step["stride"], step["padding"], name=name)
-    else:
-        strides = [1, step["stride"], step["stride"], 1]
-        x = tf.nn.depthwise_conv2d(x, step["kernel"], strides, step["padding"])
-    return x if step["bias"] is None else tf.nn.bias_add(x, step["bias"])
-
-
-class TensorFlowEngine:
-    """A function of a batch in TensorFlow: traced once, whatever the size of the batch."""
-
-    def __init__(self, function, shape):
-        # With a signature, a smaller last batch is not traced again.
-        signature = [tf.TensorSpec((None, *shape), tf.float32)]
-        traced = tf.function(function, input_signature=signature, autograph=False)
-        self._function = traced.get_concrete_function()
-
-    def __call__(self, batch, out=None):
-        """Map an ndarray of shape (n, *shape) to the function's result; see `steps_engine`."""
-        result = self._function(tf.constant(np.asarray(batch, dtype=np.float32))).numpy()
-        if out is None:
-            return result
-        out[...] = result
-        return out
-
-
-class LiteRTEngine:
-    """A function of a batch in LiteRT, row by row: as many at once as there are threads.
-
-    Its arrays are constants: there are no variables to convert.
-    """
-
-    def __init__(self, function, shape):
-        model, threads = litert_model(function, shape), n_threads()
-        self._together = _interpreter(model, threads)
-        self._apart = [_interpreter(model, 1) for _ in range(threads)]
-        self._pool = ThreadPoolExecutor(threads)
-        self._lock = threading.Lock()  # an interpreter has room for one row
-
-    def __call__(self, batch, out=None):
-        """Map an ndarray of shape (n, *shape) to the function's result; see `steps_engine`."""
-        if out is None:
-            out = np.empty((len(batch), *_output(self._together)["shape"][1:]), dtype=np.float32)
-        n = len(self._apart)
-        with self._lock:
-            # Few rows run one after the other on all threads; many run in parallel, one per thread.
-            if len(batch) < n:
-                _invoke(self._together, batch, out)
-                return out
-            work = [
-                self._pool.submit(_invoke, interpreter, batch[i::n], out[i::n])
-                for i, interpreter in enumerate(self._apart)
-            ]
-            for part in work:
+            parts = [self._pool.submit(self._run_apart, rows[i::n], out[i::n]) for i in range(n)]
+            for part in parts:
                 part.result()
         return out
 
+    def _run_apart(self, rows, out):
+        with self._borrowed() as interpreter:
+            _invoke(interpreter, rows, out)
 
-def litert_model(function, shape):
-    """Convert a function of one row, whose arrays are constants; bytes."""
-    # One row: LiteRT's kernels for a batch use their threads less well than rows apart do.
-    signature = tf.TensorSpec((1, *shape), tf.float32)
-    traced = tf.function(function, autograph=False).get_concrete_function(signature)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], tf.Module())
-    converter.experimental_lower_to_saved_model = False  # there and back takes as long again
-    with without_chatter():
-        return converter.convert()
+    @contextlib.contextmanager
+    def _borrowed(self):
+        """Lend an interpreter that nobody uses now."""
+        try:
+            interpreter = self._apart.get_nowait()
+        except queue.Empty:
+            if self._may_make.acquire(blocking=False):
+                interpreter = _interpreter(self._model, 1)
+            else:
+                interpreter = self._apart.get()
+        try:
+            yield interpreter
+        finally:
+            self._apart.put(interpreter)
 
 
-def _interpreter(model, threads):
+def _restart_engines():
+    for engine in list(_ALIVE):
+        engine._start()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_restart_engines)
+
+
+def _interpreter(model, n):
     from ai_edge_litert.interpreter import Interpreter
 
     with without_chatter():
-        interpreter = Interpreter(model_content=model, num_threads=threads)
+        interpreter = Interpreter(model_content=model, num_threads=n)
         interpreter.allocate_tensors()
     return interpreter
 
@@ -182,10 +123,10 @@ def _output(interpreter):
     return interpreter.get_output_details()[0]
 
 
-def _invoke(interpreter, batch, result):
+def _invoke(interpreter, rows, result):
     source = interpreter.tensor(interpreter.get_input_details()[0]["index"])
     target = interpreter.tensor(_output(interpreter)["index"])
-    for row, out in zip(batch, result, strict=True):
+    for row, out in zip(rows, result, strict=True):
         source()[0] = row  # in place; nobody may hold on to what is called here
         interpreter.invoke()
         out[...] = target()[0]

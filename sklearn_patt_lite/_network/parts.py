@@ -1,7 +1,6 @@
 """The parts of a built network, found by the names of its layers."""
 
 import math
-import threading
 
 import keras
 import numpy as np
@@ -33,19 +32,6 @@ def image_to_backbone(network):
     return keras.Model(network.input, network.get_layer("scale").output)
 
 
-def image_to_size(network):
-    """Make a model that brings images to the backbone's size and channels; None if they fit."""
-    sized = network.get_layer("scale").input
-    return None if network.input.shape[1:] == sized.shape[1:] else keras.Model(network.input, sized)
-
-
-def resizing(network):
-    """Side in pixels to which images are resized, and whether with antialiasing."""
-    side = network.get_layer("scale").input.shape[1]
-    resizes = network.input.shape[1:3] != (side, side)
-    return side, resizes and network.get_layer("resize").antialias
-
-
 def head_layers(network):
     """The layers behind the backbone."""
     return network.layers[network.layers.index(backbone_of(network)) + 1 :]
@@ -55,25 +41,6 @@ def head_of(network, until=None):
     """What is behind the backbone, as a model of the same layers; `until` ends before a layer."""
     end = network.output if until is None else network.get_layer(until).input
     return keras.Model(head_layers(network)[0].input, end)
-
-
-def depends_on_batch(head):
-    """Whether a head attends over the images of a batch."""
-    return any(layer.name == "batch_attention" for layer in head.layers)
-
-
-def head_function(head):
-    """The forward pass of a head, with its weights as constants: LiteRT has no variables."""
-    trainable, fixed = (
-        [to_numpy(variable) for variable in variables]
-        for variables in (head.trainable_variables, head.non_trainable_variables)
-    )
-
-    def forward(features):
-        probabilities, _ = head.stateless_call(trainable, fixed, features, training=False)
-        return probabilities
-
-    return forward
 
 
 def set_trainable(network, unfreeze_layers, *, normalization=False):
@@ -122,7 +89,7 @@ def is_small(network, layer, factor=1):
     return math.prod(shape) <= factor * math.prod(backbone.input.shape[1:])
 
 
-def build_again(architecture, policy):
+def new_network(architecture, policy="float32"):
     """Build a network that is about to get its weights; see `policy_of` for its policy."""
     # Any seed: the weights are replaced.
     with keras_settings(policy), FIT_LOCK, seeded(0):
@@ -130,47 +97,11 @@ def build_again(architecture, policy):
 
 
 def rebuild_network(architecture, weights, policy):
-    """Build a network around weights that it had."""
-    network = build_again(architecture, policy)
-    network.set_weights(weights)
+    """Build a network around weights that it had; see `named_weights`."""
+    network = new_network(architecture, policy)
+    for variable in network.weights:
+        variable.assign(weights[variable.path])
     return network
-
-
-class KeptNetwork:
-    """A network, or its weights, around which it is built when it is needed first.
-
-    Parameters
-    ----------
-    architecture : Architecture
-        Its architecture.
-    network : keras.Model, default=None
-        From `build_network`.
-    weights : list of ndarray, default=None
-        Its weights, where there is no network.
-    policy : str, default=None
-        The dtype policy to build it under.
-    """
-
-    def __init__(self, architecture, network=None, *, weights=None, policy=None):
-        self.architecture = architecture
-        self._network, self._weights, self._policy = network, weights, policy
-        self._lock = threading.Lock()
-
-    def get(self):
-        """Get the network."""
-        with self._lock:
-            if self._network is None:
-                self._network = rebuild_network(self.architecture, self._weights, self._policy)
-                self._weights = None
-            return self._network
-
-    def state(self):
-        """Give what a pickle needs: weights, neither an optimizer's state nor a graph."""
-        with self._lock:
-            network, weights, policy = self._network, self._weights, self._policy
-        if network is not None:
-            weights, policy = network.get_weights(), policy_of(network)
-        return {"architecture": self.architecture, "weights": weights, "policy": policy}
 
 
 def named_weights(network):

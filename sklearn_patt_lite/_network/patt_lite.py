@@ -17,15 +17,17 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from sklearn_patt_lite._network.architecture import check_architecture
+from sklearn_patt_lite._network.architecture import (
+    CONTRAST,
+    ROTATION,
+    SHIFT,
+    ZOOM,
+    check_architecture,
+)
 from sklearn_patt_lite._process import LRUCache, seeded
 
 #: The name of the nested model that holds the truncated MobileNetV1.
 BACKBONE = "mobilenet"
-CONTRAST = 0.3  # the published notebook's factor; the paper names none
-# Affine augmentation: rotation as a fraction of a full turn and shift as a fraction of the side, in
-# either direction; zoom from the largest enlargement (negative) to the largest reduction.
-ROTATION, SHIFT, ZOOM = 10 / 360, 0.08, (-0.15, 0.1)
 # With Keras' 0.99, moving statistics take hundreds of steps to forget their initial values. Until
 # then, validation accuracy, which early stopping watches, is meaningless. A small database has only
 # 12 steps per epoch.

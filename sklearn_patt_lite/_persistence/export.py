@@ -1,8 +1,7 @@
 """A fitted network as one file for another runtime: images in, probabilities out.
 
-The graph is that of prediction: the backbone with its BatchNormalization folded away,
-and the head, all arrays as constants. Resizing is linear along each side of an image, so that it
-is two products with constant matrices: the same in every runtime, antialiasing included.
+For LiteRT and ONNX it is the graph of `_network/graph.py`, by which `predict_proba` predicts too; a
+SavedModel is Keras' own network.
 """
 
 import contextlib
@@ -14,25 +13,29 @@ import itertools
 import json
 import os
 import shutil
-import tempfile
 import warnings
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import sklearn_patt_lite
 from sklearn_patt_lite._files import part_of, replaced
-from sklearn_patt_lite._network.batch_norm import fold_for_inference
-from sklearn_patt_lite._network.engines import forward
+from sklearn_patt_lite._network.engines import Engine
+from sklearn_patt_lite._network.graph import (
+    IMAGE,
+    PROBABILITIES,
+    folded_backbone,
+    write_convolution,
+    write_prediction,
+    write_preprocessing,
+)
+from sklearn_patt_lite._network.litert import LiteRTGraph
 from sklearn_patt_lite._network.parts import (
-    backbone_of,
-    head_function,
-    head_of,
+    named_weights,
     policy_of,
     rebuild_network,
-    resizing,
+    to_numpy,
 )
 from sklearn_patt_lite._persistence.save import plain
 from sklearn_patt_lite._process import keras_settings, on_tensorflow, without_chatter
@@ -41,13 +44,11 @@ TOLERANCE = 1e-4  # largest difference of a probability that float32 graphs may 
 _AGREEMENT = 0.97  # share of labels that 8 bits should leave as they are
 _BATCH = 8  # images that are compared at once
 _N_CALIBRATION = 100  # images: means of activations do not change with more
-_NOT_THE_FIRST = r"^(?!.*\bconv_3\b).*"  # convolution, by the names that `forward` gives
-_OPSET = 17  # of ONNX; onnxruntime has known it since 2022
-_INPUT, _OUTPUT = "image", "probabilities"
+_NOT_THE_FIRST = r"^(?!.*\bconv1_relu\b).*"  # convolution
 _SUFFIXES = {".tflite": "litert", ".onnx": "onnx", "": "saved_model"}
 _NEEDS = {
-    "litert": ("ai_edge_litert",),
-    "onnx": ("tf2onnx", "onnxruntime"),
+    "litert": (),
+    "onnx": ("onnx", "onnxruntime"),
     "saved_model": (),
 }
 
@@ -122,9 +123,9 @@ def export(fitted, classes, path, format, images, calibration):
     """
     format = _format_of(path, format)
     _check_needs(format, calibration)
-    if not on_tensorflow():
+    if format == "saved_model" and not on_tensorflow():
         raise RuntimeError(
-            f"Keras runs on {keras.backend.backend()} here: export_model needs TensorFlow. Keep "
+            f"Keras runs on {keras.backend.backend()} here: a SavedModel needs TensorFlow. Keep "
             "the classifier with save_model, and load it where KERAS_BACKEND is not set."
         )
     network, architecture = fitted.network, fitted.architecture
@@ -134,10 +135,10 @@ def export(fitted, classes, path, format, images, calibration):
             "a batch."
         )
     if policy_of(network) != "float32":
-        network = rebuild_network(architecture, network.get_weights(), "float32")
+        network = rebuild_network(architecture, named_weights(network), "float32")
     path = Path(os.path.realpath(path))
     with _new(path, format) as part:
-        _WRITERS[format](network, part, calibration, fitted.flip_averaging)
+        _WRITERS[format](network, architecture, part, calibration, fitted.flip_averaging)
         expected = network.predict(images, batch_size=_BATCH, verbose=0)
         if fitted.flip_averaging:
             mirrored = network.predict(images[:, :, ::-1], batch_size=_BATCH, verbose=0)
@@ -175,7 +176,7 @@ def _format_of(path, format):
 
 
 def _check_needs(format, calibration):
-    needed = [*_NEEDS[format], *(() if calibration is None else ("ai_edge_quantizer",))]
+    needed = [*_NEEDS[format], *([] if calibration is None else ["ai_edge_quantizer"])]
     if calibration is not None and format != "litert":
         raise ValueError(f'8 bits are for format="litert" only, got format={format!r}.')
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
@@ -223,67 +224,15 @@ def _files(path):
     return sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
 
 
-# The graph
-
-
-def _graph(network, steps, flip_averaging):
-    """Make a TensorFlow function of float32 images (n, *image_shape), 0 to 255."""
-    forward_head = head_function(head_of(network))
-    bring_to_size = _preprocessing(network)
-
-    def predict(image):
-        return forward_head(forward(steps, bring_to_size(image)))
-
-    def average(image):
-        # As one batch: the weights stand once in the graph.
-        both = predict(tf.concat([image, image[:, :, ::-1]], axis=0))
-        return tf.reduce_mean(tf.reshape(both, (2, -1, both.shape[-1])), axis=0)
-
-    signature = tf.TensorSpec((None, *network.input.shape[1:]), tf.float32, name=_INPUT)
-    graph = average if flip_averaging else predict
-    return tf.function(graph, input_signature=[signature], autograph=False)
-
-
-def _preprocessing(network):
-    """Bring images to the network's size and to three channels, by constants."""
-    height, width, channels = network.input.shape[1:]
-    size, antialias = resizing(network)
-    if (height, width) == (size, size):
-        resize = tf.identity
-    else:
-        rows, columns = (_resizing(side, size, antialias) for side in (height, width))
-
-        def resize(x):  # n×height×width×3
-            x = tf.matmul(rows, tf.reshape(x, (-1, height, width * 3)))
-            return tf.matmul(columns, tf.reshape(x, (-1, size, width, 3)))
-
-    return lambda x: resize(tf.concat([x] * 3, axis=-1) if channels == 1 else x)
-
-
-def _resizing(side, size, antialias):
-    """The matrix that resizes along one side, as the network's layer does; (size, side)."""
-    each_pixel = tf.reshape(tf.eye(side), (side, side, 1, 1))  # an image of one column for each
-    resized = tf.image.resize(each_pixel, (size, 1), antialias=antialias)
-    return tf.transpose(resized[:, :, 0, 0]).numpy()
-
-
 # The formats
 
 
-def _write_litert(network, path, calibration, flip_averaging):
-    steps = fold_for_inference(backbone_of(network))
+def _write_litert(network, architecture, path, calibration, flip_averaging):
+    weights = named_weights(network)
     if calibration is not None:
-        steps = _correct_biases(steps, _preprocessing(network), calibration)
-    model = _convert_to_litert(_graph(network, steps, flip_averaging))
+        weights = _correct_biases(architecture, weights, calibration)
+    model = write_prediction(LiteRTGraph(), architecture, weights, flip_averaging=flip_averaging)
     path.write_bytes(model if calibration is None else _to_8_bits(model))
-
-
-def _convert_to_litert(graph):
-    with tempfile.TemporaryDirectory() as folder:  # by way of a SavedModel names are kept
-        _save(graph, folder)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        with without_chatter():
-            return converter.convert()
 
 
 def _to_8_bits(model):
@@ -301,28 +250,32 @@ def _to_8_bits(model):
     return bytes(quantized.quantized_model)
 
 
-def _correct_biases(steps, bring_to_size, images):
-    """Correct the biases for the shift of channel means that rounding the kernels causes.
+def _correct_biases(architecture, weights, images):
+    """Correct the backbone's biases for the shift of channel means that rounding kernels causes.
 
     M. Nagel, M. van Baalen, T. Blankevoort and M. Welling, "Data-Free Quantization Through Weight
     Equalization and Bias Correction", ICCV 2019, Section 4.2; here with data.
     """
     n = min(len(images), _N_CALIBRATION)
     images = images[np.linspace(0, len(images) - 1, n).astype(int)]  # of all classes, if sorted
-    batches = np.array_split(images.astype(np.float32), max(1, len(images) // _BATCH))
-    exact = [bring_to_size(batch) for batch in batches]
-    rounded, corrected = exact, []
-    for kind, step in steps:
-        is_rounded = kind == "conv" and len(step["kernel"]) == 1
-        coarse = {**step, "kernel": _round_to_8_bits(step["kernel"])} if is_rounded else step
-        exact = [forward([(kind, step)], x) for x in exact]
-        rounded = [forward([(kind, coarse)], x) for x in rounded]
-        if is_rounded:
-            shift = _means(exact) - _means(rounded)
-            rounded = [x + shift for x in rounded]
-            step = {**step, "bias": step["bias"] + shift}
-        corrected.append((kind, step))
+    exact = rounded = Engine(write_preprocessing(LiteRTGraph(), architecture))(images)
+    corrected = dict(weights)
+    for step, kernel, bias in folded_backbone(architecture, weights):
+        coarse = _round_to_8_bits(kernel) if step.kernel[:2] == (1, 1) else kernel
+        exact = _convolve(step, kernel, bias, exact)
+        rounded = _convolve(step, coarse, bias, rounded)
+        if coarse is not kernel:
+            shift = (exact.mean((0, 1, 2)) - rounded.mean((0, 1, 2))).astype(np.float32)
+            rounded += shift
+            # What BatchNormalization adds is the bias of the folded convolution.
+            corrected[f"{step.name}_bn/beta"] = weights[f"{step.name}_bn/beta"] + shift
+        exact, rounded = np.clip(exact, 0, 6), np.clip(rounded, 0, 6)
     return corrected
+
+
+def _convolve(step, kernel, bias, x):
+    """One convolution of the backbone, without its activation, over maps."""
+    return Engine(write_convolution(LiteRTGraph(), (step, kernel, bias), x.shape[1:]))(x)
 
 
 def _round_to_8_bits(kernel):
@@ -332,33 +285,37 @@ def _round_to_8_bits(kernel):
     return (np.rint(kernel / scale) * scale).astype(np.float32)
 
 
-def _means(batches):
-    """Means of the channels over all batches of maps."""
-    total = sum(np.asarray(x).sum(axis=(0, 1, 2), dtype=float) for x in batches)
-    return (total / sum(np.prod(x.shape[:3]) for x in batches)).astype(np.float32)
+def _write_onnx(network, architecture, path, calibration, flip_averaging):
+    from sklearn_patt_lite._network.onnx import OnnxGraph
 
-
-def _write_onnx(network, path, calibration, flip_averaging):
-    import tf2onnx
-
-    graph = _graph(network, fold_for_inference(backbone_of(network)), flip_averaging)
-    model, _ = tf2onnx.convert.from_function(graph, graph.input_signature, opset=_OPSET)
-    path.write_bytes(model.SerializeToString())
-
-
-def _write_saved_model(network, path, calibration, flip_averaging):
-    steps = fold_for_inference(backbone_of(network))
-    _save(_graph(network, steps, flip_averaging), os.fspath(path))
-
-
-def _save(graph, folder):
-    module = tf.Module()
-    module.serve = tf.function(
-        lambda image: {_OUTPUT: graph(image)},
-        input_signature=graph.input_signature,
-        autograph=False,
+    weights = named_weights(network)
+    path.write_bytes(
+        write_prediction(OnnxGraph(), architecture, weights, flip_averaging=flip_averaging)
     )
-    tf.saved_model.save(module, folder, signatures={"serving_default": module.serve})
+
+
+def _write_saved_model(network, architecture, path, calibration, flip_averaging):
+    import tensorflow as tf
+
+    # As constants: a network brings along all that it was trained with.
+    constants = [
+        [to_numpy(variable) for variable in variables]
+        for variables in (network.trainable_variables, network.non_trainable_variables)
+    ]
+
+    def forward(image):
+        return network.stateless_call(*constants, image, training=False)[0]
+
+    def predict(image):
+        probabilities = forward(image)
+        if flip_averaging:
+            probabilities = (probabilities + forward(image[:, :, ::-1])) / 2
+        return {PROBABILITIES: probabilities}
+
+    module = tf.Module()
+    signature = tf.TensorSpec((None, *architecture.image_shape), tf.float32, name=IMAGE)
+    module.serve = tf.function(predict, input_signature=[signature], autograph=False)
+    tf.saved_model.save(module, os.fspath(path), signatures={"serving_default": module.serve})
 
 
 _WRITERS = {"litert": _write_litert, "onnx": _write_onnx, "saved_model": _write_saved_model}
@@ -379,19 +336,21 @@ def _run_litert(path):
 
     with without_chatter():
         runner = Interpreter(model_content=path.read_bytes()).get_signature_runner()
-    return lambda images: runner(**{_INPUT: images})[_OUTPUT]
+    return lambda images: runner(**{IMAGE: images})[PROBABILITIES]
 
 
 def _run_onnx(path):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda images: session.run(None, {_INPUT: images})[0]
+    return lambda images: session.run(None, {IMAGE: images})[0]
 
 
 def _run_saved_model(path):
+    import tensorflow as tf
+
     serve = tf.saved_model.load(os.fspath(path)).signatures["serving_default"]
-    return lambda images: serve(**{_INPUT: tf.constant(images)})[_OUTPUT].numpy()
+    return lambda images: serve(**{IMAGE: tf.constant(images)})[PROBABILITIES].numpy()
 
 
 _RUNNERS = {"litert": _run_litert, "onnx": _run_onnx, "saved_model": _run_saved_model}
@@ -408,7 +367,7 @@ def _contract(report, architecture, classes, part, calibration):
         "made_by": f"sklearn-patt-lite {sklearn_patt_lite.__version__}",
         "sha256": digest.hexdigest(),
         "input": {
-            "name": _INPUT,
+            "name": IMAGE,
             "dtype": "float32",
             "shape": [None, height, width, channels],
             "values": "0 to 255",
@@ -416,7 +375,7 @@ def _contract(report, architecture, classes, part, calibration):
             "content": "one upright face, cropped as the training images were",
         },
         "output": {
-            "name": _OUTPUT,
+            "name": PROBABILITIES,
             "dtype": "float32",
             "shape": [None, len(classes)],
             "labels": [plain("y", label) for label in classes.tolist()],

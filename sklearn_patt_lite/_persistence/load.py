@@ -17,6 +17,7 @@ from sklearn_patt_lite._network.architecture import (
     check_architecture,
     count_parameters,
     output_layers,
+    weight_shapes,
 )
 from sklearn_patt_lite._network.archive import (
     CARD,
@@ -28,7 +29,7 @@ from sklearn_patt_lite._network.archive import (
     read_json,
     read_member,
 )
-from sklearn_patt_lite._network.parts import KeptNetwork, build_again
+from sklearn_patt_lite._network.kept import KeptNetwork
 from sklearn_patt_lite._persistence.save import FORMAT, FORMAT_VERSION, NOT_KEPT, digest
 from sklearn_patt_lite._process import DTYPE_POLICIES
 
@@ -107,10 +108,9 @@ def _load(archive, names, constraints):
     _check_history(metadata["history"])
     parameters = _read_parameters(metadata["parameters"], names)
     classes = _read_classes(metadata["classes"], architecture.n_classes)
-    network = build_again(architecture, metadata["dtype_policy"])
-    network.set_weights(_read_weights(content, network))
+    weights = _read_weights(content, architecture)
     fitted = FittedNetwork(
-        KeptNetwork(architecture, network),
+        KeptNetwork(architecture, weights=weights, policy=metadata["dtype_policy"]),
         batch_size=metadata["batch_size"],
         flip_averaging=metadata["flip_averaging"],
         frozen_until=metadata["frozen_until"],
@@ -289,10 +289,10 @@ def _read_parameters(parameters, names):
 # The weights
 
 
-def _read_weights(content, network):
-    """Read a network's arrays, in the order of its weights: by name and shape."""
+def _read_weights(content, architecture):
+    """Read a network's arrays, by the paths of its variables."""
     arrays = read_arrays(content)
-    expected = {variable.path: tuple(variable.shape) for variable in network.weights}
+    expected = weight_shapes(architecture)
     found = {name: array.shape for name, array in arrays.items()}
     odd = [name for name in {*expected, *found} if expected.get(name) != found.get(name)]
     if odd:
@@ -301,4 +301,4 @@ def _read_weights(content, network):
             f"{WEIGHTS} holds other arrays than the network that {METADATA} describes: "
             f"{name[:200]!r} has the shape {found.get(name)}, and not {expected.get(name)}"
         )
-    return [arrays[name] for name in expected]
+    return arrays

@@ -15,8 +15,8 @@ import numpy as np
 import safetensors.numpy
 
 from sklearn_patt_lite._files import replaced, versions
+from sklearn_patt_lite._network.architecture import count_parameters
 from sklearn_patt_lite._network.archive import CARD, METADATA, WEIGHTS
-from sklearn_patt_lite._network.parts import named_weights, policy_of
 from sklearn_patt_lite._persistence.card import model_card
 
 FORMAT = "sklearn-patt-lite"
@@ -53,7 +53,8 @@ def save(fitted, classes, history, parameters, path, description=None, half_prec
     """
     if description is not None and not isinstance(description, str):
         raise TypeError(f"description must be a string, got {type(description).__name__}.")
-    arrays = named_weights(fitted.network)
+    kept = fitted.kept.state()
+    arrays = kept["weights"]
     if half_precision:
         arrays = {name: _halved(array) for name, array in arrays.items()}
     weights = safetensors.numpy.save(arrays)
@@ -74,12 +75,12 @@ def save(fitted, classes, history, parameters, path, description=None, half_prec
             "values": "0 to 255 at the network's input; integers 0 to 255 or floats 0 to 1 at "
             "predict's",
         },
-        "n_parameters": fitted.network.count_params(),
+        "n_parameters": count_parameters(fitted.architecture),
         "history": history,
         "batch_size": fitted.batch_size,
         "flip_averaging": fitted.flip_averaging,
         "frozen_until": fitted.frozen_until,
-        "dtype_policy": policy_of(fitted.network),
+        "dtype_policy": kept["policy"],
     }
     card = model_card(metadata, description).encode(errors="backslashreplace")
     metadata["digests"] = {WEIGHTS: digest(weights), CARD: digest(card)}

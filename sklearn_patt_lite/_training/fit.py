@@ -12,13 +12,14 @@ import keras
 from sklearn_patt_lite._images.source import data_digests
 from sklearn_patt_lite._inference.fitted import FittedNetwork
 from sklearn_patt_lite._network.batch_norm import refit_normalization
-from sklearn_patt_lite._network.engines import engine_class
-from sklearn_patt_lite._network.parts import KeptNetwork, policy_of
+from sklearn_patt_lite._network.kept import KeptNetwork
+from sklearn_patt_lite._network.parts import policy_of
 from sklearn_patt_lite._network.patt_lite import build_network, draw_weights
 from sklearn_patt_lite._network.weights import load_weights
 from sklearn_patt_lite._process import (
     FIT_LOCK,
     keras_settings,
+    on_accelerator,
     on_tensorflow,
     seeded,
     without_copy_warnings,
@@ -79,7 +80,9 @@ def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None):
             checkpoint = Checkpoint(checkpoint_path(checkpoint_dir, network, *identity))
         features = None
         if _may_train_on_features(network, settings):
-            features = FrozenFeatures(network, stages, data, memory, augment=settings.augment)
+            features = FrozenFeatures(
+                network, architecture, stages, data, memory, augment=settings.augment
+            )
         staged = StagedFit(
             network,
             stages,
@@ -114,14 +117,13 @@ def _identity(network, architecture, stages, data, settings, seed):
     """All that a fit's result depends on, besides the network that it begins with."""
     given = data_digests(*data.validation) if data.split["split"] == "given" else None
     trained_by = (stages, settings.batch_size, settings.augment)
-    computed_by = (policy_of(network), engine_class().__name__)
     sets = (data.digests, data.split, given, data.sample_weight)
-    return architecture, seed, *sets, trained_by, computed_by
+    return architecture, seed, *sets, trained_by, policy_of(network)
 
 
 def _may_train_on_features(network, settings):
-    # Mixed precision would need Keras' scaling of the loss.
-    is_plain = policy_of(network) == "float32" and on_tensorflow()
+    # Mixed precision would need Keras' scaling of the loss; features are computed on the CPU.
+    is_plain = policy_of(network) == "float32" and on_tensorflow() and not on_accelerator()
     has_views = settings.augment != "exact" and not settings.end_to_end
     return is_plain and has_views and settings.attention != "batch"
 

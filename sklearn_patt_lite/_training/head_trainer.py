@@ -13,12 +13,12 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from sklearn_patt_lite._features.backbone import decode
 from sklearn_patt_lite._network.batch_norm import (
     FoldedConvolution,
     FusedNormalization,
     fold_layers,
 )
+from sklearn_patt_lite._network.graph import STEP
 from sklearn_patt_lite._network.parts import backbone_after, head_layers, head_of
 from sklearn_patt_lite._process import LRUCache, seeded
 from sklearn_patt_lite._training.progress import timed
@@ -180,7 +180,7 @@ class HeadTrainer:
 
     def _run_step(self, x, y, weights):
         """One gradient step; the batch's sum of losses and number of right answers."""
-        x = decode(x)
+        x = _decode(x)
         with tf.GradientTape() as tape:
             probabilities = self.model(x, training=True)
             losses = self._cross_entropy(y, probabilities) * weights
@@ -191,7 +191,7 @@ class HeadTrainer:
         return tf.reduce_sum(losses), tf.reduce_sum(_correct(y, probabilities))
 
     def _run_score(self, x, y):
-        probabilities = self.model(decode(x), training=False)
+        probabilities = self.model(_decode(x), training=False)
         losses = self._cross_entropy(y, probabilities)
         return losses, _correct(y, probabilities)
 
@@ -207,6 +207,11 @@ def _all_layers(model):
             yield layer.normalization
         else:
             yield layer
+
+
+def _decode(features):
+    """Turn stored features into what they stand for."""
+    return tf.cast(features, tf.float32) * STEP
 
 
 def _correct(y, probabilities):

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn_patt_lite._features.backbone import FrozenBackbone
 from sklearn_patt_lite._features.bank import FeatureBank, FeatureCache
 from sklearn_patt_lite._features.views import choose_views, clean, count_views
-from sklearn_patt_lite._network.parts import frozen_until, is_small
+from sklearn_patt_lite._network.parts import frozen_until, is_small, named_weights
 from sklearn_patt_lite._process import prefetch
 from sklearn_patt_lite._training.head_trainer import head_trainer
 from sklearn_patt_lite._training.stages import Trainer, epoch_order, set_stage
@@ -21,6 +21,8 @@ class FrozenFeatures:
     ----------
     network : keras.Model
         From `build_network`, with its weights at the start of the first stage.
+    architecture : Architecture
+        Of the network.
     stages : list of Stage
         All stages of the fit, in order.
     data : TrainingData
@@ -31,7 +33,7 @@ class FrozenFeatures:
         In which views training images are shown; see `choose_views`.
     """
 
-    def __init__(self, network, stages, data, memory=None, *, augment):
+    def __init__(self, network, architecture, stages, data, memory=None, *, augment):
         self._augment, self._n_views = augment, count_views(augment)
         self._layers = {stage: _frozen_until(network, stage) for stage in stages}
         # A memory serves other fits, which may be many: it may keep what a fit alone would not.
@@ -44,7 +46,8 @@ class FrozenFeatures:
         self._memory, self._data = memory, data
         self._banks = {}
         if any(self._layers.values()):
-            frozen, cache = FrozenBackbone(network), FeatureCache(memory)
+            frozen = FrozenBackbone(architecture, named_weights(network))
+            cache = FeatureCache(memory)
             self._banks["train"] = FeatureBank(frozen, data.X, cache)
             if data.X_val is not None:
                 self._banks["validation"] = FeatureBank(frozen, data.X_val, cache)

@@ -245,7 +245,6 @@ class BackboneFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """Keep the pickled weights; the backbone is built around them when it is needed first."""
         super().__setstate__(state)
         if "_extractor" in state:
-            keep_to_share_of_cores()
             from sklearn_patt_lite._inference.extractor import MapExtractor
 
             self._extractor = MapExtractor.from_state(state["_extractor"])

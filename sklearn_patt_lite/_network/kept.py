@@ -1,0 +1,52 @@
+"""A fitted network as its weights, around which Keras' network is built when it is needed."""
+
+import threading
+
+from sklearn_patt_lite._process import keep_to_share_of_cores
+
+
+class KeptNetwork:
+    """A network, or its weights, around which it is built when it is needed first.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Its architecture.
+    network : keras.Model, default=None
+        From `build_network`.
+    weights : dict of str to ndarray, default=None
+        Its weights by the paths of its variables, where there is no network.
+    policy : str, default=None
+        The dtype policy to build it under.
+    """
+
+    def __init__(self, architecture, network=None, *, weights=None, policy=None):
+        self.architecture = architecture
+        self._network, self._weights, self._policy = network, weights, policy
+        self._lock = threading.Lock()
+
+    @property
+    def is_built(self):
+        """Whether there is a network yet."""
+        return self._network is not None
+
+    def get(self):
+        """Get the network."""
+        with self._lock:
+            if self._network is None:
+                keep_to_share_of_cores()
+                from sklearn_patt_lite._network.parts import rebuild_network
+
+                self._network = rebuild_network(self.architecture, self._weights, self._policy)
+                self._weights = None
+            return self._network
+
+    def state(self):
+        """Give what a pickle or a file needs: weights, neither an optimizer's state nor a graph."""
+        with self._lock:
+            network, weights, policy = self._network, self._weights, self._policy
+        if network is not None:
+            from sklearn_patt_lite._network.parts import named_weights, policy_of
+
+            weights, policy = named_weights(network), policy_of(network)
+        return {"architecture": self.architecture, "weights": weights, "policy": policy}
