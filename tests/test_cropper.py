@@ -2,13 +2,12 @@
 
 import csv
 import importlib.util
+import json
 import pickle
 import re
-import runpy
 import subprocess
 import sys
 from argparse import Namespace
-from pathlib import Path
 
 import joblib
 import numpy as np
@@ -23,11 +22,12 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite import __main__ as command
 from sklearn_patt_lite._images.decode import BACKGROUND
 from sklearn_patt_lite.preprocessing import FaceCropper, FaceResizer, detect_faces
 from sklearn_patt_lite.preprocessing._cropper import MARGINS
 
-ROOT = Path(__file__).parents[1]
 FACE = 180, 65, 265, 172  # the astronaut's, forehead to chin, ear to ear
 needs_mtcnn = pytest.mark.skipif(
     not (importlib.util.find_spec("mtcnn") and importlib.util.find_spec("skimage")),
@@ -498,7 +498,7 @@ def test_rows_stay_with_their_labels_through_cross_validation(astronaut):
 
 @needs_mtcnn
 @pytest.mark.slow
-def test_the_example(astronaut, fitted_on_names, tmp_path):
+def test_the_command(astronaut, fitted_on_names, tmp_path):
     fitted_on_names.save_model(tmp_path / "classifier.zip")
     pair = Image.new("RGB", (800, 512))
     pair.paste(astronaut, (0, 0))
@@ -506,12 +506,11 @@ def test_the_example(astronaut, fitted_on_names, tmp_path):
     photos = [tmp_path / "pair.png", tmp_path / "nobody.jpg", tmp_path / "nowhere.jpg"]
     pair.save(photos[0])
     Image.new("RGB", (60, 40)).save(photos[1])
+    table = tmp_path / "seen" / "faces.csv"
+    given = [sys.executable, "-m", "sklearn_patt_lite", *map(str, (*photos, photos[0]))]
+    given += ["--classifier", str(tmp_path / "classifier.zip")]
     result = subprocess.run(
-        [
-            *(sys.executable, str(ROOT / "examples" / "predict_photo.py")),
-            *map(str, (*photos, photos[0])),
-            *("--classifier", str(tmp_path / "classifier.zip"), "--output", str(tmp_path / "seen")),
-        ],
+        [*given, "--csv", str(table), "--draw", str(tmp_path / "seen")],
         capture_output=True,
         text=True,
         check=False,
@@ -519,8 +518,8 @@ def test_the_example(astronaut, fitted_on_names, tmp_path):
     assert result.returncode == 1
     assert f"{photos[2]}: not read (row 0: cannot read" in result.stderr
     assert re.search(r"nobody.jpg +no face found", result.stdout)
-    assert "faces: 4, photographs: 3, not read: 1" in result.stdout
-    with (tmp_path / "seen" / "faces.csv").open(encoding="utf-8") as file:
+    assert "faces: 4, photographs: 3, not read: 1" in result.stderr
+    with table.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["photo"] for row in rows] == [str(photos[0])] * 4
     for row in rows:
@@ -536,8 +535,25 @@ def test_the_example(astronaut, fitted_on_names, tmp_path):
     assert 0.005 < changed.mean() < 0.3
 
 
-def test_the_example_takes_a_pipeline_with_its_own_cropper(fitted_on_names, tmp_path):
-    load = runpy.run_path(str(ROOT / "examples" / "predict_photo.py"))["load_classifier"]
+@needs_mtcnn
+def test_the_command_prints_json(astronaut, tmp_path, capsys):
+    photos = [str(tmp_path / name) for name in ("astronaut.png", "nobody.png")]
+    astronaut.save(photos[0])
+    Image.new("RGB", (60, 40), "white").save(photos[1])
+    assert command.main([*photos, "--json"]) == 0
+    seen, nobody = map(json.loads, capsys.readouterr().out.splitlines())
+    assert nobody == {"photo": photos[1], "faces": []}
+    (face,) = seen["faces"]
+    assert (face["face"], face["expression"]) == (1, "happy")
+    left, top, right, bottom = face["box"]
+    assert 0 < left < right < 512
+    assert 0 < top < bottom < 512
+    names = PAttLiteClassifier.from_pretrained("fer2013").classes_
+    assert abs(sum(face[name] for name in names) - 1) < 0.01
+
+
+def test_the_command_takes_a_pipeline_with_its_own_cropper(fitted_on_names, tmp_path):
+    load = command.load_classifier
     own = FaceCropper(size=64, margin=0.4)
     joblib.dump(
         make_pipeline(own, FaceResizer(size=SIZE), fitted_on_names), tmp_path / "classifier.joblib"
@@ -551,9 +567,9 @@ def test_the_example_takes_a_pipeline_with_its_own_cropper(fitted_on_names, tmp_
     )
 
 
-def test_the_example_crops_faces_as_large_as_those_that_were_trained_on(fitted_on_names, tmp_path):
+def test_the_command_crops_faces_as_large_as_those_that_were_trained_on(fitted_on_names, tmp_path):
     """Whatever `input_size` is: "auto", by default."""
-    load = runpy.run_path(str(ROOT / "examples" / "predict_photo.py"))["load_classifier"]
+    load = command.load_classifier
     joblib.dump(fitted_on_names, tmp_path / "classifier.joblib")
     path = tmp_path / "classifier.joblib"
     cropper, classifier = load(Namespace(classifier=path, margin=0.2, min_score=0.9))

@@ -12,6 +12,7 @@ from PIL import Image
 from quick import quick
 
 from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.__main__ import main
 from sklearn_patt_lite.datasets import make_expression_faces
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "train_on_faces.py"
@@ -83,9 +84,10 @@ def test_from_a_folder_to_a_photograph_to_a_file_for_a_phone(run, tmp_path):
     assert again.partition("accuracy ")[2] == told.partition("accuracy ")[2]
 
     Image.fromarray(data.astronaut()).save(tmp_path / "photo.png")
-    output = tmp_path / "seen"
-    run("predict_photo.py", tmp_path / "photo.png", "--classifier", kept, "--output", output)
-    header, *rows = (output / "faces.csv").read_text("utf-8").splitlines()
+    table = tmp_path / "faces.csv"
+    command = [str(tmp_path / "photo.png"), "--classifier", str(kept), "--csv", str(table)]
+    assert main(command) == 0
+    header, *rows = table.read_text("utf-8").splitlines()
     assert header.endswith(",".join(sorted(faces.target_names)))
     assert len(rows) == 1
     classifier = PAttLiteClassifier.load_model(kept)

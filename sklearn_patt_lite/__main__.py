@@ -1,0 +1,224 @@
+"""Read the expressions of all faces in photographs.
+
+    python -m sklearn_patt_lite family.jpg street.png
+    python -m sklearn_patt_lite folder/*.jpg --csv faces.csv --draw seen
+    python -m sklearn_patt_lite folder/*.jpg --classifier mine.zip --json
+
+What is found is printed as a table. The classifier is the pretrained one of
+`PAttLiteClassifier.from_pretrained("fer2013")`, or one that was saved with `save_model`, or kept
+with `joblib.dump`: any that takes images of faces, or a Pipeline that begins with a `FaceCropper`,
+whose settings are used then. Load joblib files from people you trust only: they are programs. A
+classifier of your own should have been trained on photographs (one that started from "drawn" was
+not), cropped as widely as --margin says; if its labels are numbers, --names says what they mean.
+Faces are found by `FaceCropper`: the extra `faces`.
+
+A photograph that cannot be read is reported, the others go on, and the exit code is 1.
+"""
+
+import argparse
+import contextlib
+import csv
+import json
+import sys
+from pathlib import Path
+
+import joblib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+from sklearn.pipeline import Pipeline
+from tqdm import tqdm
+
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.preprocessing import FaceCropper
+
+COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080")
+COLUMNS = ("photo", "face", "box", "score", "expression")  # before those of the classes
+WIDTHS = (24, 4, 22, 7, 12)  # of the printed table's columns
+N_SHOWN = 3  # expressions a face in a picture, the most probable first
+MANY = 10  # photographs, from which on there is a progress bar
+
+
+def main(arguments=None):
+    """Run the command; the exit code."""
+    arguments = parse_arguments(arguments)
+    cropper, classifier = load_classifier(arguments)
+    names = names_of(classifier, arguments.names)
+    n_faces, n_unread = 0, 0
+    with contextlib.ExitStack() as stack:
+        reports = [print_json if arguments.json else print_table]
+        if arguments.csv is not None:
+            reports.append(stack.enter_context(table_in(arguments.csv, names)))
+        if arguments.draw is not None:
+            arguments.draw.mkdir(parents=True, exist_ok=True)
+        # A bar for many photographs; on a terminal only, and below what is printed.
+        bar = tqdm(arguments.photos, disable=None if len(arguments.photos) >= MANY else True)
+        for number, photo in enumerate(bar, 1):
+            try:
+                faces = cropper.crop_all([photo])
+            except (OSError, ValueError) as error:
+                tqdm.write(f"{photo}: not read ({error})", file=sys.stderr)
+                n_unread += 1
+                continue
+            probabilities = np.empty((0, len(names)))
+            if len(faces.images):
+                probabilities = classifier.predict_proba(faces.images)
+            rows = list(describe(photo, faces, probabilities, names))
+            for report in reports:
+                report(photo, rows)
+            n_faces += len(rows)
+            if arguments.draw is not None:
+                picture = draw(photo, faces, probabilities, names)
+                picture.save(arguments.draw / f"{number:03}_{photo.stem}.png")
+    n_read = len(arguments.photos) - n_unread
+    print(f"faces: {n_faces}, photographs: {n_read}, not read: {n_unread}", file=sys.stderr)
+    return 1 if n_unread else 0
+
+
+def parse_arguments(arguments):
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sklearn_patt_lite",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("photos", type=Path, nargs="+")
+    parser.add_argument("--json", action="store_true", help="print a line of JSON a photograph")
+    parser.add_argument("--csv", type=Path, help="write the table to a file, as it grows")
+    parser.add_argument("--draw", type=Path, help="folder for copies with boxes and expressions")
+    parser.add_argument(
+        "--classifier", type=Path, help="file of save_model, or of joblib.dump; default: pretrained"
+    )
+    parser.add_argument("--names", nargs="+", help="of the classes, in the order of the labels")
+    parser.add_argument(
+        "--margin", type=as_margin, help="as FaceCropper's; default: the pretrained one's, or 0.2"
+    )
+    parser.add_argument(
+        "--min-score", type=float, default=0.9, help="as FaceCropper's; default: 0.9"
+    )
+    arguments = parser.parse_args(arguments)
+    if any(photo.suffix in (".zip", ".joblib") for photo in arguments.photos):
+        parser.error("a classifier is given as --classifier FILE")
+    return arguments
+
+
+def as_margin(text):
+    """Read a number, or the name of a database."""
+    return text if text == "fer2013" else float(text)
+
+
+def load_classifier(arguments):
+    """Load a classifier of faces, and what crops them: its own cropper if it brings one."""
+    path = arguments.classifier
+    if path is None:
+        classifier = PAttLiteClassifier.from_pretrained("fer2013")
+    else:
+        load = PAttLiteClassifier.load_model if path.suffix == ".zip" else joblib.load
+        classifier = load(path)
+    if isinstance(classifier, Pipeline) and isinstance(classifier[0], FaceCropper):
+        return classifier[0], classifier[1:]
+    margin = arguments.margin
+    if margin is None:
+        margin = "fer2013" if path is None else 0.2
+    size = getattr(classifier, "image_shape_", (224,))[0]  # that of the training images
+    return FaceCropper(size=size, margin=margin, min_score=arguments.min_score), classifier
+
+
+def names_of(classifier, names):
+    """Name the classes, in their order: as they are, or by --names."""
+    names = [str(label) for label in classifier.classes_] if names is None else names
+    if len(names) != len(classifier.classes_):
+        raise SystemExit(
+            f"--names gives {len(names)} names, and the classes are "
+            f"{', '.join(map(str, classifier.classes_))}."
+        )
+    columns = [*COLUMNS, *names]
+    if twice := [name for name in columns if columns.count(name) > 1]:
+        raise SystemExit(f"The table would have two columns {twice[0]!r}: give other --names.")
+    return names
+
+
+# What is told of a photograph
+
+
+def describe(photo, faces, probabilities, names):
+    """Make a row a face."""
+    for number, (box, score, row) in enumerate(
+        zip(faces.boxes, faces.scores, probabilities, strict=True), 1
+    ):
+        yield {
+            "photo": str(photo),
+            "face": number,
+            "box": [round(side) for side in box.tolist()],
+            "score": round(float(score), 3),
+            "expression": names[row.argmax()],
+            **{name: round(float(share), 3) for name, share in zip(names, row, strict=True)},
+        }
+
+
+def as_text(row):
+    """A row as a table shows it."""
+    return {**row, "box": " ".join(map(str, row["box"])), "score": f"{row['score']:.3f}"}
+
+
+def print_table(photo, rows):
+    """Print a line a face."""
+    if not rows:
+        tqdm.write(f"{photo!s:24} no face found")
+    for row in rows:
+        cells = zip(as_text(row).values(), WIDTHS, strict=False)
+        tqdm.write("".join(f"{str(cell)[: width - 1]:{width}}" for cell, width in cells))
+
+
+def print_json(photo, rows):
+    """Print a line a photograph."""
+    faces = [{name: value for name, value in row.items() if name != "photo"} for row in rows]
+    tqdm.write(json.dumps({"photo": str(photo), "faces": faces}))
+
+
+@contextlib.contextmanager
+def table_in(path, names):
+    """Open a table, and give what writes rows to it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, [*COLUMNS, *names])
+        table.writeheader()
+
+        def write(photo, rows):
+            table.writerows(map(as_text, rows))
+            file.flush()  # what was seen is kept, whatever comes
+
+        yield write
+
+
+# Pictures
+
+
+def draw(photo, faces, probabilities, names):
+    """Draw boxes into a copy of the photograph, and what each face shows next to them."""
+    with Image.open(photo) as image:
+        picture = ImageOps.exif_transpose(image).convert("RGB")
+    canvas = ImageDraw.Draw(picture)
+    unit = max(1, max(picture.size) // 400)  # lines and letters grow with the photograph
+    font = ImageFont.load_default(size=9 * unit)
+    for number, (box, row) in enumerate(zip(faces.boxes, probabilities, strict=True)):
+        color = COLORS[number % len(COLORS)]
+        canvas.rectangle(box.tolist(), outline=color, width=unit)
+        best = np.argsort(-row)[:N_SHOWN]
+        lines = [f"{names[i]} {100 * row[i]:.0f} %" for i in best]
+        label(canvas, [str(number + 1), *lines], box, font, color)
+    return picture
+
+
+def label(canvas, lines, box, font, color):
+    """Write below the box, or above it where the photograph ends."""
+    text = "\n".join(lines)
+    _, _, width, height = canvas.multiline_textbbox((0, 0), text, font=font)
+    photo_width, photo_height = canvas.im.size
+    left = min(max(0, box[0]), max(0, photo_width - width))
+    top = box[3] if box[3] + height <= photo_height else max(0, box[1] - height)
+    canvas.rectangle((left, top, left + width, top + height), fill=color)
+    canvas.multiline_text((left, top), text, "white", font)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
