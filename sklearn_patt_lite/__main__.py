@@ -55,6 +55,8 @@ def main(arguments=None):
         for number, photo in enumerate(bar, 1):
             try:
                 faces = cropper.crop_all([photo])
+            except ImportError as error:  # no detector: for all photographs alike
+                raise SystemExit(str(error)) from error
             except (OSError, ValueError) as error:
                 tqdm.write(f"{photo}: not read ({error})", file=sys.stderr)
                 n_unread += 1
@@ -82,7 +84,7 @@ def parse_arguments(arguments):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("photos", type=Path, nargs="+")
-    parser.add_argument("--json", action="store_true", help="print a line of JSON a photograph")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON per photograph")
     parser.add_argument("--csv", type=Path, help="write the table to a file, as it grows")
     parser.add_argument("--draw", type=Path, help="folder for copies with boxes and expressions")
     parser.add_argument(

@@ -187,7 +187,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         be deleted. Requires an int or a RandomState as `random_state`.
     verbose : int, default=0
         0: silent; 1: one line per stage and per epoch, and the progress of epochs that take more
-        than ten seconds; 2: Keras' progress bars.
+        than ten seconds, and of predictions that take more than two; 2: Keras' progress bars.
 
     Attributes
     ----------
@@ -196,7 +196,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     model_ : keras.Model
         The network: images of shape ``(n, *image_shape_)`` with values 0 to 255 in, probabilities
         of shape (n, n_classes) out; resizing and scaling are inside.
-        Predictions come from a compiled copy of it, made at the first of them; with
+        Predictions come from a copy of its weights, taken at the first of them; with
         `flip_averaging`, from an image and its mirror image.
     history_ : dict
         One dict per stage ("head" and "finetune", or "end_to_end"), with a list of one float per
@@ -268,8 +268,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     kept in memory up to 0.5 GiB and beyond that in a temporary file (or in `memory`), unless they
     are larger than the images. Then images are passed forward anew without augmentation, and with
     a bank of views (in the paper's recipe from 21 unfrozen layers on) such a stage computes
-    everything in every epoch. So do `augment="exact"`, `attention="batch"`, mixed precision, and
-    other backends of Keras than TensorFlow.
+    everything in every epoch. So do `augment="exact"`, `attention="batch"`, mixed precision, a GPU,
+    and other backends of Keras than TensorFlow.
 
     An `X_val` that is given to a search is cut by its folds if it is as long as `X`, and a
     Pipeline hands it on untransformed unless it is made with ``transform_input=["X_val"]``.
@@ -520,8 +520,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         """
         The network, from images to probabilities.
 
-        Predictions come from a compiled copy of it, made at the first of them: later changes of its
-        weights are not seen by `predict`.
+        Predictions come from a copy of its weights, taken at the first of them: later changes are
+        not seen by `predict`. It is built when it is first asked for, which takes TensorFlow.
 
         See Also
         --------
@@ -922,8 +922,8 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             contradicts, with `calibration` for another one than "litert", or with
             `attention="batch"`, whose predictions are not of one image.
         RuntimeError
-            If a probability differs by more than 0.0001 from the network's, without 8 bits; or if
-            Keras does not run on TensorFlow.
+            If a probability differs by more than 0.0001 from the network's, without 8 bits; or, for
+            "saved_model", if Keras does not run on TensorFlow.
         FileNotFoundError, FileExistsError
             If there is no such folder, or if what is there is not to be replaced.
 

@@ -30,6 +30,9 @@ _MESSAGES = (
     rb"E0000 ",
 )
 _STDERR_LOCK = threading.RLock()  # there is one standard error
+if hasattr(os, "register_at_fork"):
+    # A thread that held it is gone in a child.
+    os.register_at_fork(after_in_child=lambda: globals().update(_STDERR_LOCK=threading.RLock()))
 DTYPE_POLICIES = "float32", "mixed_bfloat16", "mixed_float16"
 FIT_LOCK = threading.RLock()  # a fit seeds the process: two threads would mix their seeds
 
@@ -47,9 +50,11 @@ def import_tensorflow():
             try:
                 import tensorflow  # noqa: F401
             except ModuleNotFoundError as error:
+                if error.name != "tensorflow":
+                    raise
                 raise ModuleNotFoundError(
-                    "TensorFlow is not installed. Predictions do without, but a fit needs it, and "
-                    "so do Keras' network of a classifier (model_, Grad-CAM, export_model) and the "
+                    "TensorFlow is not installed. Predictions do without it, but fits need it, and "
+                    "so do a classifier's Keras network (model_, Grad-CAM, export_model) and the "
                     "detector 'mtcnn': pip install tensorflow keras scikeras."
                 ) from error
 
@@ -188,9 +193,11 @@ def on_accelerator():
         import torch
 
         return torch.cuda.is_available()
-    import jax
+    if backend == "jax":
+        import jax
 
-    return jax.default_backend() != "cpu"
+        return jax.default_backend() != "cpu"
+    return False
 
 
 @contextlib.contextmanager

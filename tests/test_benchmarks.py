@@ -23,6 +23,7 @@ OPTIONAL = {
     "crop_margins.py": ["faces.npz", "--images", "10"],
     "crop_photos.py": ["--photos", "10"],
     "export_formats.py": ["faces.npz", "--epochs", "1", "--rounds", "3"],
+    "first_prediction.py": ["--rounds", "1"],
     "fuzz_files.py": ["--files", "30"],
     "fit.py": ["--images", "20", "--epochs", "1", "--unfreeze", "4", "everything"],
     "grid_search.py": [
@@ -30,7 +31,7 @@ OPTIONAL = {
         *("--plain-fits", "1", "--once"),
     ],
     "peak_memory.py": ["--images", "20", "--recipe", "modern"],
-    "prediction.py": ["--images", "4", "--rounds", "1"],
+    "prediction.py": ["--images", "5", "--rounds", "1"],
     "recipes.py": [
         *("faces.npz", "--seeds", "1", "--folds", "2", "--epochs", "1"),
         *("--finetune-epochs", "1"),

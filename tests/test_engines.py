@@ -20,7 +20,6 @@ from sklearn_patt_lite._network.engines import Engine
 from sklearn_patt_lite._network.graph import resizing_matrix, write_convolution, write_prediction
 from sklearn_patt_lite._network.kept import KeptNetwork
 from sklearn_patt_lite._network.litert import LiteRTGraph
-from sklearn_patt_lite._network.onnx import OnnxGraph
 from sklearn_patt_lite._network.parts import named_weights
 from sklearn_patt_lite._network.patt_lite import build_network
 from sklearn_patt_lite._network.weights import load_weights
@@ -91,7 +90,9 @@ def test_probabilities_are_the_networks(image_shape, settings):
 @pytest.mark.parametrize("flip_averaging", [False, True])
 @pytest.mark.parametrize(("image_shape", "settings"), NETWORKS)
 def test_an_onnx_graph_says_the_same(image_shape, settings, flip_averaging):
-    onnxruntime = pytest.importorskip("onnxruntime")
+    onnxruntime, _ = pytest.importorskip("onnxruntime"), pytest.importorskip("onnx")
+    from sklearn_patt_lite._network.onnx import OnnxGraph
+
     architecture, network = build(image_shape, **settings)
     images = noise(40, image_shape)
     expected = KerasPredictor(network, flip_averaging=flip_averaging)(images)

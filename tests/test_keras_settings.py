@@ -108,12 +108,15 @@ def test_a_forked_process_predicts_and_says_that_it_cannot_fit(tmp_path):
         import numpy as np
         from sklearn_patt_lite import PAttLiteClassifier
 
+        def predict():
+            return classifier.predict(X)  # of the parent's own classifier, not of a pickle of it
+
         if __name__ == "__main__":
             classifier = PAttLiteClassifier.from_pretrained("fer2013")
             X = np.full((2, 48, 48), 100, np.uint8)
-            classifier.model_, classifier.predict(X)  # Keras has run, and the engine
+            classifier.model_  # Keras has run, and nobody has predicted
             with multiprocessing.get_context("fork").Pool(1) as pool:
-                print(pool.apply(classifier.predict, (X,)) == classifier.predict(X))
+                print(pool.apply(predict) == classifier.predict(X))
                 try:
                     pool.apply(classifier.fit, (X, [0, 1]))
                 except RuntimeError as error:

@@ -538,7 +538,7 @@ def test_a_file_of_an_older_format(saved):
         (lambda m: m["architecture"].update(hidden_units="many"), "no possible network"),
         (lambda m: m["architecture"].update(alpha=float("nan")), "no possible network"),
         (lambda m: m["architecture"].update(alpha=1e9), "not of the network of"),
-        (lambda m: m["architecture"].update(input_size=10**9), "not of the network of"),
+        (lambda m: m["architecture"].update(input_size=10**9), "no possible network"),
         (lambda m: m["architecture"].update(input_size="auto"), "no possible network"),
         (lambda m: m["architecture"].update(affine=2), "no possible network"),
         (lambda m: m.update(flip_averaging=1), "no proper 'flip_averaging'"),

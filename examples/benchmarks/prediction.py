@@ -28,6 +28,7 @@ from sklearn_patt_lite._process import n_threads
 SIZES = {"48-112": (48, 112), "48-224": (48, 224), "224": (224, 224)}
 KERAS_BATCHES, ONNX_BATCHES = (8, 32, 64), (1, 8, 32)
 N_CALLERS = 8  # threads that predict at the same time
+REST = 0.5  # seconds before each side: threads of the one before may still spin
 
 
 def main():
@@ -56,7 +57,7 @@ def compare(name, n_images, n_rounds):
     many, one, callers = make_sides(architecture, network)
     print(f"\n{name} pixels, {n_threads()} threads")
     report(f"{n_images} images at once", measure(many, images, n_rounds), n_images)
-    few = images[: n_images // 5]
+    few = images[: max(1, n_images // 5)]
     report("one image at a time", measure(one, few, n_rounds), len(few))
     report(f"{N_CALLERS} threads, one image at a time", measure(callers, few, n_rounds), len(few))
 
@@ -151,7 +152,7 @@ def bare_onnx(model, n_sessions):
         return np.concatenate([session.run(None, {"image": batch})[0] for batch in batches])
 
     def predict(images, size=1):
-        parts = np.array_split(images, n_sessions)
+        parts = [part for part in np.array_split(images, n_sessions) if len(part)]
         return np.concatenate([*pool.map(run, sessions, parts, [size] * n_sessions)])
 
     return predict
@@ -162,6 +163,7 @@ def measure(sides, images, rounds):
     seconds = {name: [] for name in sides}
     for i in range(rounds + 1):
         for name, side in sides.items():
+            time.sleep(REST)
             start = time.perf_counter()
             side(images)
             if i > 0:

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 
 def move(images, projections, contrast, side):
-    """Show images at other places of theirs, and with another contrast.
+    """Show images turned, shifted and zoomed, and with another contrast.
 
     Parameters
     ----------

@@ -107,7 +107,7 @@ class Viewer:
         self._side, self._resize = shape[0], resize
 
     def __call__(self, images, views):
-        """Show a view of each image; (n, side, side, 3), float32, 0 to 255.
+        """Show a view of each image; (n, side, side, 3 or 1), float32, 0 to 255.
 
         Parameters
         ----------

@@ -1,7 +1,5 @@
 """Maps of a frozen backbone, for estimators of other kinds."""
 
-import threading
-
 import numpy as np
 
 from sklearn_patt_lite._features.backbone import FrozenBackbone, decode
@@ -24,7 +22,6 @@ class MapExtractor:
     def __init__(self, architecture, weights):
         self.architecture, self._weights = architecture, weights
         self._frozen = FrozenBackbone(architecture, weights)
-        self._lock = threading.Lock()
 
     @classmethod
     def build(cls, backbone_weights, architecture):
@@ -47,9 +44,8 @@ class MapExtractor:
         layer = self._frozen.last_layer
         rows, views = np.arange(len(images)), clean(len(images))
         worth_keeping = () if memory is None else {layer}
-        with self._lock:
-            bank = FeatureBank(self._frozen, images, FeatureCache(memory, ram=0))
-            return decode(bank.read(layer, rows, views, worth_keeping))
+        bank = FeatureBank(self._frozen, images, FeatureCache(memory, ram=0))
+        return decode(bank.read(layer, rows, views, worth_keeping))
 
     def state(self):
         """Give what a pickle needs."""

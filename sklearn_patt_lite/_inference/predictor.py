@@ -1,11 +1,10 @@
 """Predictions of a fitted network.
 
 On the CPU the whole network, from the image as it is given to probabilities, runs as one graph in
-LiteRT, without TensorFlow or Keras. Keras predicts where it has an accelerator, and with attention
-across the batch.
+LiteRT, without TensorFlow or Keras. Keras predicts with attention across the batch, and where it
+has an accelerator and the network is built: after a fit, or once `model_` was asked for.
 """
 
-import contextlib
 import math
 import threading
 
@@ -75,8 +74,12 @@ class Predictor:
             if not self._flip_averaging:
                 yield engine(chunk)
                 continue
+            mirrored = chunk[:, :, ::-1]
+            if len(chunk) > BATCH:  # a copy of both would take their memory once more
+                yield (engine(chunk) + engine(mirrored)) / 2
+                continue
             # As one batch, so that the two of a single image run at the same time.
-            both = engine(np.concatenate([chunk, chunk[:, :, ::-1]]))
+            both = engine(np.concatenate([chunk, mirrored]))
             yield (both[: len(chunk)] + both[len(chunk) :]) / 2
 
     def _from_features(self, images, memory):
@@ -139,9 +142,10 @@ class KerasPredictor:
 
 def _join(parts, n, shows):
     """Concatenate parts of what is n rows in all, with a progress bar if wanted."""
+    if not shows:
+        return np.concatenate(list(parts))
     joined = []
-    bar = tqdm(total=n, unit=" images", delay=_MOMENT, leave=False, disable=not shows)
-    with bar, contextlib.closing(parts):
+    with tqdm(total=n, unit=" images", delay=_MOMENT, leave=False) as bar:
         for part in parts:
             joined.append(part)
             bar.update(len(part))

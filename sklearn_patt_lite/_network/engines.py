@@ -13,7 +13,7 @@ import numpy as np
 from sklearn_patt_lite._process import LRUCache, n_threads, without_chatter
 
 _ENGINES = LRUCache(24)  # the fits of a search share their frozen backbone
-_ALIVE = weakref.WeakSet()
+_ALIVE: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 
 
 def cached_engine(key, write):
@@ -36,7 +36,7 @@ class Engine:
         self._model = model
         self._start()
         with self._borrowed() as interpreter:
-            self._output_shape = tuple(_output(interpreter)["shape"][1:])
+            self._output_shape = interpreter.output_shape
         _ALIVE.add(self)
 
     def _start(self):
@@ -44,7 +44,7 @@ class Engine:
         # Few rows run one after the other on all threads, many in parallel, each on a thread.
         self._together, self._together_lock = None, threading.Lock()
         self._apart = queue.SimpleQueue()
-        # Of those threads that call at the same time, each gets an interpreter, up to the cores.
+        # Threads that call at the same time get an interpreter each, up to the number of cores.
         self._may_make = threading.Semaphore(max(self._threads, joblib.cpu_count()))
         self._pool = ThreadPoolExecutor(self._threads)
 
@@ -54,7 +54,7 @@ class Engine:
         Parameters
         ----------
         rows : ndarray of shape (n, *shape)
-            What goes in: any numbers, which become float32.
+            What goes in: any numbers, which become float32; a single channel stands for all.
         out : ndarray of shape (n, *output_shape), default=None
             Where to write it; what is no float is cut to `out`'s dtype.
 
@@ -69,13 +69,14 @@ class Engine:
         if len(rows) < n and self._together_lock.acquire(blocking=False):
             try:
                 if self._together is None:
-                    self._together = _interpreter(self._model, n)
-                _invoke(self._together, rows, out)
+                    self._together = _Interpreter(self._model, n)
+                self._together(rows, out)
             finally:
                 self._together_lock.release()
         elif n == 1 or len(rows) == 1:
             self._run_apart(rows, out)
         else:
+            n = min(n, len(rows))
             parts = [self._pool.submit(self._run_apart, rows[i::n], out[i::n]) for i in range(n)]
             for part in parts:
                 part.result()
@@ -83,7 +84,7 @@ class Engine:
 
     def _run_apart(self, rows, out):
         with self._borrowed() as interpreter:
-            _invoke(interpreter, rows, out)
+            interpreter(rows, out)
 
     @contextlib.contextmanager
     def _borrowed(self):
@@ -92,7 +93,11 @@ class Engine:
             interpreter = self._apart.get_nowait()
         except queue.Empty:
             if self._may_make.acquire(blocking=False):
-                interpreter = _interpreter(self._model, 1)
+                try:
+                    interpreter = _Interpreter(self._model, 1)
+                except BaseException:
+                    self._may_make.release()  # or others would wait for it for ever
+                    raise
             else:
                 interpreter = self._apart.get()
         try:
@@ -110,23 +115,29 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_restart_engines)
 
 
-def _interpreter(model, n):
-    from ai_edge_litert.interpreter import Interpreter
+class _Interpreter:
+    """LiteRT's interpreter of a graph, with as many threads for one row."""
 
-    with without_chatter():
-        interpreter = Interpreter(model_content=model, num_threads=n)
-        interpreter.allocate_tensors()
-    return interpreter
+    def __init__(self, model, n_threads):
+        from ai_edge_litert.interpreter import Interpreter
 
+        with without_chatter():
+            self._interpreter = Interpreter(model_content=model, num_threads=n_threads)
+            self._interpreter.allocate_tensors()
+        source, target = (
+            details()[0]
+            for details in (
+                self._interpreter.get_input_details,
+                self._interpreter.get_output_details,
+            )
+        )
+        self.output_shape = tuple(target["shape"][1:])
+        self._source = self._interpreter.tensor(source["index"])
+        self._target = self._interpreter.tensor(target["index"])
 
-def _output(interpreter):
-    return interpreter.get_output_details()[0]
-
-
-def _invoke(interpreter, rows, result):
-    source = interpreter.tensor(interpreter.get_input_details()[0]["index"])
-    target = interpreter.tensor(_output(interpreter)["index"])
-    for row, out in zip(rows, result, strict=True):
-        source()[0] = row  # in place; nobody may hold on to what is called here
-        interpreter.invoke()
-        out[...] = target()[0]
+    def __call__(self, rows, result):
+        """Compute row by row, into `result`."""
+        for row, out in zip(rows, result, strict=True):
+            self._source()[0] = row  # in place; while an array refers to it, `invoke` refuses
+            self._interpreter.invoke()
+            out[...] = self._target()[0]

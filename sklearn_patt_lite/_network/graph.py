@@ -42,7 +42,7 @@ def write_prediction(graph, architecture, weights, *, flip_averaging=False):
     x = _backbone(graph, x, folded_backbone(architecture, weights))
     x = _head(graph, x, architecture, weights)
     if flip_averaging:
-        x = graph.average_halves(x, PROBABILITIES)
+        x = graph.average_halves(x)
     return graph.output(x, PROBABILITIES)
 
 
@@ -146,9 +146,7 @@ def _head(graph, x, architecture, weights):
         rows, columns, channels = x.shape
         x = graph.reshape(x, (rows * columns, channels))
     if architecture.hidden_units is not None:
-        x = graph.connect(
-            x, weights["hidden/kernel"], weights["hidden/bias"], activation="relu", name="hidden"
-        )
+        x = graph.connect(x, weights["hidden/kernel"], weights["hidden/bias"], activation="relu")
         x = graph.scale(x, *_linear(weights, "hidden_bn"))
     if architecture.attention == "patches":
         scores = graph.multiply_matrices(graph.scale(x, x.shape[1] ** -0.5), x, transpose=True)
@@ -156,7 +154,7 @@ def _head(graph, x, architecture, weights):
     if len(x.shape) == 2:
         x = graph.average(x, 1)
     x = graph.connect(x, weights["probabilities/kernel"], weights["probabilities/bias"])
-    return graph.softmax(x, PROBABILITIES)
+    return graph.softmax(x)
 
 
 def _separable_patches(graph, x, architecture, weights):
@@ -175,7 +173,8 @@ def _conv_pointwise_patches(graph, x, architecture, weights):
 
 
 def _attention_patches(graph, x, architecture, weights):
-    x = graph.average_patches(x, architecture.patch_size)
+    # A larger patch covers the whole map, too; LiteRT would take memory for its cells.
+    x = graph.average_patches(x, min(architecture.patch_size, x.shape[0]))
     x = _pointwise(graph, x, weights, "patch_pointwise")
     gate = _pointwise(graph, x, weights, "patch_gate_hidden")
     gate = _pointwise(graph, gate, weights, "patch_gate", activation=None)

@@ -6,7 +6,7 @@ from sklearn_patt_lite._process import keep_to_share_of_cores
 
 
 class KeptNetwork:
-    """A network, or its weights, around which it is built when it is needed first.
+    """A network, or the weights around which it is built when it is first needed.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ _ACTIVATIONS = {
     "relu6": schema.ActivationFunctionType.RELU6,
 }
 _VERSIONS = {"FULLY_CONNECTED": 5}  # the first that keeps dimensions; other operators' is 1
-_MOST_IN_A_BYTE = 127  # where larger codes of operators stand is a later field
+_MOST_IN_A_BYTE = 127  # larger codes of operators stand in a field that was added later
 
 
 class LiteRTGraph:
@@ -39,6 +39,7 @@ class LiteRTGraph:
             operators=self._operators,
         )
         input_name = self._tensors[self._input.key].name
+        self._tensors[x.key].name = name
         signature = schema.SignatureDefT(
             inputs=[schema.TensorMapT(input_name, self._input.key)],
             outputs=[schema.TensorMapT(name, x.key)],
@@ -116,12 +117,12 @@ class LiteRTGraph:
         """Multiply a map by one of a single channel."""
         return self._add("MUL", [x, y], x.shape, schema.MulOptionsT())
 
-    def connect(self, x, kernel, bias, *, activation=None, name=None):
+    def connect(self, x, kernel, bias, *, activation=None):
         """Multiply the last axis by a kernel (in, out), and add a bias, if there is one."""
         options = schema.FullyConnectedOptionsT(_ACTIVATIONS[activation], keepNumDims=True)
         inputs = [x, np.ascontiguousarray(kernel.T), *([] if bias is None else [bias])]
         shape = (*x.shape[:-1], kernel.shape[1])
-        return self._add("FULLY_CONNECTED", inputs, shape, options, name)
+        return self._add("FULLY_CONNECTED", inputs, shape, options)
 
     def multiply_matrices(self, x, y, *, transpose=False):
         """Multiply x, (rows, inner), by y, (inner, columns), or by its transpose."""
@@ -129,19 +130,19 @@ class LiteRTGraph:
         shape = (x.shape[0], y.shape[0] if transpose else y.shape[1])
         return self._add("BATCH_MATMUL", [x, y], shape, options)
 
-    def softmax(self, x, name=None):
+    def softmax(self, x):
         """Take the softmax over the last axis."""
-        return self._add("SOFTMAX", [x], x.shape, schema.SoftmaxOptionsT(beta=1.0), name)
+        return self._add("SOFTMAX", [x], x.shape, schema.SoftmaxOptionsT(beta=1.0))
 
     def sigmoid(self, x):
         """Take the logistic function of each number."""
         return self._add("LOGISTIC", [x], x.shape)
 
-    def average(self, x, *axes, name=None):
+    def average(self, x, *axes):
         """Average over axes, the batch's being 0."""
         shape = tuple(n for axis, n in enumerate(x.shape, start=1) if axis not in axes)
         where = np.array(axes, dtype=np.int32)
-        return self._add("MEAN", [x, where], shape, schema.ReducerOptionsT(), name)
+        return self._add("MEAN", [x, where], shape, schema.ReducerOptionsT())
 
     def reshape(self, x, shape):
         """Reshape what is in a row of the batch."""
@@ -156,11 +157,11 @@ class LiteRTGraph:
         """Concatenate two batches."""
         return self._add("CONCATENATION", [x, y], x.shape, schema.ConcatenationOptionsT(axis=0))
 
-    def average_halves(self, x, name=None):
+    def average_halves(self, x):
         """Average the first half of a batch, row by row, with the second."""
         pairs = self._reshape(x, (2, _BATCH, *x.shape))
         first = np.array([0], dtype=np.int32)
-        return self._add("MEAN", [pairs, first], x.shape, schema.ReducerOptionsT(), name)
+        return self._add("MEAN", [pairs, first], x.shape, schema.ReducerOptionsT())
 
     # The FlatBuffer
 

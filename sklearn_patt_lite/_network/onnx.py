@@ -99,7 +99,7 @@ class OnnxGraph:
         """Multiply a map by one of a single channel."""
         return self._add("Mul", [x, y], x.shape)
 
-    def connect(self, x, kernel, bias, *, activation=None, name=None):
+    def connect(self, x, kernel, bias, *, activation=None):
         """Multiply the last axis by a kernel (in, out), and add a bias, if there is one."""
         x = self._add("MatMul", [x, kernel], (*x.shape[:-1], kernel.shape[1]))
         if bias is not None:
@@ -112,7 +112,7 @@ class OnnxGraph:
             y = self._add("Transpose", [y], y.shape[::-1], perm=[0, 2, 1])
         return self._add("MatMul", [x, y], (x.shape[0], y.shape[1]))
 
-    def softmax(self, x, name=None):
+    def softmax(self, x):
         """Take the softmax over the last axis."""
         return self._add("Softmax", [x], x.shape, axis=-1)
 
@@ -120,7 +120,7 @@ class OnnxGraph:
         """Take the logistic function of each number."""
         return self._add("Sigmoid", [x], x.shape)
 
-    def average(self, x, *axes, name=None):
+    def average(self, x, *axes):
         """Average over axes, the batch's being 0."""
         shape = tuple(n for axis, n in enumerate(x.shape, start=1) if axis not in axes)
         inside = [axis + 1 for axis in axes] if len(x.shape) == 3 else list(axes)
@@ -141,7 +141,7 @@ class OnnxGraph:
         """Concatenate two batches."""
         return self._add("Concat", [x, y], x.shape, axis=0)
 
-    def average_halves(self, x, name=None):
+    def average_halves(self, x):
         """Average the first half of a batch, row by row, with the second."""
         pairs = self._add("Reshape", [x, np.array([2, -1, *x.shape])], x.shape)
         return self._add("ReduceMean", [pairs], x.shape, axes=[0], keepdims=0)

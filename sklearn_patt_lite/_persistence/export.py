@@ -245,7 +245,7 @@ def _to_8_bits(model):
 
     recipe = quantizer.Quantizer(bytearray(model))
     recipe.add_weight_only_config(_NOT_THE_FIRST, qtyping.TFLOperationName.CONV_2D, num_bits=8)
-    with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that knows no option
+    with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that no option turns off
         quantized = recipe.quantize(enable_progress_bar=False, enable_progress_report=False)
     return bytes(quantized.quantized_model)
 

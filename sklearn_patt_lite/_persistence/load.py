@@ -200,7 +200,7 @@ def _read_architecture(fields, constraints):
             **dict.fromkeys(("height", "width"), sides),
             "n_classes": [Interval(Integral, 2, None, closed="left")],
             "channels": [Options(Integral, {1, 3})],
-            "input_size": [Interval(Integral, 1, None, closed="left")],  # "auto" no more
+            "input_size": sides,  # "auto" no more
             "augment": ["boolean"],
             "affine": ["boolean"],
         }
@@ -301,4 +301,8 @@ def _read_weights(content, architecture):
             f"{WEIGHTS} holds other arrays than the network that {METADATA} describes: "
             f"{name[:200]!r} has the shape {found.get(name)}, and not {expected.get(name)}"
         )
+    broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    broken += [name for name in arrays if name.endswith("_variance") and arrays[name].min() < 0]
+    if broken:
+        raise RefusedError(f"{WEIGHTS} holds what no training leaves: {min(broken)[:200]!r}")
     return arrays

@@ -118,7 +118,8 @@ def _identity(network, architecture, stages, data, settings, seed):
     given = data_digests(*data.validation) if data.split["split"] == "given" else None
     trained_by = (stages, settings.batch_size, settings.augment)
     sets = (data.digests, data.split, given, data.sample_weight)
-    return architecture, seed, *sets, trained_by, policy_of(network)
+    computed_by = (policy_of(network), _may_train_on_features(network, settings))
+    return architecture, seed, *sets, trained_by, computed_by
 
 
 def _may_train_on_features(network, settings):

@@ -279,13 +279,13 @@ class GradCAMDisplay:
 
 def _grad_cam(classifier, images, layer, target):
     """Compute logits, heat maps in the images' size, and the classes that they are of."""
+    refuse_batch_attention(classifier)
+    network = classifier.model_  # first: it imports TensorFlow quietly, or says what is missing
     from keras import ops
 
     from sklearn_patt_lite._network.maps import last_map, maps_of, places_of, split_at
     from sklearn_patt_lite.inspection._gradients import gradient, in_batches
 
-    refuse_batch_attention(classifier)
-    network = classifier.model_
     layers = maps_of(network)
     layer = last_map(network) if layer is None else layer
     if layer not in layers:

@@ -342,9 +342,6 @@ def _middles(edges):
 
 def _weigh_patches(classifier, images):
     """Compute attention (n, t, t), logits (n, n_classes) and contributions (n, t, n_classes)."""
-    from sklearn_patt_lite._network.maps import patches_of
-    from sklearn_patt_lite.inspection._gradients import in_batches
-
     architecture = fitted_network(classifier).architecture
     refuse_batch_attention(classifier)
     if architecture.attention is None and architecture.patch_extraction is None:
@@ -352,7 +349,11 @@ def _weigh_patches(classifier, images):
             "The classifier has no patches: patch_extraction=None and attention=None leave their "
             "mean alone."
         )
-    to_tokens, kernel, bias = patches_of(classifier.model_)
+    network = classifier.model_  # first: it imports TensorFlow quietly, or says what is missing
+    from sklearn_patt_lite._network.maps import patches_of
+    from sklearn_patt_lite.inspection._gradients import in_batches
+
+    to_tokens, kernel, bias = patches_of(network)
     found = in_batches(to_tokens, images.astype(np.float32))
     n_tokens = found.shape[1]
     attention, tokens = found[..., :n_tokens], found[..., n_tokens:]

@@ -17,7 +17,6 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_patt_lite._features.memory import FeatureMemory, as_feature_memory
 from sklearn_patt_lite._images.source import as_source
 from sklearn_patt_lite._network.architecture import Architecture
-from sklearn_patt_lite._process import keep_to_share_of_cores
 from sklearn_patt_lite._typing import Cache, Images, PathLike, validate_parameters_first
 
 _CHUNK = 256  # images whose features are held before they are pooled
@@ -62,8 +61,6 @@ class BackboneFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     Notes
     -----
-    Where Keras does not run on TensorFlow, `memory` is not used.
-
     On the sample of FER2013 that the documentation speaks of, a logistic regression on the 2×2
     grid is ahead of PAtt-Lite's head.
 
@@ -152,7 +149,6 @@ class BackboneFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         >>> features.fit(faces.images).image_shape_
         (64, 64, 3)
         """
-        keep_to_share_of_cores()
         images = as_source(X, self.input_size)
         from sklearn_patt_lite._inference.extractor import MapExtractor
 
@@ -242,7 +238,7 @@ class BackboneFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return state
 
     def __setstate__(self, state):
-        """Keep the pickled weights; the backbone is built around them when it is needed first."""
+        """Take up the pickled weights."""
         super().__setstate__(state)
         if "_extractor" in state:
             from sklearn_patt_lite._inference.extractor import MapExtractor
