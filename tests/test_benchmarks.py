@@ -36,7 +36,6 @@ OPTIONAL = {
         *("faces.npz", "--seeds", "1", "--folds", "2", "--epochs", "1"),
         *("--finetune-epochs", "1"),
     ],
-    "roofline.py": [],
     "scaling.py": ["--images", "70", "--folds", "2", "--candidates", "1", "--epochs", "1"],
     "short_fits.py": ["--epochs", "1", "--rounds", "1"],
     "soak.py": ["--fits", "6"],
