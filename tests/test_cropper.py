@@ -552,6 +552,15 @@ def test_the_command_prints_json(astronaut, tmp_path, capsys):
     assert abs(sum(face[name] for name in names) - 1) < 0.01
 
 
+def test_the_command_says_what_is_not_installed(monkeypatch):
+    def missing(*args):
+        raise ImportError("detector='mtcnn' needs the package mtcnn")
+
+    monkeypatch.setattr(FaceCropper, "crop_all", missing)
+    with pytest.raises(SystemExit, match="needs the package mtcnn"):
+        command.main(["photo.jpg"])
+
+
 def test_the_command_takes_a_pipeline_with_its_own_cropper(fitted_on_names, tmp_path):
     load = command.load_classifier
     own = FaceCropper(size=64, margin=0.4)

@@ -4,6 +4,9 @@ import dataclasses
 import functools
 import multiprocessing
 import os
+import subprocess
+import sys
+import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -29,6 +32,7 @@ NETWORKS = [
     ((64, 64, 3), {}),
     ((48, 40, 1), {"augment": False, "attention": None}),  # enlarged
     ((96, 80, 3), {"patch_extraction": "attention"}),  # shrunk, with antialiasing
+    ((64, 64, 3), {"patch_extraction": "attention", "patch_size": 500, "attention": None}),
     ((40, 96, 1), {}),  # one side enlarged, one shrunk
     ((64, 64, 3), {"patch_extraction": "conv", "output_layer": "conv_pw_5_relu"}),
     ((64, 64, 3), {"patch_extraction": "conv_pointwise", "output_layer": "conv_pw_5_relu"}),
@@ -208,6 +212,25 @@ def test_threads_do_not_wait_for_each_other(monkeypatch):
     assert_array_equal(*found)
 
 
+def test_an_interpreter_that_could_not_be_made_is_made_later(monkeypatch):
+    monkeypatch.setattr("sklearn_patt_lite._network.engines.n_threads", lambda: 1)
+    monkeypatch.setattr("sklearn_patt_lite._network.engines.joblib.cpu_count", lambda: 1)
+    architecture, network = build()
+    engine = Engine(write_prediction(LiteRTGraph(), architecture, named_weights(network)))
+    expected = engine(noise(2))
+    engine._start()  # as in a forked child
+    with monkeypatch.context() as patch:
+        patch.setattr("sklearn_patt_lite._network.engines._Interpreter", refuse)
+        with pytest.raises(MemoryError):
+            engine(noise(2))
+    with ThreadPoolExecutor(1) as pool:
+        assert_array_equal(pool.submit(engine, noise(2)).result(timeout=60), expected)
+
+
+def refuse(*args):
+    raise MemoryError
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_predicts():
@@ -222,6 +245,30 @@ def test_a_forked_child_predicts():
     assert_allclose(receiver.recv(), expected, atol=1e-6)
     child.join(60)
     assert child.exitcode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_child_that_ends_as_any_process_does():
+    """What its parent's threads belonged to is not destroyed in it: that would crash."""
+    program = """
+        import os, sys
+        import numpy as np
+        from sklearn_patt_lite import PAttLiteClassifier
+
+        classifier = PAttLiteClassifier.from_pretrained("fer2013")
+        X = np.full((1, 48, 48), 100, np.uint8)
+        classifier.predict(X)  # with its mirror image, on all threads together
+        child = os.fork()
+        classifier.predict(X)
+        if child:
+            sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env={**os.environ, "OMP_NUM_THREADS": "4"},
+        check=True,
+        timeout=120,
+    )
 
 
 def test_results_are_written_where_they_are_wanted():

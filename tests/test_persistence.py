@@ -482,6 +482,15 @@ def test_other_arrays(change, saved):
     assert_refused(saved, "weights.safetensors holds other arrays than the network that metadata")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [(KERNEL, np.nan), (KERNEL, np.inf), ("conv1_bn/moving_variance", -1)]
+)
+def test_numbers_that_no_training_leaves(name, value, saved):
+    """Every prediction would be NaN, and the first class."""
+    change_weights(saved, lambda arrays: arrays[name].__setitem__(0, value))
+    assert_refused(saved, f"weights.safetensors holds what no training leaves: '{name}'")
+
+
 @pytest.mark.parametrize("dtype", ["float64", "int32"])
 def test_other_numbers(dtype, saved):
     change_weights(saved, lambda arrays: arrays.update({KERNEL: arrays[KERNEL].astype(dtype)}))

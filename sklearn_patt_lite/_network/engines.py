@@ -1,6 +1,7 @@
 """Forward passes on the CPU, in LiteRT."""
 
 import contextlib
+import ctypes
 import os
 import queue
 import threading
@@ -108,6 +109,10 @@ class Engine:
 
 def _restart_engines():
     for engine in list(_ALIVE):
+        if engine._together is not None:
+            # To destroy it would crash: it would wait for threads that the fork has lost. So nobody
+            # may, not even the interpreter's end: this reference stays.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine._together))
         engine._start()
 
 
