@@ -32,8 +32,8 @@ from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.preprocessing import FaceCropper
 
 COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080")
-COLUMNS = ("photo", "face", "box", "score", "expression")  # before those of the classes
-WIDTHS = (24, 4, 22, 7, 12)  # of the printed table's columns
+COLUMNS = ("photo", "face", "box", "face_score", "expression")  # before those of the classes
+TABLE = "{photo:32} {face:>4}  {expression:12} {probability:>11}  {box}"  # as it is printed
 N_SHOWN = 3  # expressions a face in a picture, the most probable first
 MANY = 10  # photographs, from which on there is a progress bar
 
@@ -46,6 +46,8 @@ def main(arguments=None):
     n_faces, n_unread = 0, 0
     with contextlib.ExitStack() as stack:
         reports = [print_json if arguments.json else print_table]
+        if not arguments.json:
+            print(TABLE.format(**{name: name for name in (*COLUMNS, "probability")}))
         if arguments.csv is not None:
             reports.append(stack.enter_context(table_in(arguments.csv, names)))
         if arguments.draw is not None:
@@ -143,7 +145,7 @@ def names_of(classifier, names):
 
 
 def describe(photo, faces, probabilities, names):
-    """Make a row a face."""
+    """Make a row for each face."""
     for number, (box, score, row) in enumerate(
         zip(faces.boxes, faces.scores, probabilities, strict=True), 1
     ):
@@ -151,7 +153,7 @@ def describe(photo, faces, probabilities, names):
             "photo": str(photo),
             "face": number,
             "box": [round(side) for side in box.tolist()],
-            "score": round(float(score), 3),
+            "face_score": None if np.isnan(score) else round(float(score), 3),
             "expression": names[row.argmax()],
             **{name: round(float(share), 3) for name, share in zip(names, row, strict=True)},
         }
@@ -159,20 +161,20 @@ def describe(photo, faces, probabilities, names):
 
 def as_text(row):
     """A row as a table shows it."""
-    return {**row, "box": " ".join(map(str, row["box"])), "score": f"{row['score']:.3f}"}
+    return {**row, "box": " ".join(map(str, row["box"]))}
 
 
 def print_table(photo, rows):
-    """Print a line a face."""
+    """Print a line for each face."""
     if not rows:
-        tqdm.write(f"{photo!s:24} no face found")
+        tqdm.write(f"{photo.name:32} no face found")
     for row in rows:
-        cells = zip(as_text(row).values(), WIDTHS, strict=False)
-        tqdm.write("".join(f"{str(cell)[: width - 1]:{width}}" for cell, width in cells))
+        cells = {"photo": photo.name, "probability": f"{row[row['expression']]:.2f}"}
+        tqdm.write(TABLE.format(**{**as_text(row), **cells}))
 
 
 def print_json(photo, rows):
-    """Print a line a photograph."""
+    """Print a line of JSON for each photograph."""
     faces = [{name: value for name, value in row.items() if name != "photo"} for row in rows]
     tqdm.write(json.dumps({"photo": str(photo), "faces": faces}))
 

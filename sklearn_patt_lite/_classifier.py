@@ -260,14 +260,14 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
     trusted if its validation data holds a few hundred images of other people: then set
     `validation_fraction` and pass `groups`, or pass `X_val` and `y_val`.
 
-    Frozen layers are only passed forward, by a quicker engine, and their features are a function of
-    the image and of the view that augmentation shows of it. With "affine" each epoch has views of
-    its own, and their features are kept in the folder `memory` alone, if there is one: the same
-    views come in all folds and candidates of a search, whatever their `random_state`. With a bank
-    of views, or without augmentation, later epochs train on the features of earlier ones, which are
-    kept in memory up to 0.5 GiB and beyond that in a temporary file (or in `memory`), unless they
-    are larger than the images. Then images are passed forward anew without augmentation, and with
-    a bank of views (in the paper's recipe from 21 unfrozen layers on) such a stage computes
+    Frozen layers are only passed forward, in LiteRT, and their features are a function of the image
+    and of the view that augmentation shows of it. With "affine" each epoch has views of its own,
+    and their features are kept in the folder `memory` alone, if there is one: the same views come
+    in all folds and candidates of a search, whatever their `random_state`. With a bank of views, or
+    without augmentation, later epochs train on the features of earlier ones, which are kept in
+    memory up to 0.5 GiB and beyond that in a temporary file (or in `memory`), unless they are
+    larger than the images. Then images are passed forward anew without augmentation, and with a
+    bank of views (in the paper's recipe from 21 unfrozen layers on) such a stage computes
     everything in every epoch. So do `augment="exact"`, `attention="batch"`, mixed precision, a GPU,
     and other backends of Keras than TensorFlow.
 

@@ -1,4 +1,4 @@
-"""The quick engine says what the Keras network says, for all who ask at the same time."""
+"""LiteRT predicts what the Keras network predicts, however many threads ask at the same time."""
 
 import dataclasses
 import functools

@@ -112,6 +112,9 @@ def timed_search(search, faces, name):
     seconds = time.perf_counter() - start
     FrozenBackbone.forward = forward
     print(f"{name}: {seconds:.0f} s, {n_rows} rows through frozen layers", flush=True)
+    each = results["mean_fit_time"] + results["mean_score_time"]
+    for params, took in zip(results["params"], each, strict=True):
+        print(f"  fits of {params}: {took:.0f} s each", flush=True)
     return seconds, {
         (i, fold): results[f"split{fold}_test_score"][i]
         for i in range(len(results["params"]))

@@ -8,9 +8,8 @@
 Small JPEG files, given as paths; `alpha=1`, ImageNet weights. The paper's recipe, at 224 pixels:
 three epochs of stage 1, one of stage 2 with 16 unfrozen layers. The modern one, at 112 pixels: one
 epoch of everything. "none": no fit, but the pretrained classifier. Then `predict` on all files,
-with its progress bar. Each number of files has a process of its own, whose largest resident size
-the operating system tells. The paper's recipe takes 0.4 MB an image of
-temporary files.
+with its progress bar. Each number of files has a process of its own, whose peak resident memory is
+reported. The paper's recipe takes 0.4 MB of temporary files per image.
 """
 
 import argparse

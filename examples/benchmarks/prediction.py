@@ -7,7 +7,8 @@ The network is the paper's (alpha=1) with random weights: what they are has no b
 Images of 48 pixels for a network of 112 or 224, and of 224 for one of 224. All sides take the same
 images in turn, round after round, so that the machine's moods meet all of them alike; ratios are
 medians over the rounds. The bare engines run the same graph. LiteRT is given all threads for one
-image, or one thread for each of as many images; so is ONNX Runtime, which takes batches too.
+image, or one thread for each of as many images; so is ONNX Runtime, which takes batches too. Last,
+eight threads predict one image at a time, beside one that does.
 """
 
 import argparse
@@ -107,30 +108,37 @@ def bare_litert(model, n_interpreters):
     """LiteRT with all threads together, or with one for each of as many interpreters."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreters = [
-        Interpreter(model_content=model, num_threads=n_threads() // n_interpreters)
+    runs = [
+        bare_interpreter(
+            Interpreter(model_content=model, num_threads=n_threads() // n_interpreters)
+        )
         for _ in range(n_interpreters)
     ]
-    for interpreter in interpreters:
-        interpreter.allocate_tensors()
+    if n_interpreters == 1:
+        return runs[0]
     pool = ThreadPoolExecutor(n_interpreters)
 
     def predict(images):
         parts = np.array_split(images, n_interpreters)
-        return np.concatenate([*pool.map(invoke, interpreters, parts)])
+        return np.concatenate([*pool.map(lambda run, part: run(part), runs, parts)])
 
     return predict
 
 
-def invoke(interpreter, images):
+def bare_interpreter(interpreter):
+    interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]["index"]
     target = interpreter.get_output_details()[0]
-    result = np.empty((len(images), *target["shape"][1:]), dtype=np.float32)
-    for image, row in zip(images, result, strict=True):
-        interpreter.set_tensor(source, image[np.newaxis].astype(np.float32))
-        interpreter.invoke()
-        row[...] = interpreter.get_tensor(target["index"])[0]
-    return result
+
+    def run(images):
+        result = np.empty((len(images), *target["shape"][1:]), dtype=np.float32)
+        for image, row in zip(images, result, strict=True):
+            interpreter.set_tensor(source, image[np.newaxis].astype(np.float32))
+            interpreter.invoke()
+            row[...] = interpreter.get_tensor(target["index"])[0]
+        return result
+
+    return run
 
 
 def bare_onnx(model, n_sessions):
@@ -152,6 +160,8 @@ def bare_onnx(model, n_sessions):
         return np.concatenate([session.run(None, {"image": batch})[0] for batch in batches])
 
     def predict(images, size=1):
+        if n_sessions == 1:
+            return run(sessions[0], images, size)
         parts = [part for part in np.array_split(images, n_sessions) if len(part)]
         return np.concatenate([*pool.map(run, sessions, parts, [size] * n_sessions)])
 
@@ -159,7 +169,7 @@ def bare_onnx(model, n_sessions):
 
 
 def measure(sides, images, rounds):
-    """Seconds of each side's rounds; the first call, which compiles, does not count."""
+    """Seconds of each side's rounds, but for the first, which builds engines and traces Keras."""
     seconds = {name: [] for name in sides}
     for i in range(rounds + 1):
         for name, side in sides.items():

@@ -16,7 +16,7 @@ from sklearn_patt_lite._features.bank import BATCH, FeatureBank, FeatureCache
 from sklearn_patt_lite._features.views import clean
 from sklearn_patt_lite._images.source import ImageFiles, read_images
 from sklearn_patt_lite._network.engines import Engine
-from sklearn_patt_lite._network.graph import write_prediction, write_rest
+from sklearn_patt_lite._network.graph import write_prediction, write_prediction_from_features
 from sklearn_patt_lite._network.litert import LiteRTGraph
 from sklearn_patt_lite._process import keras_settings, prefetch
 
@@ -75,10 +75,10 @@ class Predictor:
                 yield engine(chunk)
                 continue
             mirrored = chunk[:, :, ::-1]
-            if len(chunk) > BATCH:  # a copy of both would take their memory once more
+            if len(chunk) > BATCH:  # joining the two would copy both
                 yield (engine(chunk) + engine(mirrored)) / 2
                 continue
-            # As one batch, so that the two of a single image run at the same time.
+            # As one batch, so that an image and its mirror image run at the same time.
             both = engine(np.concatenate([chunk, mirrored]))
             yield (both[: len(chunk)] + both[len(chunk) :]) / 2
 
@@ -87,7 +87,7 @@ class Predictor:
             if self._frozen is None:
                 self._frozen = FrozenBackbone(*self._network)
         layer = self._frozen_until
-        engine = self._engine(write_rest, layer)
+        engine = self._engine(write_prediction_from_features, layer)
         bank = FeatureBank(self._frozen, images, FeatureCache(memory, ram=0))
         parts = np.array_split(np.arange(len(bank)), math.ceil(len(bank) / BATCH))
         flips = (False, True) if self._flip_averaging else (False,)

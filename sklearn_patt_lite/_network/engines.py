@@ -23,9 +23,10 @@ def cached_engine(key, write):
 
 
 class Engine:
-    """A graph in LiteRT, for any number of rows: as many at once as there are threads.
+    """A graph in LiteRT, for any number of rows.
 
-    Threads may share it. In a forked child it starts anew, as its threads are gone there.
+    Fewer rows than threads run one after the other, on all threads; more run in parallel, each on
+    one. Threads may share it. In a forked child it starts anew, as its threads are gone there.
 
     Parameters
     ----------
@@ -42,7 +43,6 @@ class Engine:
 
     def _start(self):
         self._threads = n_threads()
-        # Few rows run one after the other on all threads, many in parallel, each on a thread.
         self._together, self._together_lock = None, threading.Lock()
         self._apart = queue.SimpleQueue()
         # Threads that call at the same time get an interpreter each, up to the number of cores.
@@ -57,7 +57,7 @@ class Engine:
         rows : ndarray of shape (n, *shape)
             What goes in: any numbers, which become float32; a single channel stands for all.
         out : ndarray of shape (n, *output_shape), default=None
-            Where to write it; what is no float is cut to `out`'s dtype.
+            Where to write it; if its dtype is an integer one, values are truncated.
 
         Returns
         -------
@@ -110,8 +110,8 @@ class Engine:
 def _restart_engines():
     for engine in list(_ALIVE):
         if engine._together is not None:
-            # To destroy it would crash: it would wait for threads that the fork has lost. So nobody
-            # may, not even the interpreter's end: this reference stays.
+            # Destroying it would wait for threads that the fork has lost, and crash. This reference
+            # is never released, so that it is not destroyed when Python exits either.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine._together))
         engine._start()
 
@@ -121,7 +121,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Interpreter:
-    """LiteRT's interpreter of a graph, with as many threads for one row."""
+    """LiteRT's interpreter of a graph; `n_threads` threads share the work on each row."""
 
     def __init__(self, model, n_threads):
         from ai_edge_litert.interpreter import Interpreter

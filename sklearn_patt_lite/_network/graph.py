@@ -37,7 +37,7 @@ def write_prediction(graph, architecture, weights, *, flip_averaging=False):
     """
     x = graph.input(IMAGE, architecture.image_shape)
     if flip_averaging:
-        x = graph.join_batches(x, graph.mirror(x))
+        x = graph.join_batches(x, graph.flip(x))
     x = _preprocess(graph, x, architecture)
     x = _backbone(graph, x, folded_backbone(architecture, weights))
     x = _head(graph, x, architecture, weights)
@@ -46,7 +46,7 @@ def write_prediction(graph, architecture, weights, *, flip_averaging=False):
     return graph.output(x, PROBABILITIES)
 
 
-def write_rest(graph, architecture, weights, layer):
+def write_prediction_from_features(graph, architecture, weights, layer):
     """Write what leads from stored features at an activation to probabilities; bytes."""
     steps = folded_backbone(architecture, weights)
     place = [step.activation for step, *_ in steps].index(layer) + 1
@@ -89,7 +89,7 @@ def write_features(graph, steps, shape, *, encoded):
     """
     x = graph.input("map", shape)
     x = graph.scale(x, STEP) if encoded else _to_unit(graph, x)
-    # What becomes an integer is cut, not rounded.
+    # `Engine` truncates to integers: half a step more makes that rounding.
     x = graph.scale(_backbone(graph, x, steps), 1 / STEP, 0.5)
     return graph.output(x, "features")
 
@@ -146,14 +146,14 @@ def _head(graph, x, architecture, weights):
         rows, columns, channels = x.shape
         x = graph.reshape(x, (rows * columns, channels))
     if architecture.hidden_units is not None:
-        x = graph.connect(x, weights["hidden/kernel"], weights["hidden/bias"], activation="relu")
+        x = graph.dense(x, weights["hidden/kernel"], weights["hidden/bias"], activation="relu")
         x = graph.scale(x, *_linear(weights, "hidden_bn"))
     if architecture.attention == "patches":
         scores = graph.multiply_matrices(graph.scale(x, x.shape[1] ** -0.5), x, transpose=True)
         x = graph.multiply_matrices(graph.softmax(scores), x)
     if len(x.shape) == 2:
         x = graph.average(x, 1)
-    x = graph.connect(x, weights["probabilities/kernel"], weights["probabilities/bias"])
+    x = graph.dense(x, weights["probabilities/kernel"], weights["probabilities/bias"])
     return graph.softmax(x)
 
 
@@ -174,7 +174,7 @@ def _conv_pointwise_patches(graph, x, architecture, weights):
 
 def _attention_patches(graph, x, architecture, weights):
     # A larger patch covers the whole map, too; LiteRT would take memory for its cells.
-    x = graph.average_patches(x, min(architecture.patch_size, x.shape[0]))
+    x = graph.average_pool(x, min(architecture.patch_size, x.shape[0]))
     x = _pointwise(graph, x, weights, "patch_pointwise")
     gate = _pointwise(graph, x, weights, "patch_gate_hidden")
     gate = _pointwise(graph, gate, weights, "patch_gate", activation=None)

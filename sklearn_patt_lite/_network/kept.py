@@ -1,4 +1,4 @@
-"""A fitted network as its weights, around which Keras' network is built when it is needed."""
+"""A fitted network as its weights; the Keras network is built from them when it is first needed."""
 
 import threading
 

@@ -4,7 +4,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from sklearn_patt_lite._network.operations import Tensor, map_shape
+from sklearn_patt_lite._network.tensors import Tensor, map_shape
 
 _BATCH = -1  # its size is known when the graph is run
 _PADDINGS = {"same": schema.Padding.SAME, "valid": schema.Padding.VALID}
@@ -18,7 +18,7 @@ _MOST_IN_A_BYTE = 127  # larger codes of operators stand in a field that was add
 
 
 class LiteRTGraph:
-    """Writes operations on float32 tensors for LiteRT; see `_network/operations.py`."""
+    """Writes operations on float32 tensors for LiteRT; see `_network/tensors.py`."""
 
     def __init__(self):
         self._tensors, self._operators, self._codes = [], [], {}
@@ -85,7 +85,7 @@ class LiteRTGraph:
         shape = (rows + 1, columns + 1, channels)
         return self._add("PAD", [x, padding], shape, schema.PadOptionsT())
 
-    def average_patches(self, x, side):
+    def average_pool(self, x, side):
         """Average a map over patches; those at the end may be smaller."""
         options = schema.Pool2DOptionsT(_PADDINGS["same"], side, side, side, side)
         shape = (*map_shape(x, side, side, "same"), x.shape[2])
@@ -94,12 +94,12 @@ class LiteRTGraph:
     def resize(self, x, rows, columns):
         """Resize a map by a matrix for its rows, (new, old), and one for its columns."""
         x = self._transpose(x, (3, 2, 1))  # channels × columns × rows
-        x = self.connect(x, rows.T, None)
+        x = self.dense(x, rows.T, None)
         x = self._transpose(x, (1, 3, 2))  # channels × new rows × columns
-        x = self.connect(x, columns.T, None)
+        x = self.dense(x, columns.T, None)
         return self._transpose(x, (2, 3, 1))
 
-    def mirror(self, x):
+    def flip(self, x):
         """Mirror a map, left to right."""
         axis = np.array([2], dtype=np.int32)
         return self._add("REVERSE_V2", [x, axis], x.shape, schema.ReverseV2OptionsT())
@@ -117,7 +117,7 @@ class LiteRTGraph:
         """Multiply a map by one of a single channel."""
         return self._add("MUL", [x, y], x.shape, schema.MulOptionsT())
 
-    def connect(self, x, kernel, bias, *, activation=None):
+    def dense(self, x, kernel, bias, *, activation=None):
         """Multiply the last axis by a kernel (in, out), and add a bias, if there is one."""
         options = schema.FullyConnectedOptionsT(_ACTIVATIONS[activation], keepNumDims=True)
         inputs = [x, np.ascontiguousarray(kernel.T), *([] if bias is None else [bias])]

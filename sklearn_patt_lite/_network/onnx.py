@@ -3,7 +3,7 @@
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from sklearn_patt_lite._network.operations import Tensor, map_shape
+from sklearn_patt_lite._network.tensors import Tensor, map_shape
 
 _OPSET, _IR = 17, 8  # ONNX Runtime has known them since 2022
 _BATCH = "n"  # its size is known when the graph is run
@@ -11,7 +11,7 @@ _PADDINGS = {"same": "SAME_UPPER", "valid": "VALID"}
 
 
 class OnnxGraph:
-    """Writes operations on float32 tensors for ONNX; see `_network/operations.py`.
+    """Writes operations on float32 tensors for ONNX; see `_network/tensors.py`.
 
     Inside the graph, maps are (batch, channels, rows, columns), which ONNX wants.
     """
@@ -66,7 +66,7 @@ class OnnxGraph:
         padding = np.array([0, 0, 0, 0, 0, 0, 1, 1])
         return self._add("Pad", [x, padding], (rows + 1, columns + 1, channels))
 
-    def average_patches(self, x, side):
+    def average_pool(self, x, side):
         """Average a map over patches; those at the end may be smaller."""
         shape = (*map_shape(x, side, side, "same"), x.shape[2])
         settings = {"kernel_shape": [side] * 2, "strides": [side] * 2}
@@ -78,7 +78,7 @@ class OnnxGraph:
         shape = (len(rows), len(columns), x.shape[2])
         return self._add("MatMul", [x, np.ascontiguousarray(columns.T)], shape)
 
-    def mirror(self, x):
+    def flip(self, x):
         """Mirror a map, left to right."""
         start, end, axis, step = (np.array([n]) for n in (-1, np.iinfo(np.int64).min, 3, -1))
         return self._add("Slice", [x, start, end, axis, step], x.shape)
@@ -99,7 +99,7 @@ class OnnxGraph:
         """Multiply a map by one of a single channel."""
         return self._add("Mul", [x, y], x.shape)
 
-    def connect(self, x, kernel, bias, *, activation=None):
+    def dense(self, x, kernel, bias, *, activation=None):
         """Multiply the last axis by a kernel (in, out), and add a bias, if there is one."""
         x = self._add("MatMul", [x, kernel], (*x.shape[:-1], kernel.shape[1]))
         if bias is not None:

@@ -21,6 +21,7 @@ import numpy as np
 
 import sklearn_patt_lite
 from sklearn_patt_lite._files import part_of, replaced
+from sklearn_patt_lite._inference.predictor import KerasPredictor
 from sklearn_patt_lite._network.engines import Engine
 from sklearn_patt_lite._network.graph import (
     IMAGE,
@@ -139,10 +140,7 @@ def export(fitted, classes, path, format, images, calibration):
     path = Path(os.path.realpath(path))
     with _new(path, format) as part:
         _WRITERS[format](network, architecture, part, calibration, fitted.flip_averaging)
-        expected = network.predict(images, batch_size=_BATCH, verbose=0)
-        if fitted.flip_averaging:
-            mirrored = network.predict(images[:, :, ::-1], batch_size=_BATCH, verbose=0)
-            expected = (expected + mirrored) / 2
+        expected = KerasPredictor(network, _BATCH, fitted.flip_averaging)(images)
         found = _predict(_RUNNERS[format](part), images)
         report = ExportReport(
             path=os.fspath(path),

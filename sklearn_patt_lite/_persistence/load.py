@@ -14,9 +14,9 @@ import sklearn_patt_lite
 from sklearn_patt_lite._inference.fitted import FittedNetwork
 from sklearn_patt_lite._network.architecture import (
     Architecture,
+    backbone_convolutions,
     check_architecture,
     count_parameters,
-    output_layers,
     weight_shapes,
 )
 from sklearn_patt_lite._network.archive import (
@@ -101,7 +101,8 @@ def _load(archive, names, constraints):
             f"{WEIGHTS} holds {len(content):,} bytes, which are not of the network of "
             f"{n_parameters:,} parameters that {METADATA} describes"
         )
-    if metadata["frozen_until"] not in (None, *_activations(architecture)):
+    activations = [step.activation for step in backbone_convolutions(architecture)]
+    if metadata["frozen_until"] not in (None, *activations):
         raise RefusedError(f"{METADATA} names no layer by {metadata['frozen_until'][:100]!r}")
     if metadata["dtype_policy"] not in DTYPE_POLICIES:
         raise RefusedError(f"{METADATA} has the dtype policy {metadata['dtype_policy'][:100]!r}")
@@ -262,14 +263,6 @@ def _is_stage(part):
         and all(isinstance(each, list) and len(each) == n_epochs for each in numbers)
         and all(type(value) is float for each in numbers for value in each)
     )
-
-
-def _activations(architecture):
-    """Names of the backbone's activations."""
-    names = output_layers()
-    if architecture.output_layer is not None:
-        names = names[: names.index(architecture.output_layer) + 1]
-    return ["conv1_relu", *names]
 
 
 def _read_parameters(parameters, names):

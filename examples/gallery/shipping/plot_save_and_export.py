@@ -66,8 +66,9 @@ print(
 # For other runtimes
 # ------------------
 #
-# With the extra ``export``, ``export_model`` writes one file for LiteRT or
-# ONNX Runtime, with resizing and scaling inside. What the file says of the
+# ``export_model`` writes a file for LiteRT or ONNX Runtime, which resizes
+# and scales images itself. ONNX and LiteRT in 8 bits need the extra
+# ``export``. What the file says of the
 # images ``X`` is compared with the classifier before it is kept. With
 # ``calibration`` images the kernels of convolutions are stored in 8 bits,
 # at the cost of small differences.

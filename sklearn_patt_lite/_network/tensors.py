@@ -1,7 +1,8 @@
-"""What a graph of a network is written from: tensors and operations on them.
+"""What both kinds of graphs share: tensors, and the shapes of maps.
 
-`LiteRTGraph` and `OnnxGraph` have the same methods, one for each operation. So a network is written
-once (`_network/graph.py`), and becomes a file of either format.
+`LiteRTGraph` and `OnnxGraph` have the same public methods, one for each operation, with the same
+arguments: a new one goes into both. So a network is written once (`_network/graph.py`), and becomes
+a file of either format. Shapes are without the batch; a map is (rows, columns, channels).
 """
 
 from typing import Any, NamedTuple
