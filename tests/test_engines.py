@@ -18,7 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn_patt_lite._features.backbone import FrozenBackbone
 from sklearn_patt_lite._inference.fitted import FittedNetwork
 from sklearn_patt_lite._inference.predictor import KerasPredictor, Predictor
-from sklearn_patt_lite._network.architecture import Architecture
+from sklearn_patt_lite._network.architecture import Architecture, backbone_convolutions
 from sklearn_patt_lite._network.engines import Engine
 from sklearn_patt_lite._network.graph import resizing_matrix, write_convolution, write_prediction
 from sklearn_patt_lite._network.kept import KeptNetwork
@@ -273,7 +273,7 @@ def test_a_child_that_ends_as_any_process_does():
 
 def test_results_are_written_where_they_are_wanted():
     kernel = np.ones((1, 1, 3, 2), dtype=np.float32)
-    step = FrozenBackbone(build()[0], named_weights(build()[1]))._steps[2][0]
+    step = backbone_convolutions(build()[0])[2]
     engine = Engine(write_convolution(LiteRTGraph(), (step, kernel, np.zeros(2, "f4")), (4, 4, 3)))
     out = np.zeros((5, 4, 4, 2), dtype=np.uint16)
     assert engine(np.full((5, 4, 4, 3), 2.5), out) is out

@@ -9,13 +9,14 @@ They are quantized to 16 bits over ReLU6's range: as small as float16, more prec
 and much faster to convert in NumPy.
 """
 
+import functools
 import hashlib
 
 import numpy as np
 
 from sklearn_patt_lite._features.views import Viewer
 from sklearn_patt_lite._network.architecture import FIRST_SMALL_MAP
-from sklearn_patt_lite._network.engines import Engine, cached_engine
+from sklearn_patt_lite._network.engines import cached_engine
 from sklearn_patt_lite._network.graph import (
     STEP,
     digest_of,
@@ -51,11 +52,8 @@ class FrozenBackbone:
 
     def __init__(self, architecture, weights):
         size = architecture.input_size
-        resize = None
-        if architecture.image_shape[:2] != (size, size):
-            resize = Engine(write_resizing(LiteRTGraph(), architecture))
         self._input_shape = (size, size, 3)
-        self.view = Viewer(self._input_shape, resize)
+        self.view = Viewer(self._input_shape, _resizer(architecture))
         self._steps = folded_backbone(architecture, weights)
         names = [step.activation for step, *_ in self._steps]
         self._places = {name: i for i, name in enumerate(names)}
@@ -107,3 +105,17 @@ class FrozenBackbone:
 
     def _start(self):
         return _FORMAT + f"{self._input_shape}".encode()
+
+
+def _resizer(architecture):
+    """Make a function that brings images to the network's size; None if they have it."""
+    shape, size = architecture.image_shape, architecture.input_size
+    if shape[:2] == (size, size):
+        return None
+
+    def resize(images):
+        # Other fits share the engine. Most never need it: their views are enlarged as they move.
+        write = functools.partial(write_resizing, LiteRTGraph(), architecture)
+        return cached_engine(("resizing", shape, size), write)(images)
+
+    return resize

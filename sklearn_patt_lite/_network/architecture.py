@@ -85,7 +85,8 @@ class Convolution(NamedTuple):
 
 def backbone_convolutions(architecture):
     """List the convolutions of MobileNetV1 up to `output_layer`, in order."""
-    depth, side = int(32 * architecture.alpha), math.ceil(architecture.input_size / 2)
+    depth = int(32 * architecture.alpha)
+    side = math.ceil(architecture.input_size / 2)  # padded at both sides
     found = [Convolution("conv1", (3, 3, 3, depth), 2, False, (side, side, depth))]
     for layer in output_layers():
         if found[-1].activation == architecture.output_layer:
@@ -95,7 +96,7 @@ def backbone_convolutions(architecture):
         if kind == "dw":
             kernel = (3, 3, depth, 1)
             if int(block) in _STRIDED_BLOCKS:
-                stride, side = 2, side // 2
+                stride, side = 2, side // 2  # padded below and at the right only
         else:
             deeper = int(_POINTWISE_FILTERS[int(block) - 1] * architecture.alpha)
             kernel, depth = (1, 1, depth, deeper), deeper
@@ -171,21 +172,12 @@ def output_layers():
 
 def _fits(architecture, input_size=None):
     """Whether the network can be built: attention over a single token would be the identity."""
-    size = architecture.input_size if input_size is None else input_size
-    side = _grid_side(size, architecture.output_layer)
+    if input_size is not None:
+        architecture = dataclasses.replace(architecture, input_size=input_size)
+    side = backbone_convolutions(architecture)[-1].shape[0]
     if architecture.patch_extraction is not None:
         side = math.ceil(side / architecture.patch_size)
     needs_tokens = (
         architecture.patch_extraction == "separable" or architecture.attention == "patches"
     )
-    return size >= _SMALLEST_IMAGE and side >= (2 if needs_tokens else 1)
-
-
-def _grid_side(input_size, output_layer):
-    """Side of the map at `output_layer`, in cells."""
-    last_block = 13 if output_layer is None else int(output_layer.split("_")[2])
-    side = math.ceil(input_size / 2)  # the first convolution pads at both sides
-    for block in _STRIDED_BLOCKS:
-        if block <= last_block:
-            side //= 2  # padded below and at the right only
-    return side
+    return architecture.input_size >= _SMALLEST_IMAGE and side >= (2 if needs_tokens else 1)

@@ -129,13 +129,8 @@ class _Interpreter:
         with without_chatter():
             self._interpreter = Interpreter(model_content=model, num_threads=n_threads)
             self._interpreter.allocate_tensors()
-        source, target = (
-            details()[0]
-            for details in (
-                self._interpreter.get_input_details,
-                self._interpreter.get_output_details,
-            )
-        )
+        (source,) = self._interpreter.get_input_details()
+        (target,) = self._interpreter.get_output_details()
         self.output_shape = tuple(target["shape"][1:])
         self._source = self._interpreter.tensor(source["index"])
         self._target = self._interpreter.tensor(target["index"])
