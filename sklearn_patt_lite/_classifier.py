@@ -11,6 +11,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_patt_lite._callbacks.support import CallbackSupportMixin
+from sklearn_patt_lite._callbacks.task import Task
 from sklearn_patt_lite._features.memory import FeatureMemory, as_feature_memory
 from sklearn_patt_lite._network.architecture import count_parameters
 from sklearn_patt_lite._network.archive import PRETRAINED, pretrained_file
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 _AUTO = StrOptions({"auto"})
 
 
-class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
+class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """
     Facial expression classifier PAtt-Lite, with a quick training recipe or the paper's.
 
@@ -506,13 +508,26 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
                 f"{n} of {n + len(data.y)} images validate, cut off image by image; by groups, "
                 "which searches hand on with metadata routing, they would be other people's."
             )
+
+        def attributes(fitted, history):
+            about_data = {"data": data.digests, "validation": data.split}
+            return _fitted_attributes(fitted, data.classes, {**about_data, **history})
+
+        task = Task(
+            self._init_callback_context(max_subtasks=2 if settings.has_stage_2 else 1),
+            attributes,
+            estimator=self,
+            X=X,
+            y=y,
+            metadata=None if sample_weight is None else {"sample_weight": sample_weight},
+        )
+        task.begin()
         fitted, history = fit_network(
-            data, settings, seed, memory=memory, checkpoint_dir=self.checkpoint_dir
+            data, settings, seed, memory=memory, checkpoint_dir=self.checkpoint_dir, task=task
         )
         # Only now: a fit that does not come to its end changes nothing.
-        self.classes_ = data.classes
-        self.history_ = {"data": data.digests, "validation": data.split, **history}
-        self._set_fitted(fitted)
+        self.__dict__.update(attributes(fitted, history))
+        task.end(lambda: (fitted, history))
         return self
 
     @property
@@ -536,11 +551,6 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self._fitted.network
-
-    def _set_fitted(self, fitted):
-        self.image_shape_ = fitted.architecture.image_shape
-        self.n_parameters_ = count_parameters(fitted.architecture)
-        self._fitted = fitted
 
     def predict_proba(self, X: Images) -> NDArray[np.float32]:
         """
@@ -811,8 +821,7 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
                 f"{os.fspath(path)!r} is not loaded: its parameters are not this version's "
                 f"({error})."
             ) from error
-        classifier.classes_, classifier.history_ = classes, history
-        classifier._set_fitted(fitted)
+        classifier.__dict__.update(_fitted_attributes(fitted, classes, history))
         return classifier
 
     @classmethod
@@ -995,6 +1004,16 @@ class PAttLiteClassifier(ClassifierMixin, BaseEstimator):
             from sklearn_patt_lite._inference.fitted import FittedNetwork
 
             self._fitted = FittedNetwork.from_state(state["_fitted"])
+
+
+def _fitted_attributes(fitted, classes, history):
+    return {
+        "classes_": classes,
+        "history_": history,
+        "image_shape_": fitted.architecture.image_shape,
+        "n_parameters_": count_parameters(fitted.architecture),
+        "_fitted": fitted,
+    }
 
 
 def fitted_network(classifier):

@@ -12,6 +12,7 @@ PACKAGE = ROOT / "sklearn_patt_lite"
 #: Folders, and modules at the top, by what they may import besides themselves.
 MAY_IMPORT = {
     "_typing": set(),
+    "_callbacks": set(),
     "_process": set(),
     "_files": set(),
     "_images": {"_process"},
@@ -21,7 +22,7 @@ MAY_IMPORT = {
     "_settings": {"_network"},
     "_training": {
         *("_inference", "_features", "_network", "_images", "_process", "_files"),
-        "model_selection",
+        *("_callbacks", "model_selection"),
     },
     "_persistence": {"_inference", "_network", "_process", "_files"},
     "metrics": {"_images", "_typing"},
@@ -29,10 +30,11 @@ MAY_IMPORT = {
     "datasets": {"_images", "_typing"},
     "_classifier": {
         *("_training", "_persistence", "_inference", "_features", "_settings", "_network"),
-        *("_process", "_typing", "datasets"),
+        *("_process", "_callbacks", "_typing", "datasets"),
     },
     "preprocessing": {
         *("_inference", "_features", "_network", "_images", "_process", "_typing"),
+        "_callbacks",
     },
     "inspection": {"_classifier", "_network", "_images", "_process", "_typing", "preprocessing"},
 }

@@ -232,9 +232,9 @@ def test_a_stage_says_what_it_does(data):
 def test_a_stage_2_that_only_harms_gives_back_what_stage_1_reached(model, data, monkeypatch):
     run_stage, after_stage_1 = StagedFit._run_stage, []
 
-    def ruin_in_stage_2(fit, stage):
+    def ruin_in_stage_2(fit, stage, task):
         if stage.name == "head":
-            history = run_stage(fit, stage)
+            history = run_stage(fit, stage, task)
             after_stage_1.extend(model.get_weights())
             return history
         model.set_weights([np.zeros_like(weights) for weights in model.get_weights()])

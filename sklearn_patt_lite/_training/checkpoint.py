@@ -155,6 +155,10 @@ class Checkpoint:
             self._network = _values(network)
             self._write(None, {})
 
+    def close(self):
+        """Write nothing more: what comes now is another fit's, or depends on more than this one."""
+        self._path = None
+
     def _write(self, epoch, arrays):
         text = json.dumps({"histories": self.histories, "reached": self.reached, "epoch": epoch})
         # NumPy's archive is flat: "optimizer_3" is the fourth of the optimizer's arrays.

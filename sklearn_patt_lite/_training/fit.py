@@ -9,11 +9,12 @@ import math
 
 import keras
 
+from sklearn_patt_lite._callbacks.task import Task
 from sklearn_patt_lite._images.source import data_digests
 from sklearn_patt_lite._inference.fitted import FittedNetwork
 from sklearn_patt_lite._network.batch_norm import refit_normalization
 from sklearn_patt_lite._network.kept import KeptNetwork
-from sklearn_patt_lite._network.parts import policy_of
+from sklearn_patt_lite._network.parts import named_weights, policy_of
 from sklearn_patt_lite._network.patt_lite import build_network, draw_weights
 from sklearn_patt_lite._network.weights import load_weights
 from sklearn_patt_lite._process import (
@@ -41,7 +42,7 @@ _KERAS_VERBOSE = (0, 2, 1)  # silent, a line an epoch, a bar: Keras counts them 
 
 
 @keras_settings()
-def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None):
+def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None, task=None):
     """Build a network, and train it as the settings say.
 
     Parameters
@@ -56,6 +57,8 @@ def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None):
         Memory that keeps the features of frozen layers after the fit.
     checkpoint_dir : path-like, default=None
         Folder for a checkpoint after each epoch. If it has one of this fit, the fit resumes.
+    task : Task, default=None
+        The fit, for callbacks, which hear of its stages and epochs. None: there are no callbacks.
 
     Returns
     -------
@@ -83,6 +86,24 @@ def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None):
             features = FrozenFeatures(
                 network, architecture, stages, data, memory, augment=settings.augment
             )
+
+        def fitted_by(kept):
+            return FittedNetwork(
+                kept,
+                batch_size=settings.batch_size,
+                flip_averaging=bool(settings.flip_averaging),
+                frozen_until=None if features is None else features.kept_layer(stages[-1]),
+            )
+
+        def with_counts(history):
+            counts = {"computed": 0, "found": 0} if features is None else features.counts
+            return {**history, "features": counts}
+
+        def state(history):
+            weights, policy = named_weights(network), policy_of(network)  # copies
+            kept = KeptNetwork(architecture, weights=weights, policy=policy)
+            return fitted_by(kept), with_counts(history)
+
         staged = StagedFit(
             network,
             stages,
@@ -93,16 +114,11 @@ def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None):
             checkpoint=checkpoint,
             progress=_progress(stages, features, settings),
             verbose=_KERAS_VERBOSE[settings.verbose],
+            task=task,
+            state=state,
         )
         history = staged.run()
-    counts = {"computed": 0, "found": 0} if features is None else features.counts
-    fitted = FittedNetwork(
-        KeptNetwork(architecture, network),
-        batch_size=settings.batch_size,
-        flip_averaging=bool(settings.flip_averaging),
-        frozen_until=None if features is None else features.kept_layer(stages[-1]),
-    )
-    return fitted, {**history, "features": counts}
+    return fitted_by(KeptNetwork(architecture, network)), with_counts(history)
 
 
 def _initial_network(architecture, backbone_weights, classes, seed):
@@ -163,6 +179,11 @@ class StagedFit:
         Progress display; nothing is shown if None.
     verbose : int, default=0
         Keras' `verbose` of `keras.Model.fit`.
+    task : Task, default=None
+        The fit, for callbacks, which hear of its stages and epochs. None: there are no callbacks.
+    state : callable, default=None
+        Takes the histories of the stages until now, and returns what a task's state is: the
+        fitted network and its history.
     """
 
     def __init__(
@@ -178,6 +199,8 @@ class StagedFit:
         checkpoint=None,
         progress=None,
         verbose=0,
+        task=None,
+        state=None,
     ):
         self._network, self._stages, self._data = network, stages, data
         self._batch_size, self._seed = batch_size, seed
@@ -186,6 +209,7 @@ class StagedFit:
         self._checkpoint = Checkpoint() if checkpoint is None else checkpoint
         self._progress = Progress() if progress is None else progress
         self._verbose = verbose
+        self._task, self._state = Task() if task is None else task, state
 
     def run(self):
         """Train the stages that are not completed yet.
@@ -205,7 +229,11 @@ class StagedFit:
         """
         # To where the current stage began; its own epochs come back in `_run_stage`.
         self._checkpoint.restore(self._network)
+        for name, history in self._checkpoint.histories.items():
+            self._task.skip(name, len(history["loss"]))
         for stage in self._stages[len(self._checkpoint.histories) :]:
+            task = self._task.subtask(stage.name, stage.epochs)
+            task.begin(self._so_far)
             if stage.refits and not self._checkpoint.n_epochs:
                 set_stage(self._network, stage)
                 refit_normalization(self._network, self._data.X, self._seed)
@@ -214,17 +242,18 @@ class StagedFit:
                 described = stage.describe(self._data, self._checkpoint.n_epochs)
                 print(f"[PAttLiteClassifier] {described}")
             try:
-                history = self._run_stage(stage)
+                history = self._run_stage(stage, task)
             except KeyboardInterrupt as interrupt:
                 interrupt.add_note(self._checkpoint.how_to_resume)
                 raise
-            self._end_stage(stage, history)
+            if self._end_stage(stage, history, task):
+                break
         # A trainer may have compiled another model with the same weights, not the network itself.
         set_stage(self._network, self._stages[-1])
         compile_for(self._network, self._stages[-1])
         return self._checkpoint.histories
 
-    def _run_stage(self, stage):
+    def _run_stage(self, stage, task):
         """Train for a stage, and keep the weights of its best epoch; return its history."""
         callbacks = stage_callbacks(stage, has_validation=self._data.X_val is not None)
         history = keras.callbacks.History()
@@ -233,14 +262,29 @@ class StagedFit:
             # After the events' beginning, which resets the callbacks.
             self._checkpoint.resume(trainer.model, callbacks, history)
             first = len(history.epoch)
+            for _ in range(first):
+                task.skip("epoch")
+
+            def state():
+                trainer.update()
+                return self._so_far({stage.name: _numbers(history, len(history.epoch) - 1)})
+
             for epoch in range(first, stage.epochs):
                 if trainer.model.stop_training:
                     break
+                epoch_task = task.subtask("epoch")
+                epoch_task.begin(state)
                 self._run_epoch(stage, trainer, events, epoch, is_first=epoch == first)
+                if epoch_task.end(state) and epoch + 1 < stage.epochs:
+                    self._checkpoint.close()  # of a fit without that callback
+                    break
                 self._checkpoint.end_epoch(trainer.model, callbacks, history)
             events.on_train_end()
-        numbers = {name: [float(v) for v in values] for name, values in history.history.items()}
-        return {**numbers, "best_epoch": best_epoch(callbacks, len(history.epoch))}
+        return _numbers(history, best_epoch(callbacks, len(history.epoch)))
+
+    def _so_far(self, stage=None):
+        """State of the fit, for callbacks: of the stages behind it, and perhaps of one more."""
+        return self._state({**self._checkpoint.histories, **(stage or {})})
 
     def _trainer(self, stage):
         settings = {"batch_size": self._batch_size, "seed": self._seed}
@@ -285,8 +329,14 @@ class StagedFit:
         with without_copy_warnings():
             events.on_epoch_end(epoch, logs)
 
-    def _end_stage(self, stage, history):
-        """Go back to what the stage began with if no epoch of it was better."""
+    def _end_stage(self, stage, history, task):
+        """Go back to what the stage began with if no epoch of it was better.
+
+        Returns
+        -------
+        bool
+            Whether a callback wants it to be the last.
+        """
         reached = self._checkpoint.reached
         if "val_accuracy" in history:
             best = history["val_accuracy"][history["best_epoch"]]
@@ -295,4 +345,15 @@ class StagedFit:
                 history["best_epoch"] = -1
             else:
                 reached = best
+        # Before the checkpoint is written: a fit that is run again is to ask the callback, too.
+        stops = task.end(lambda: self._so_far({stage.name: history}))
+        if stops and stage is not self._stages[-1]:
+            self._checkpoint.close()
         self._checkpoint.end_stage(stage.name, history, reached, self._network)
+        return stops
+
+
+def _numbers(history, best):
+    """A stage's history as plain numbers, and the epoch whose weights are those of the network."""
+    numbers = {name: [float(v) for v in values] for name, values in history.history.items()}
+    return {**numbers, "best_epoch": best}

@@ -114,6 +114,8 @@ class Trainer(NamedTuple):
     #: chunks, the seconds that its data was waited for. Returns the epoch's "loss", "accuracy" and,
     #: with validation data, "val_loss" and "val_accuracy".
     epoch: Callable[..., dict[str, float]]
+    #: Brings what the model has learned until now into the network, whose weights it may not share.
+    update: Callable[[], None] = lambda: None
 
 
 def epoch_seed(seed, epoch):

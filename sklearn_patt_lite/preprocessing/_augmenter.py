@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
+from sklearn_patt_lite._callbacks.support import as_one_task
 from sklearn_patt_lite._images.check import check_pixels
 from sklearn_patt_lite._typing import Seed, validate_parameters_first
 from sklearn_patt_lite.preprocessing._base import ImageTransformerMixin
@@ -101,6 +102,7 @@ class FaceAugmenter(ImageTransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     @validate_parameters_first
+    @as_one_task
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """
         Check parameters and images; nothing is learned.

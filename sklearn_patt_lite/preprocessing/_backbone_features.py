@@ -14,6 +14,7 @@ from sklearn.base import (
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_patt_lite._callbacks.support import CallbackSupportMixin, as_one_task
 from sklearn_patt_lite._features.memory import FeatureMemory, as_feature_memory
 from sklearn_patt_lite._images.source import as_source
 from sklearn_patt_lite._network.architecture import Architecture
@@ -22,7 +23,9 @@ from sklearn_patt_lite._typing import Cache, Images, PathLike, validate_paramete
 _CHUNK = 256  # images whose features are held before they are pooled
 
 
-class BackboneFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BackboneFeatures(
+    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """
     Turn faces into the features of a frozen MobileNetV1, averaged over a grid.
 
@@ -109,6 +112,7 @@ class BackboneFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self.memory = memory
 
     @validate_parameters_first
+    @as_one_task
     def fit(self, X: Images, y: object = None) -> Self:
         """
         Load the backbone, for images of this shape.

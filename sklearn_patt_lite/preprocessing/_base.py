@@ -4,8 +4,10 @@ from typing import Literal, Self
 
 from sklearn.base import TransformerMixin
 
+from sklearn_patt_lite._callbacks.support import CallbackSupportMixin
 
-class ImageTransformerMixin(TransformerMixin):
+
+class ImageTransformerMixin(CallbackSupportMixin, TransformerMixin):
     """Images or paths in, images out; stateless: nothing is learned from the data."""
 
     def set_output(

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sklearn_patt_lite._callbacks.support import as_one_task
 from sklearn_patt_lite._images.decode import (
     BACKGROUND,
     check_readable,
@@ -131,6 +132,7 @@ class FaceCropper(ImageTransformerMixin, BaseEstimator):
         self.n_jobs = n_jobs
 
     @validate_parameters_first
+    @as_one_task
     def fit(self, X: Photographs, y: object = None) -> Self:
         """
         Check the parameters; no photograph is read.

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
+from sklearn_patt_lite._callbacks.support import as_one_task
 from sklearn_patt_lite._images.decode import check_sources, decode_images
 from sklearn_patt_lite._typing import Photographs, validate_parameters_first
 from sklearn_patt_lite.preprocessing._base import ImageTransformerMixin
@@ -65,6 +66,7 @@ class FaceResizer(ImageTransformerMixin, BaseEstimator):
         self.n_jobs = n_jobs
 
     @validate_parameters_first
+    @as_one_task
     def fit(self, X: Photographs, y: object = None) -> Self:
         """
         Check the parameters; no image is read.

@@ -1,0 +1,1 @@
+"""What scikit-learn's callbacks hear of fits."""

@@ -1,0 +1,242 @@
+"""What scikit-learn's callbacks hear of fits, and what becomes of their answers."""
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from quick import NETWORK, QUICK, SIZE, TRANSFER, quick
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.preprocessing import (
+    BackboneFeatures,
+    FaceAugmenter,
+    FaceCropper,
+    FaceResizer,
+)
+
+pytest.importorskip("sklearn.callback", reason="callbacks are new in scikit-learn 1.9")
+from sklearn.callback import ProgressBar, ScoringMonitor
+
+
+class Recorder:
+    """Writes down what it hears of tasks that end, and asks to stop after some of them."""
+
+    def __init__(self, *, stops_after=()):
+        self.begun, self.ended, self.stops_after = [], [], stops_after
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        self.begun.append(place_of(context))
+
+    def on_fit_task_end(
+        self, estimator, context, *, X=None, y=None, metadata=None, fitted_estimator=None
+    ):
+        place = place_of(context)
+        self.ended.append(place)
+        self.X, self.y, self.metadata = X, y, metadata
+        self.hear(place, fitted_estimator, X)
+        return place in self.stops_after
+
+    def hear(self, place, fitted_estimator, X):
+        pass
+
+
+class Predicting(Recorder):
+    """Keeps what the classifier so far predicts after each task, and its history."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.predicted, self.histories = {}, {}
+
+    def hear(self, place, fitted_estimator, X):
+        if fitted_estimator is not None:
+            self.predicted[place] = fitted_estimator.predict_proba(X)
+            self.histories[place] = fitted_estimator.history_
+
+
+def place_of(context):
+    """The names of a task and of those that it is part of; of an epoch its number, too."""
+    place = ()
+    while context is not None:
+        is_epoch = context.task_name == "epoch"
+        place = (f"epoch {context.task_id}" if is_epoch else context.task_name, *place)
+        context = context.parent
+    return place
+
+
+def all_places(**n_epochs):
+    """The places of a fit's tasks in the order of their ends."""
+    for stage, n in n_epochs.items():
+        yield from (("fit", stage, f"epoch {i}") for i in range(n))
+        yield "fit", stage
+    yield ("fit",)
+
+
+def test_a_fit_tells_of_its_stages_and_epochs(faces):
+    recorder = Recorder()
+    weights = np.ones(len(faces.images))
+    quick().set_callbacks(recorder).fit(faces.images, faces.target, sample_weight=weights)
+    assert recorder.ended == list(all_places(head=2, finetune=2))
+    assert sorted(recorder.begun) == sorted(recorder.ended)
+    assert recorder.begun[0] == ("fit",)
+    assert recorder.X is faces.images
+    assert recorder.y is faces.target
+    assert recorder.metadata["sample_weight"] is weights
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        TRANSFER,  # trains on features
+        {**NETWORK, "recipe": "modern", "epochs": 2},  # on images
+    ],
+    ids=["features", "images"],
+)
+def test_the_classifier_so_far_is_that_of_a_fit_that_ends_there(settings, faces):
+    """With a constant rate and no validation data an epoch does not know how many follow it."""
+    settings = {**settings, "schedule": "plateau"}
+    whole = PAttLiteClassifier(**settings)
+    plain = clone(whole).fit(faces.images, faces.target)
+    predicting = Predicting()
+    whole.set_callbacks(predicting).fit(faces.images, faces.target)
+    # Who looks changes nothing.
+    assert_array_equal(whole.predict_proba(faces.images), plain.predict_proba(faces.images))
+    assert whole.history_ == plain.history_
+    assert_allclose(
+        predicting.predicted["fit",], whole.predict_proba(faces.images), rtol=0, atol=1e-6
+    )
+    stage = next(name for name in ("finetune", "end_to_end") if name in whole.history_)
+    shorter = {"finetune": "finetune_epochs", "end_to_end": "epochs"}[stage]
+    short = PAttLiteClassifier(**{**settings, shorter: 1}).fit(faces.images, faces.target)
+    place = "fit", stage, "epoch 0"
+    assert_allclose(
+        predicting.predicted[place], short.predict_proba(faces.images), rtol=0, atol=1e-6
+    )
+    assert predicting.histories[place][stage] == short.history_[stage]
+    assert predicting.histories[place]["data"] == whole.history_["data"]
+
+
+def test_a_callback_may_stop_a_stage(faces):
+    settings = {**TRANSFER, "finetune_epochs": 3}
+    recorder = Recorder(stops_after=[("fit", "finetune", "epoch 1")])
+    classifier = PAttLiteClassifier(**settings).set_callbacks(recorder)
+    classifier.fit(faces.images, faces.target)
+    assert recorder.ended == list(all_places(head=2, finetune=2))
+    assert len(classifier.history_["finetune"]["loss"]) == 2
+    assert classifier.history_["finetune"]["best_epoch"] == 1
+    assert classifier.predict(faces.images).shape == faces.target.shape
+
+
+def test_a_callback_may_stop_after_stage_1(faces):
+    recorder = Recorder(stops_after=[("fit", "head")])
+    classifier = quick().set_callbacks(recorder).fit(faces.images, faces.target)
+    assert recorder.ended == list(all_places(head=2))
+    assert "finetune" not in classifier.history_
+    head_only = quick(unfreeze_layers=0).fit(faces.images, faces.target)
+    assert_allclose(
+        classifier.predict_proba(faces.images),
+        head_only.predict_proba(faces.images),
+        rtol=0,
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("stopped", [("fit", "head"), ("fit", "head", "epoch 0")], ids=len)
+def test_a_fit_that_was_stopped_is_no_checkpoint_of_one_that_is_not(stopped, faces, tmp_path):
+    expected = quick().fit(faces.images, faces.target)
+    settings = {**QUICK, "checkpoint_dir": tmp_path}
+    runs = []
+    for _ in range(2):  # the second finds what the first has left
+        classifier = PAttLiteClassifier(**settings).set_callbacks(Recorder(stops_after=[stopped]))
+        runs.append(classifier.fit(faces.images, faces.target))
+    for first, again in zip(*(each.model_.get_weights() for each in runs), strict=True):
+        assert_array_equal(first, again)
+    whole = PAttLiteClassifier(**settings).fit(faces.images, faces.target)
+    for mine, theirs in zip(whole.model_.get_weights(), expected.model_.get_weights(), strict=True):
+        assert_array_equal(mine, theirs)
+
+
+def test_a_resumed_fit_tells_of_all_its_epochs(faces, tmp_path):
+    class Interrupting(Recorder):
+        def hear(self, place, fitted_estimator, X):
+            if place == ("fit", "finetune", "epoch 1"):
+                raise KeyboardInterrupt
+
+    classifier = quick(checkpoint_dir=tmp_path, finetune_patience=None)
+    with pytest.raises(KeyboardInterrupt):
+        clone(classifier).set_callbacks(Interrupting()).fit(faces.images, faces.target)
+    predicting = Predicting()
+    classifier.set_callbacks(predicting).fit(faces.images, faces.target)
+    assert predicting.ended == list(all_places(head=2, finetune=2))
+    known = {("fit", "head"), *(place for place in predicting.ended if len(place) == 3)}
+    assert known - predicting.predicted.keys() == {
+        *(("fit", "head"), ("fit", "head", "epoch 0"), ("fit", "head", "epoch 1")),
+        ("fit", "finetune", "epoch 0"),
+    }
+
+
+def test_a_monitor_scores_each_epoch_of_a_search(faces):
+    monitor = ScoringMonitor(scoring="balanced_accuracy")
+    search = GridSearchCV(
+        PAttLiteClassifier(**TRANSFER).set_callbacks(monitor),
+        {"unfreeze_layers": [0, 8]},
+        cv=2,
+    ).fit(faces.images, faces.target)
+    rows = [row for row in monitor.get_logs().data if row["task_name"] == "epoch"]
+    # Stage 1 alone takes the epochs of stage 2. The refit is one more fit.
+    n_epochs = {0: 2, 8: 4}
+    best = search.best_params_["unfreeze_layers"]
+    assert len(rows) == 2 * sum(n_epochs.values()) + n_epochs[best]
+    assert all(0 <= row["balanced_accuracy"] <= 1 for row in rows)
+    (last,) = [row for row in monitor.get_logs().data if row["task_id_path"] == (0, 1)]
+    y_pred = search.best_estimator_.predict(faces.images)
+    recall = [np.mean(y_pred[faces.target == i] == i) for i in range(7)]
+    assert last["balanced_accuracy"] == pytest.approx(np.mean(recall))
+
+
+@pytest.mark.parametrize(
+    "transformer",
+    [
+        FaceResizer(size=SIZE),
+        FaceAugmenter(random_state=0),
+        FaceCropper(size=SIZE, detector=lambda photograph: [[(1, 1, 20, 20), 0.9]]),
+        BackboneFeatures(backbone_weights="drawn", alpha=0.25, input_size=SIZE),
+    ],
+    ids=lambda transformer: type(transformer).__name__,
+)
+def test_a_transformer_is_one_task(transformer, faces):
+    recorder = Recorder()
+    clone(transformer).set_callbacks(recorder).fit(faces.images)
+    assert recorder.begun == recorder.ended == [("fit",)]
+
+
+def test_progress_bars_show_a_search_over_a_pipeline(faces, capsys):
+    pytest.importorskip("rich")
+    pipeline = make_pipeline(FaceResizer(size=SIZE), quick())
+    search = GridSearchCV(pipeline, {"pattliteclassifier__dropout": [0.1, 0.3]}, cv=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # such as of steps that know no callbacks
+        search.set_callbacks(ProgressBar(max_propagation_depth=None))
+        search.fit(faces.images, faces.target)
+    shown = capsys.readouterr().out
+    for name in ("GridSearchCV", "Pipeline", "PAttLiteClassifier - fine"):
+        assert name in shown
+
+
+def test_callbacks_go_with_clones_and_not_into_files(faces, fitted, tmp_path):
+    recorder = Recorder()
+    classifier = clone(fitted).set_callbacks(recorder)
+    assert clone(classifier)._skl_callbacks == [recorder]
+    fitted = clone(fitted).set_callbacks(recorder).fit(faces.images, faces.target)
+    fitted.save_model(tmp_path / "faces.zip")
+    loaded = PAttLiteClassifier.load_model(tmp_path / "faces.zip")
+    assert not hasattr(loaded, "_skl_callbacks")
