@@ -7,10 +7,15 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from quick import NETWORK, QUICK, SIZE, TRANSFER, quick
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV
+from sklearn.exceptions import NotFittedError
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, check_cv
 from sklearn.pipeline import make_pipeline
 
 from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.inspection import SearchHistoryDisplay
+from sklearn_patt_lite.metrics import epoch_scores
+from sklearn_patt_lite.model_selection import search_history
 from sklearn_patt_lite.preprocessing import (
     BackboneFeatures,
     FaceAugmenter,
@@ -201,6 +206,103 @@ def test_a_monitor_scores_each_epoch_of_a_search(faces):
     y_pred = search.best_estimator_.predict(faces.images)
     recall = [np.mean(y_pred[faces.target == i] == i) for i in range(7)]
     assert last["balanced_accuracy"] == pytest.approx(np.mean(recall))
+
+
+# Searches
+
+
+def search_with(grid, faces, *, search=GridSearchCV, scoring=epoch_scores, **settings):
+    """Search, and return the search and its monitor."""
+    monitor = ScoringMonitor(scoring=scoring)
+    classifier = PAttLiteClassifier(**TRANSFER).set_callbacks(monitor)
+    pipeline = make_pipeline(FaceResizer(size=SIZE), classifier)
+    grid = {f"pattliteclassifier__{name}": values for name, values in grid.items()}
+    return search(pipeline, grid, cv=2, **settings).fit(faces.images, faces.target), monitor
+
+
+@pytest.fixture(scope="module")
+def searched(faces):
+    return search_with({"unfreeze_layers": [0, 8]}, faces)
+
+
+def test_a_history_has_a_row_for_each_epoch_of_each_fold(searched):
+    history = search_history(*searched)
+    assert history["candidate"].tolist() == [0] * 4 + [1] * 8
+    assert history["split"].tolist() == [0, 0, 1, 1] + [0] * 4 + [1] * 4
+    assert history["stage"].tolist() == 4 * ["head"] + 2 * (2 * ["head"] + 2 * ["finetune"])
+    assert history["epoch"].tolist() == [0, 1] * 6
+    assert np.isfinite(history["loss"]).all()
+    assert {*history} - {"candidate", "split", "stage", "epoch"} == {
+        *("loss", "accuracy", "learning_rate"),
+    }
+
+
+def test_a_history_holds_what_the_fits_have_written_down(faces, searched):
+    search, monitor = searched
+    history = search_history(search, monitor)
+    train, _ = next(check_cv(2, faces.target, classifier=True).split(faces.images, faces.target))
+    classifier = PAttLiteClassifier(**TRANSFER).fit(faces.images[train], faces.target[train])
+    rows = (history["candidate"] == 1) & (history["split"] == 0)
+    for name in ("loss", "accuracy"):
+        expected = classifier.history_["head"][name] + classifier.history_["finetune"][name]
+        assert history[name][rows].tolist() == expected
+
+
+def test_candidates_of_halving_are_counted_over_its_iterations(faces):
+    search, monitor = search_with(
+        {"dropout": [0.1, 0.2, 0.3], "unfreeze_layers": [0]},
+        faces,
+        search=HalvingGridSearchCV,
+        factor=3,
+        min_resources=28,
+        random_state=0,
+    )
+    assert search.cv_results_["iter"].tolist() == [0, 0, 0, 1]
+    history = search_history(search, monitor)
+    assert history["candidate"].tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
+    display = SearchHistoryDisplay.from_search(search, monitor)
+    assert display.labels[0] == "dropout=0.1, iter=0"
+    assert display.labels[3].endswith("iter=1")
+
+
+def test_the_curves_of_a_search_are_means_over_its_folds(searched):
+    search, monitor = searched
+    display = SearchHistoryDisplay.from_search(search, monitor)
+    assert display.ax_.get_ylabel() == "accuracy"  # there is no validation data
+    frozen, deep = display.ax_.lines
+    assert [line.get_label() for line in (frozen, deep)] == display.labels
+    assert display.labels == ["unfreeze_layers=0", "unfreeze_layers=8"]
+    history = search_history(search, monitor)
+    expected = history["accuracy"][history["candidate"] == 1].reshape(2, 4).mean(axis=0)
+    assert_allclose(deep.get_ydata(), expected)
+    assert deep.get_xdata().tolist() == [1, 2, 3, 4]
+    assert deep.get_markevery() == [2]  # where stage 2 begins
+    assert frozen.get_markevery() == []
+    widths = [line.get_linewidth() for line in (frozen, deep)]
+    assert np.argmax(widths) == search.best_index_
+    with pytest.raises(ValueError, match=r"no score 'val_loss'; there is .*loss"):
+        display.plot(score="val_loss")
+
+
+def test_validation_scores_are_the_first_choice(faces):
+    monitor = ScoringMonitor(scoring=epoch_scores)
+    classifier = quick(unfreeze_layers=0).set_callbacks(monitor)
+    search = GridSearchCV(classifier, {"dropout": [0.1]}, cv=2).fit(faces.images, faces.target)
+    display = SearchHistoryDisplay.from_search(search, monitor)
+    assert display.ax_.get_ylabel() == "val_accuracy"
+    assert display.labels == ["dropout=0.1"]
+
+
+def test_a_monitor_of_another_fit_is_refused(faces, searched):
+    search, _ = searched
+    monitor = ScoringMonitor(scoring=epoch_scores)
+    quick(unfreeze_layers=0).set_callbacks(monitor).fit(faces.images, faces.target)
+    with pytest.raises(ValueError, match=r"last run is of PAttLiteClassifier.*set it on the"):
+        search_history(search, monitor)
+    with pytest.raises(NotFittedError):
+        search_history(clone(search), monitor)
+    with pytest.raises(TypeError, match="set the monitor on the classifier"):
+        epoch_scores(search)
 
 
 @pytest.mark.parametrize(

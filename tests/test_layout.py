@@ -36,7 +36,10 @@ MAY_IMPORT = {
         *("_inference", "_features", "_network", "_images", "_process", "_typing"),
         "_callbacks",
     },
-    "inspection": {"_classifier", "_network", "_images", "_process", "_typing", "preprocessing"},
+    "inspection": {
+        *("_classifier", "_network", "_images", "_process", "_typing"),
+        *("preprocessing", "model_selection"),
+    },
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
 MODULES += sorted(PACKAGE.glob("_[a-z]*.py"))

@@ -7,6 +7,7 @@ from sklearn_patt_lite.model_selection._manifest import (
     split_manifest,
     verify_manifest,
 )
+from sklearn_patt_lite.model_selection._search_history import search_history
 from sklearn_patt_lite.model_selection._subjects import SubjectKFold
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "compare_classifiers",
     "find_leaks",
     "manifest_splits",
+    "search_history",
     "split_manifest",
     "verify_manifest",
 ]
