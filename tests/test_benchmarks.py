@@ -20,6 +20,7 @@ SCRIPTS = {
 OPTIONAL = {
     "ablations.py": ["--steps", "2", "--images", "8", "--rounds", "1", "--rows", "dropout"],
     "stage_2_hours.py": ["--images", "16", "--unfreeze", "4"],
+    "callbacks.py": [*("--subjects", "4", "--folds", "2", "--epochs", "1"), *("--rounds", "1")],
     "crop_margins.py": ["faces.npz", "--images", "10"],
     "crop_photos.py": ["--photos", "10"],
     "export_formats.py": ["faces.npz", "--epochs", "1", "--rounds", "3"],

@@ -55,17 +55,29 @@ class Recorder:
         pass
 
 
-class Predicting(Recorder):
-    """Keeps what the classifier so far predicts after each task, and its history."""
+class Keeping(Recorder):
+    """Keeps the classifiers so far."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.predicted, self.histories = {}, {}
+        self.classifiers = {}
 
     def hear(self, place, fitted_estimator, X):
         if fitted_estimator is not None:
+            self.classifiers[place] = fitted_estimator
+
+
+class Predicting(Keeping):
+    """And lets them predict while the fit waits."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.predicted = {}
+
+    def hear(self, place, fitted_estimator, X):
+        super().hear(place, fitted_estimator, X)
+        if fitted_estimator is not None:
             self.predicted[place] = fitted_estimator.predict_proba(X)
-            self.histories[place] = fitted_estimator.history_
 
 
 def place_of(context):
@@ -111,8 +123,8 @@ def test_the_classifier_so_far_is_that_of_a_fit_that_ends_there(settings, faces)
     settings = {**settings, "schedule": "plateau"}
     whole = PAttLiteClassifier(**settings)
     plain = clone(whole).fit(faces.images, faces.target)
-    predicting = Predicting()
-    whole.set_callbacks(predicting).fit(faces.images, faces.target)
+    predicting, keeping = Predicting(), Keeping()
+    whole.set_callbacks(predicting, keeping).fit(faces.images, faces.target)
     # Who looks changes nothing.
     assert_array_equal(whole.predict_proba(faces.images), plain.predict_proba(faces.images))
     assert whole.history_ == plain.history_
@@ -126,8 +138,19 @@ def test_the_classifier_so_far_is_that_of_a_fit_that_ends_there(settings, faces)
     assert_allclose(
         predicting.predicted[place], short.predict_proba(faces.images), rtol=0, atol=1e-6
     )
-    assert predicting.histories[place][stage] == short.history_[stage]
-    assert predicting.histories[place]["data"] == whole.history_["data"]
+    history = keeping.classifiers[place].history_
+    assert history[stage] == short.history_[stage]
+    assert history["data"] == whole.history_["data"]
+
+
+def test_a_classifier_that_a_callback_keeps_learns_nothing_more(faces):
+    predicting, keeping = Predicting(), Keeping()
+    for callback in (predicting, keeping):
+        classifier = PAttLiteClassifier(**TRANSFER).set_callbacks(callback)
+        classifier.fit(faces.images, faces.target)
+    assert len(keeping.classifiers) == 7  # of four epochs, two stages and the fit
+    for place, kept in keeping.classifiers.items():
+        assert_array_equal(kept.predict_proba(faces.images), predicting.predicted[place])
 
 
 def test_a_callback_may_stop_a_stage(faces):

@@ -1,5 +1,7 @@
 """The tasks of a fit, of which scikit-learn's callbacks hear: the fit, its stages, their epochs."""
 
+import weakref
+
 
 class Task:
     """A task of a fit, for scikit-learn's callbacks.
@@ -28,11 +30,11 @@ class Task:
     def begin(self, state=None):
         """Tell that the task begins; `state` returns the fitted network and history until now."""
         if self._context is not None:
-            self._context.call_on_fit_task_begin(**self._now(state))
+            self._tell(self._context.call_on_fit_task_begin, state)
 
     def end(self, state=None):
         """Tell that it has ended, and return whether a callback wants its parent to stop."""
-        return self._context is not None and self._context.call_on_fit_task_end(**self._now(state))
+        return self._context is not None and self._tell(self._context.call_on_fit_task_end, state)
 
     def skip(self, name, n_subtasks=0):
         """Tell of a subtask, and those of its own, that an interrupted fit has behind it."""
@@ -42,6 +44,17 @@ class Task:
             task.skip("epoch")
         task.end()
 
-    def _now(self, state):
-        attributes = None if state is None else lambda: self._attributes(*state())
-        return {**self._told, "reconstruction_attributes": attributes}
+    def _tell(self, call, state):
+        made = []
+
+        def attributes():
+            fitted, history = state()
+            made.append(weakref.ref(fitted))
+            return self._attributes(fitted, history)
+
+        answer = call(**self._told, reconstruction_attributes=state and attributes)
+        for reference in made:
+            fitted = reference()
+            if fitted is not None:  # a callback keeps it, and the fit goes on
+                fitted.settle()
+        return answer

@@ -69,6 +69,10 @@ class FittedNetwork:
     def _source(self, X):
         return as_source(X, self.architecture.input_size, self.architecture.image_shape)
 
+    def settle(self):
+        """Read the network's weights now, if they were not needed yet."""
+        self.kept.settle()
+
     def state(self):
         """Give what a pickle needs: weights, neither an optimizer's state nor a graph."""
         return {

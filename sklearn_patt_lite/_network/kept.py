@@ -14,8 +14,9 @@ class KeptNetwork:
         Its architecture.
     network : keras.Model, default=None
         From `build_network`.
-    weights : dict of str to ndarray, default=None
-        Its weights by the paths of its variables, where there is no network.
+    weights : dict of str to ndarray or callable, default=None
+        Its weights by the paths of its variables, where there is no network; or what reads them,
+        when they are first needed.
     policy : str, default=None
         The dtype policy to build it under.
     """
@@ -32,6 +33,7 @@ class KeptNetwork:
 
     def get(self):
         """Get the network."""
+        self.settle()
         with self._lock:
             if self._network is None:
                 keep_to_share_of_cores()
@@ -41,8 +43,15 @@ class KeptNetwork:
                 self._weights = None
             return self._network
 
+    def settle(self):
+        """Read the weights now, if they were not needed yet."""
+        with self._lock:
+            if callable(self._weights):
+                self._weights = self._weights()
+
     def state(self):
         """Give what a pickle or a file needs: weights, neither an optimizer's state nor a graph."""
+        self.settle()
         with self._lock:
             network, weights, policy = self._network, self._weights, self._policy
         if network is not None:

@@ -99,9 +99,12 @@ def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None, task=
             counts = {"computed": 0, "found": 0} if features is None else features.counts
             return {**history, "features": counts}
 
-        def state(history):
-            weights, policy = named_weights(network), policy_of(network)  # copies
-            kept = KeptNetwork(architecture, weights=weights, policy=policy)
+        def state(history, learned):
+            def weights():
+                values, new = named_weights(network), learned()
+                return {name: new.get(name, value) for name, value in values.items()}
+
+            kept = KeptNetwork(architecture, weights=weights, policy=policy_of(network))
             return fitted_by(kept), with_counts(history)
 
         staged = StagedFit(
@@ -182,8 +185,8 @@ class StagedFit:
     task : Task, default=None
         The fit, for callbacks, which hear of its stages and epochs. None: there are no callbacks.
     state : callable, default=None
-        Takes the histories of the stages until now, and returns what a task's state is: the
-        fitted network and its history.
+        Takes the histories of the stages until now, and what returns that which a trainer has
+        learned and the network lacks. Returns a task's state: the fitted network and its history.
     """
 
     def __init__(
@@ -266,8 +269,8 @@ class StagedFit:
                 task.skip("epoch")
 
             def state():
-                trainer.update()
-                return self._so_far({stage.name: _numbers(history, len(history.epoch) - 1)})
+                until_now = {stage.name: _numbers(history, len(history.epoch) - 1)}
+                return self._so_far(until_now, trainer.learned)
 
             for epoch in range(first, stage.epochs):
                 if trainer.model.stop_training:
@@ -282,9 +285,9 @@ class StagedFit:
             events.on_train_end()
         return _numbers(history, best_epoch(callbacks, len(history.epoch)))
 
-    def _so_far(self, stage=None):
+    def _so_far(self, stage=None, learned=dict):
         """State of the fit, for callbacks: of the stages behind it, and perhaps of one more."""
-        return self._state({**self._checkpoint.histories, **(stage or {})})
+        return self._state({**self._checkpoint.histories, **(stage or {})}, learned)
 
     def _trainer(self, stage):
         settings = {"batch_size": self._batch_size, "seed": self._seed}

@@ -19,7 +19,7 @@ from sklearn_patt_lite._network.batch_norm import (
     fold_layers,
 )
 from sklearn_patt_lite._network.graph import STEP
-from sklearn_patt_lite._network.parts import backbone_after, head_layers, head_of
+from sklearn_patt_lite._network.parts import backbone_after, head_layers, head_of, to_numpy
 from sklearn_patt_lite._process import LRUCache, seeded
 from sklearn_patt_lite._training.progress import timed
 from sklearn_patt_lite._training.quick_layers import quick_copy
@@ -112,6 +112,10 @@ class HeadTrainer:
         """Copy the weights and dropout seeds back into the network."""
         for mine, theirs in self._pairs(network):
             theirs.assign(mine)
+
+    def learned(self, network):
+        """Copy the weights under the names that they have in the network."""
+        return {theirs.path: to_numpy(mine) for mine, theirs in self._pairs(network)}
 
     def _pairs(self, network):
         theirs = {layer.name: layer for layer in _all_layers(network)}

@@ -141,5 +141,5 @@ def train_on_features(network, stage, data, features, *, batch_size, seed):
             logs |= trainer.evaluate(prefetch(chunks))
         return logs
 
-    yield Trainer(trainer.model, run_epoch, lambda: trainer.unload(network))
+    yield Trainer(trainer.model, run_epoch, lambda: trainer.learned(network))
     trainer.unload(network)

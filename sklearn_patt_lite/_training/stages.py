@@ -114,8 +114,9 @@ class Trainer(NamedTuple):
     #: chunks, the seconds that its data was waited for. Returns the epoch's "loss", "accuracy" and,
     #: with validation data, "val_loss" and "val_accuracy".
     epoch: Callable[..., dict[str, float]]
-    #: Brings what the model has learned until now into the network, whose weights it may not share.
-    update: Callable[[], None] = lambda: None
+    #: Returns what the model has learned until now and does not share with the network: values of
+    #: the network's variables, by their paths.
+    learned: Callable[[], dict[str, np.ndarray]] = dict
 
 
 def epoch_seed(seed, epoch):
