@@ -1,3 +1,4 @@
+import importlib.util
 import os
 
 # Before TensorFlow is imported: it would log from C++ to stderr all that it does.
@@ -15,6 +16,15 @@ from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.datasets import make_expression_faces
 
 collect_ignore = ["typed_usage.py"]  # for type checkers: the databases that it loads are nowhere
+
+
+def pytest_collection_modifyitems(items):
+    """Skip examples in docstrings that need callbacks, which are new in scikit-learn 1.9."""
+    if importlib.util.find_spec("sklearn.callback") is None:
+        skip = pytest.mark.skip(reason="callbacks are new in scikit-learn 1.9")
+        for item in items:
+            if isinstance(item, pytest.DoctestItem) and "sklearn.callback" in item.dtest.docstring:
+                item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")

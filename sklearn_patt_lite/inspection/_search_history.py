@@ -77,6 +77,8 @@ class SearchHistoryDisplay:
         """
         Draw the learning curves of a search.
 
+        Nothing is predicted: the monitor has written down all that is shown.
+
         Parameters
         ----------
         search : GridSearchCV, or another search of scikit-learn
@@ -134,6 +136,8 @@ class SearchHistoryDisplay:
         """
         Draw the curves.
 
+        Epochs are counted on over both stages.
+
         Parameters
         ----------
         score : str or None, default=None
@@ -170,7 +174,7 @@ class SearchHistoryDisplay:
         'Epoch'
         """
         check_matplotlib(type(self).__name__)
-        axes = panels(ax, 1, 1, (8, 4.5))
+        axes = panels(ax, 1, 1, (9, 4.5))
         self.ax_, self.figure_ = axes[0], axes[0].figure
         self._draw(self._score(score))
         return self
@@ -193,7 +197,8 @@ class SearchHistoryDisplay:
             )
         self.ax_.set(xlabel="Epoch", ylabel=score)
         self.ax_.xaxis.get_major_locator().set_params(integer=True)
-        self.ax_.legend(fontsize="small")
+        beside = {"bbox_to_anchor": (1.01, 1), "loc": "upper left", "borderaxespad": 0}
+        self.ax_.legend(fontsize="x-small", **(beside if len(self.labels) > 3 else {}))
 
     def _score(self, score):
         known = [name for name in self.history if name not in _PLACE]
