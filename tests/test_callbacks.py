@@ -1,6 +1,8 @@
 """What scikit-learn's callbacks hear of fits, and what becomes of their answers."""
 
+import threading
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -153,6 +155,45 @@ def test_a_classifier_that_a_callback_keeps_learns_nothing_more(faces):
         assert_array_equal(kept.predict_proba(faces.images), predicting.predicted[place])
 
 
+def test_a_classifier_that_an_interrupting_callback_keeps_stays_as_it_was(faces):
+    class Interrupting(Keeping):
+        def hear(self, place, fitted_estimator, X):
+            super().hear(place, fitted_estimator, X)
+            if place == ("fit", "head", "epoch 0"):
+                raise KeyboardInterrupt
+
+    predicting, interrupting = Predicting(), Interrupting()
+    PAttLiteClassifier(**TRANSFER).set_callbacks(predicting).fit(faces.images, faces.target)
+    with pytest.raises(KeyboardInterrupt):
+        PAttLiteClassifier(**TRANSFER).set_callbacks(interrupting).fit(faces.images, faces.target)
+    PAttLiteClassifier(**TRANSFER).fit(faces.images, faces.target)  # by the same trainer
+    kept = interrupting.classifiers["fit", "head", "epoch 0"]
+    assert_array_equal(
+        kept.predict_proba(faces.images), predicting.predicted["fit", "head", "epoch 0"]
+    )
+
+
+def test_a_thread_may_ask_for_the_network_of_a_classifier_so_far(faces):
+    """It waits for the fit, which does not wait for it."""
+
+    class Asking(Recorder):
+        threads = []
+
+        def hear(self, place, fitted_estimator, X):
+            if place == ("fit", "head", "epoch 0"):
+                thread = threading.Thread(target=lambda: fitted_estimator.model_, daemon=True)
+                thread.start()
+                self.threads.append(thread)
+                thread.join(1)  # it has reached where it waits
+
+    classifier = quick().set_callbacks(Asking())
+    fit = threading.Thread(target=classifier.fit, args=(faces.images, faces.target), daemon=True)
+    fit.start()
+    for thread in (fit, *Asking.threads):
+        thread.join(300)
+        assert not thread.is_alive()
+
+
 def test_a_callback_may_stop_a_stage(faces):
     settings = {**TRANSFER, "finetune_epochs": 3}
     recorder = Recorder(stops_after=[("fit", "finetune", "epoch 1")])
@@ -176,6 +217,20 @@ def test_a_callback_may_stop_after_stage_1(faces):
         rtol=0,
         atol=1e-6,
     )
+
+
+def test_an_interruption_after_a_stop_says_how_to_go_on(faces, tmp_path):
+    class Interrupting(Recorder):
+        def hear(self, place, fitted_estimator, X):
+            if place == ("fit", "finetune", "epoch 0"):
+                raise KeyboardInterrupt
+
+    stopping = Interrupting(stops_after=[("fit", "head", "epoch 0")])
+    classifier = quick(checkpoint_dir=tmp_path).set_callbacks(stopping)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        classifier.fit(faces.images, faces.target)
+    (note,) = caught.value.__notes__
+    assert "goes on where a callback stopped a stage" in note
 
 
 @pytest.mark.parametrize("stopped", [("fit", "head"), ("fit", "head", "epoch 0")], ids=len)
@@ -305,6 +360,48 @@ def test_the_curves_of_a_search_are_means_over_its_folds(searched):
     assert np.argmax(widths) == search.best_index_
     with pytest.raises(ValueError, match=r"no score 'val_loss'; there is .*loss"):
         display.plot(score="val_loss")
+
+
+def test_a_fold_that_was_resumed_leaves_the_stages_in_order():
+    history = {
+        "candidate": np.zeros(5, int),
+        "split": np.array([0, 1, 1, 1, 1]),
+        "stage": np.array(["finetune", "head", "head", "finetune", "finetune"]),
+        "epoch": np.array([1, 0, 1, 0, 1]),
+        "loss": np.array([0.2, 2.0, 1.0, 0.5, 0.4]),
+    }
+    (line,) = SearchHistoryDisplay(history, ["a"]).plot().ax_.lines
+    assert line.get_xdata().tolist() == [1, 2, 3, 4]
+    assert_allclose(line.get_ydata(), [2, 1, 0.5, 0.3])
+    assert line.get_markevery() == [2]
+
+
+def test_of_a_search_inside_a_search_the_refits_count(faces):
+    monitor = ScoringMonitor(scoring=epoch_scores)
+    inner = GridSearchCV(
+        quick(unfreeze_layers=0, epochs=1).set_callbacks(monitor), {"dropout": [0.1, 0.3]}, cv=2
+    )
+    search = GridSearchCV(inner, {"estimator__learning_rate": [1e-3, 1e-2]}, cv=2)
+    search.fit(faces.images, faces.target)
+    history = search_history(search, monitor)
+    assert list(zip(history["candidate"], history["split"], strict=True)) == [
+        *((0, 0), (0, 1), (1, 0), (1, 1)),
+    ]
+
+
+def test_a_later_fit_leaves_the_search_its_history(faces):
+    monitor = ScoringMonitor(scoring=epoch_scores)
+    classifier = quick(unfreeze_layers=0, epochs=1).set_callbacks(monitor)
+    search = GridSearchCV(classifier, {"dropout": [0.1]}, cv=2).fit(faces.images, faces.target)
+    before = search_history(search, monitor)
+    search.best_estimator_.fit(faces.images, faces.target)
+    after = search_history(search, monitor)
+    assert before["loss"].tolist() == after["loss"].tolist()
+
+
+def test_at_the_beginning_of_a_stage_the_scores_are_those_of_the_one_before():
+    history = {"head": {"loss": [2.0, 1.5], "best_epoch": 1}, "finetune": {"best_epoch": -1}}
+    assert epoch_scores(SimpleNamespace(history_={"data": {}, **history})) == {"loss": 1.5}
 
 
 def test_validation_scores_are_the_first_choice(faces):

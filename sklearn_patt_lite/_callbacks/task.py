@@ -52,9 +52,10 @@ class Task:
             made.append(weakref.ref(fitted))
             return self._attributes(fitted, history)
 
-        answer = call(**self._told, reconstruction_attributes=state and attributes)
-        for reference in made:
-            fitted = reference()
-            if fitted is not None:  # a callback keeps it, and the fit goes on
-                fitted.settle()
-        return answer
+        try:
+            return call(**self._told, reconstruction_attributes=state and attributes)
+        finally:
+            for reference in made:
+                fitted = reference()
+                if fitted is not None:  # a callback keeps it, and the network changes
+                    fitted.settle()

@@ -2,7 +2,7 @@
 
 import threading
 
-from sklearn_patt_lite._process import keep_to_share_of_cores
+from sklearn_patt_lite._process import FIT_LOCK, keep_to_share_of_cores
 
 
 class KeptNetwork:
@@ -33,15 +33,16 @@ class KeptNetwork:
 
     def get(self):
         """Get the network."""
-        self.settle()
-        with self._lock:
-            if self._network is None:
-                keep_to_share_of_cores()
-                from sklearn_patt_lite._network.parts import rebuild_network
+        if self._network is None:
+            self.settle()
+            with FIT_LOCK, self._lock:  # in this order: a fit holds the first, and may settle
+                if self._network is None:
+                    keep_to_share_of_cores()
+                    from sklearn_patt_lite._network.parts import rebuild_network
 
-                self._network = rebuild_network(self.architecture, self._weights, self._policy)
-                self._weights = None
-            return self._network
+                    self._network = rebuild_network(self.architecture, self._weights, self._policy)
+                    self._weights = None
+        return self._network
 
     def settle(self):
         """Read the weights now, if they were not needed yet."""

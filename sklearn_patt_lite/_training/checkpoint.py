@@ -58,7 +58,7 @@ class Checkpoint:
 
     def __init__(self, path=None):
         self.histories, self.reached = {}, None
-        self._path = path
+        self._path, self._is_closed = path, False
         self._network = None  # the network's values where the current stage began
         self._epoch = None  # what was read about the last epoch of the current stage
         if path is not None:
@@ -74,6 +74,11 @@ class Checkpoint:
     @property
     def how_to_resume(self):
         """What to do after an interruption."""
+        if self._is_closed:
+            return (
+                "The fit was interrupted. Run it again unchanged, with the same checkpoint_dir: it "
+                "goes on where a callback stopped a stage, and asks it again."
+            )
         if self._path is None:
             return (
                 "The fit was interrupted, and nothing of it is kept. With checkpoint_dir, a fit "
@@ -157,7 +162,7 @@ class Checkpoint:
 
     def close(self):
         """Write nothing more: what comes now is another fit's, or depends on more than this one."""
-        self._path = None
+        self._path, self._is_closed = None, self._path is not None
 
     def _write(self, epoch, arrays):
         text = json.dumps({"histories": self.histories, "reached": self.reached, "epoch": epoch})

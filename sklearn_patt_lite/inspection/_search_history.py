@@ -8,19 +8,23 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from sklearn_patt_lite.inspection._figures import check_matplotlib, panels
+from sklearn_patt_lite.inspection._training_history import STAGES
 from sklearn_patt_lite.model_selection import search_history
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_PLACE = "candidate", "split", "stage", "epoch"  # columns that are no scores
+
 
 class SearchHistoryDisplay:
     """
     Plot a score of all candidates of a search by epoch.
 
-    Use `from_search` to create one. A line is the mean over a candidate's folds, a circle the first
-    epoch of a stage 2. The best candidate's line is thick.
+    Use `from_search` to create one. A line is the mean over those folds of a candidate that have
+    the epoch: after early stopping or a failed fit they are fewer. A circle marks the first epoch
+    of stage 2. The best candidate's line is thick.
 
     Parameters
     ----------
@@ -182,10 +186,10 @@ class SearchHistoryDisplay:
     def _draw(self, score):
         colors = _colors(len(self.labels))
         for candidate, label in enumerate(self.labels):
-            mean, starts = self._curve(candidate, score)
+            epochs, mean, starts = self._curve(candidate, score)
             is_best = candidate == self.best_index
             self.ax_.plot(
-                np.arange(1, len(mean) + 1),
+                epochs,
                 mean,
                 color=colors[candidate],
                 label=label,
@@ -209,20 +213,22 @@ class SearchHistoryDisplay:
         return score
 
     def _curve(self, candidate, score):
-        """Mean over the folds by epoch, counted on over stages, and the first epoch of stage 2."""
+        """Epochs, counted on over stages, the mean over folds at each, and where stage 2 begins."""
         rows = self.history["candidate"] == candidate
-        mean, starts = [], []
-        for stage in dict.fromkeys(self.history["stage"][rows]):
+        numbers, mean, starts, first = [], [], [], 1
+        for stage in STAGES:
             of_stage = rows & (self.history["stage"] == stage)
+            if not of_stage.any():
+                continue
             if mean:
                 starts.append(len(mean))
             epochs = self.history["epoch"][of_stage]
             scores = self.history[score][of_stage]
-            mean.extend(scores[epochs == epoch].mean() for epoch in np.unique(epochs))
-        return mean, starts
-
-
-_PLACE = "candidate", "split", "stage", "epoch"
+            known = np.unique(epochs)  # those before a resumption are not
+            numbers.extend(first + known)
+            mean.extend(scores[epochs == epoch].mean() for epoch in known)
+            first += known[-1] + 1
+        return numbers, mean, starts
 
 
 def _labels(results):

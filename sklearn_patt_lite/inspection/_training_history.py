@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_STAGES = {
+STAGES = {
     "head": "Stage 1: head",
     "finetune": "Stage 2: last layers too",
     "end_to_end": "One stage: all layers",
@@ -166,7 +166,7 @@ class TrainingHistoryDisplay:
     def _draw(self, panel, curve):
         """Draw one curve of training and of validation data, stage after stage."""
         start = 1
-        for stage, name in _STAGES.items():
+        for stage, name in STAGES.items():
             if stage not in self.history:
                 continue
             history = self.history[stage]

@@ -4,8 +4,6 @@ from typing import Any
 
 from sklearn.base import ClassifierMixin
 
-_STAGES = "finetune", "head", "end_to_end"  # the latest first
-
 
 def epoch_scores(
     estimator: ClassifierMixin, X: object = None, y: object = None, **metadata: object
@@ -14,7 +12,8 @@ def epoch_scores(
     Give the scores of a fit's last epoch: a scorer for scikit-learn's `ScoringMonitor`.
 
     The fit has computed them, so that they cost nothing. Other scorers of a monitor predict the
-    training images after each epoch.
+    training images after each epoch. After a stage with validation data, the network may be that
+    of an earlier, better epoch.
 
     Parameters
     ----------
@@ -48,11 +47,10 @@ def epoch_scores(
     ['accuracy', 'learning_rate', 'loss']
     """
     history: dict[str, Any] = getattr(estimator, "history_", {})
-    for stage in _STAGES:
-        if stage in history:
-            curves = {k: v for k, v in history[stage].items() if k != "best_epoch"}
-            return {name: values[-1] for name, values in curves.items() if values}
-    raise TypeError(
-        f"epoch_scores reads the history of a PAttLiteClassifier, got {estimator!r}: set the "
-        "monitor on the classifier."
-    )
+    stages = [part for part in history.values() if "loss" in part]  # in order
+    if not stages:
+        raise TypeError(
+            f"epoch_scores reads the history of a PAttLiteClassifier, got {estimator!r}: set the "
+            "monitor on the classifier."
+        )
+    return {name: values[-1] for name, values in stages[-1].items() if name != "best_epoch"}

@@ -30,7 +30,7 @@ def search_history(search: BaseEstimator, monitor: Any) -> dict[str, NDArray[Any
     search : GridSearchCV, or another search of scikit-learn
         Fitted, over a `PAttLiteClassifier` or a Pipeline that ends with one.
     monitor : sklearn.callback.ScoringMonitor
-        Callback of the classifier during the search, and of no later fit.
+        Callback of the classifier during the search, and of no later search.
 
     Returns
     -------
@@ -54,7 +54,8 @@ def search_history(search: BaseEstimator, monitor: Any) -> dict[str, NDArray[Any
 
     Notes
     -----
-    A fit that went on from its checkpoint has scores of the epochs after it alone.
+    A fit that was resumed from a checkpoint has scores only of the epochs after it, and one that
+    was complete has none.
 
     Examples
     --------
@@ -81,7 +82,7 @@ def search_history(search: BaseEstimator, monitor: Any) -> dict[str, NDArray[Any
     tasks = _tasks_of(search, monitor)
     rows = []
     for path, task in tasks.items():
-        if task["task_name"] == "epoch" and tasks[path[:2]]["task_name"] == "search":
+        if task["task_name"] == "epoch" and _is_of_fold(path, tasks):
             candidate, split = _place(path, tasks, search)
             place = {"candidate": candidate, "split": split}
             stage = {"stage": tasks[path[:-1]]["task_name"], "epoch": task["task_id"]}
@@ -95,14 +96,25 @@ def search_history(search: BaseEstimator, monitor: Any) -> dict[str, NDArray[Any
 
 
 def _tasks_of(search, monitor):
-    """All tasks of the monitor's last run by their paths.
+    """All tasks of the monitor's last search by their paths.
 
     A path holds a task's number in the task that it is part of, and before it theirs.
     """
-    log = monitor.get_logs(include_lineage=True)
-    if log.estimator_name != type(search).__name__:
-        raise ValueError(f"The monitor's last run is of {log.estimator_name}. {_WAY}")
-    return {task["task_id_path"]: task for task in log.data}
+    logs = monitor.get_logs(select="all", include_lineage=True)
+    name = type(search).__name__
+    of_searches = [log for log in logs if log.estimator_name == name]
+    if not of_searches:
+        raise ValueError(
+            f"The monitor has no run of {name}: its last run is of {logs[-1].estimator_name}. "
+            f"{_WAY}"
+        )
+    return {task["task_id_path"]: task for task in of_searches[-1].data}
+
+
+def _is_of_fold(path, tasks):
+    """Whether a task is part of a candidate's fit: not of the refit, nor of a search inside."""
+    around = [tasks[path[:n]]["task_name"] for n in range(2, len(path))]
+    return around[0] == "search" and "search" not in around[1:]
 
 
 def _place(path, tasks, search):
