@@ -5,6 +5,10 @@ network, so that both sides train the same thing.
 """
 
 import numpy as np
+
+from sklearn_patt_lite._process import import_tensorflow, seeded
+
+import_tensorflow()  # with oneDNN, as fits of the library do; SciKeras would import it without
 from scikeras.wrappers import KerasClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin
 
@@ -12,7 +16,6 @@ from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite._network.batch_norm import refit_normalization
 from sklearn_patt_lite._network.patt_lite import build_network
 from sklearn_patt_lite._network.weights import load_weights
-from sklearn_patt_lite._process import seeded
 from sklearn_patt_lite._settings import Settings
 from sklearn_patt_lite._training.stages import (
     compile_for,
