@@ -990,6 +990,13 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         tags.input_tags.string = True  # file paths
         return tags
 
+    def __dir__(self):
+        """List `model_` once it is built: notebooks and tab completion look at what is listed."""
+        if "_fitted" not in self.__dict__ or self._fitted.kept.is_built:
+            return super().__dir__()
+        # Not scikit-learn's own list, which is of what can be read: it reads everything.
+        return [each for each in object.__dir__(self) if each != "model_" and hasattr(self, each)]
+
     def __getstate__(self):
         """Pickle the network as its weights: neither an optimizer's state nor a graph."""
         state = super().__getstate__()

@@ -99,3 +99,26 @@ def test_a_long_prediction_shows_its_progress(fitted_on_names, faces, monkeypatc
     for verbose, shown in ((1, True), (0, False), (2, False)):
         classifier.set_params(verbose=verbose).predict(faces.images)
         assert ("/84 [" in capsys.readouterr().err) == shown
+
+
+def test_a_notebook_shows_a_classifier_without_them(folder):
+    """scikit-learn 1.9 shows the value of each fitted attribute, and finds them by `dir`."""
+    run(
+        ABSENT
+        + textwrap.dedent(
+            """
+            from sklearn.utils import estimator_html_repr
+            from sklearn_patt_lite import PAttLiteClassifier
+
+            classifier = PAttLiteClassifier.load_model("faces.zip")
+            assert "Fitted" in estimator_html_repr(classifier)
+            assert "model_" not in dir(classifier)
+            """
+        ),
+        folder,
+    )
+
+
+def test_a_network_that_is_built_is_listed(fitted_on_names):
+    fitted_on_names.model_  # noqa: B018
+    assert "model_" in dir(fitted_on_names)
