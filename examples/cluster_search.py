@@ -2,10 +2,13 @@
 
     python examples/cluster_search.py
     python examples/cluster_search.py --scheduler tcp://10.0.0.1:8786 --fits /shared/fits
+    python examples/cluster_search.py --gpus 0 1 2 3
 
-Without --scheduler it starts a cluster of two worker processes on this machine. With --fits each
-fit is kept in that folder, which all workers must see: those of a worker that dies go on from
-their last epoch on another one, and a search that is started again finds what has been done.
+Without --scheduler it starts a cluster of two worker processes on this machine, or with --gpus of
+one for each GPU: it sees no other (CUDA_VISIBLE_DEVICES), and takes one fit after the other. With
+--fits each fit is kept in that folder, which all workers must see: those of a worker that dies go
+on from their last epoch on another one, and a search that is started again finds what has been
+done.
 
 Needs the extra "cluster": pip install ".[cluster]"
 """
@@ -16,7 +19,7 @@ from pathlib import Path
 
 import joblib
 import sklearn
-from dask.distributed import Client, LocalCluster
+from dask.distributed import Client, LocalCluster, Nanny, Scheduler, SpecCluster
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
@@ -31,7 +34,7 @@ def main():
     sklearn.set_config(enable_metadata_routing=True)
     faces = make_expression_faces(n_subjects=12, random_state=0)
     search = make_search(arguments.fits)
-    with connect(arguments.scheduler) as client:
+    with connect(arguments.scheduler, arguments.gpus) as client:
         n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
         print(f"{n_workers} workers; watch them at {client.dashboard_link}")
         with joblib.parallel_config(backend="dask"):
@@ -44,25 +47,38 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--scheduler", help="address of a cluster that is running")
+    parser.add_argument("--gpus", nargs="+", help="numbers of GPUs on this machine")
     parser.add_argument("--fits", type=Path, help="folder that keeps each fit, seen by all workers")
     return parser.parse_args()
 
 
 @contextlib.contextmanager
-def connect(scheduler=None):
+def connect(scheduler=None, gpus=None):
     """Connect to a cluster; by default to one of two processes, on loopback."""
     if scheduler is not None:
         with Client(scheduler) as client:
             yield client
         return
+    here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     # A fit uses all threads that it may use; two in one process would wait for each other.
-    with (
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    if gpus is None:
+        starting = LocalCluster(n_workers=2, threads_per_worker=1, **here)
+    else:
+        starting = cluster_of_gpus(gpus, **here)
+    with starting as cluster, Client(cluster) as client:
         yield client
+
+
+def cluster_of_gpus(gpus, **scheduler):
+    """Start a worker for each GPU, which sees no other."""
+    workers = {
+        gpu: {
+            "cls": Nanny,
+            "options": {"nthreads": 1, "env": {"CUDA_VISIBLE_DEVICES": str(gpu)}},
+        }
+        for gpu in gpus
+    }
+    return SpecCluster(scheduler={"cls": Scheduler, "options": scheduler}, workers=workers)
 
 
 def make_search(fits=None):

@@ -19,6 +19,7 @@ PathLike: TypeAlias = str | os.PathLike[str]
 Seed: TypeAlias = int | np.random.RandomState | None
 # Not ArrayLike, which also accepts a single number. An ndarray counts as a Collection.
 Names: TypeAlias = Collection[str]
+Paths: TypeAlias = Collection[PathLike]
 Images: TypeAlias = Collection[PathLike | ArrayLike]
 Photographs: TypeAlias = Collection[PathLike | PIL.Image.Image | ArrayLike]
 # A tuple with return_X_y; Any spares callers from having to narrow the type.

@@ -19,6 +19,7 @@ PUBLIC_MODULES = [
     "sklearn_patt_lite.inspection",
     "sklearn_patt_lite.metrics",
     "sklearn_patt_lite.model_selection",
+    "sklearn_patt_lite.prediction",
     "sklearn_patt_lite.preprocessing",
 ]
 

@@ -26,6 +26,7 @@ MAY_IMPORT = {
     },
     "_persistence": {"_inference", "_network", "_process", "_files"},
     "metrics": {"_images", "_typing"},
+    "prediction": {"_files", "_typing"},
     "model_selection": {"_images", "_typing"},
     "datasets": {"_images", "_typing"},
     "_classifier": {
@@ -103,7 +104,7 @@ def test_what_may_be_imported_is():
 LIGHT = [
     *("sklearn_patt_lite._classifier", "sklearn_patt_lite._features.memory"),
     *(f"sklearn_patt_lite.{name}" for name in ("datasets", "inspection", "metrics")),
-    *(f"sklearn_patt_lite.{name}" for name in ("model_selection", "preprocessing")),
+    *(f"sklearn_patt_lite.{name}" for name in ("model_selection", "prediction", "preprocessing")),
 ]
 
 

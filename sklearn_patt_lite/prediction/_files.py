@@ -1,0 +1,130 @@
+"""Predictions of files, some of which may be no images."""
+
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils._param_validation import HasMethods
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_patt_lite._typing import Paths, validate_params
+
+PROBABILITY = "probability_"  # before the name of a class
+
+
+@validate_params({"classifier": [HasMethods(["predict_proba"])], "paths": ["array-like"]})
+def predict_files(classifier: ClassifierMixin, paths: Paths) -> dict[str, NDArray]:
+    """
+    Predict files, and tell which of them could not be read.
+
+    `classifier.predict_proba(paths)` raises an error if one of a thousand files is damaged. Here
+    the others are predicted. Columns are arrays, as the functions that Dask, Ray and Spark map
+    over a table return them.
+
+    Parameters
+    ----------
+    classifier : classifier
+        Fitted, with `predict_proba`, and which takes paths of images: a `PAttLiteClassifier`, a
+        Pipeline that begins with a `FaceCropper`, a calibrated classifier, or any other.
+    paths : array-like of str or path-like, shape (n,)
+        Paths of the images. All are held in memory with their predictions: for millions there is
+        :func:`write_predictions`.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n,)
+        Columns of a table, in this order:
+
+        path : object
+            The paths as they were given, each a str.
+        label : object
+            The most probable class; None for what was not read.
+        probability_<class> : float32
+            One column a class, in the order of `classifier.classes_`; nan for what was not read.
+        error : object
+            Why a file was not read, a str; None for the others.
+
+    Raises
+    ------
+    TypeError
+        If one of the paths is none.
+    sklearn.exceptions.NotFittedError
+        If the classifier is not fitted.
+
+    See Also
+    --------
+    write_predictions : Predictions of any number of files, in a Parquet file.
+    PAttLiteClassifier.predict_proba : Probabilities alone, and an error for what cannot be read.
+
+    Notes
+    -----
+    Files that cannot be read are found by halving: a thousand of which one is damaged take about
+    twice as long as a thousand of which none is. What counts as "cannot be read" is whatever the
+    classifier raises as ValueError or OSError for a file alone, such as a photograph in which
+    `FaceCropper` finds no face.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from sklearn_patt_lite import PAttLiteClassifier
+    >>> from sklearn_patt_lite.datasets import make_expression_faces
+    >>> from sklearn_patt_lite.prediction import predict_files
+    >>> faces = make_expression_faces(n_subjects=1, image_size=48, random_state=0)
+    >>> classifier = PAttLiteClassifier.from_pretrained("fer2013")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     paths = [Path(folder, "face.png"), Path(folder, "missing.png")]
+    ...     Image.fromarray(faces.images[0]).save(paths[0])
+    ...     table = predict_files(classifier, paths)
+    >>> list(table)[:3]
+    ['path', 'label', 'probability_angry']
+    >>> table["label"][0] in classifier.classes_, table["label"][1]
+    (True, None)
+    >>> print(table["error"][1])
+    cannot read .../missing.png...
+    """
+    check_is_fitted(classifier)
+    paths = as_strings(paths)
+    probabilities = np.full((len(paths), len(classifier.classes_)), np.nan, dtype=np.float32)
+    errors = np.full(len(paths), None, dtype=object)
+    if paths:
+        _fill(classifier, paths, probabilities, errors)
+    labels = np.full(len(paths), None, dtype=object)
+    read = np.array([error is None for error in errors], dtype=bool)
+    labels[read] = np.asarray(classifier.classes_)[probabilities[read].argmax(axis=1)]
+    return {
+        "path": np.array(paths, dtype=object),
+        "label": labels,
+        **{
+            f"{PROBABILITY}{name}": column
+            for name, column in zip(classifier.classes_, probabilities.T, strict=True)
+        },
+        "error": errors,
+    }
+
+
+def as_strings(paths: Paths) -> list[str]:
+    """Check paths, and give them as strings."""
+    if isinstance(paths, str | os.PathLike):
+        raise TypeError(f"paths must be a list of paths, got one alone: {paths!r}.")
+    strings = []
+    for row, path in enumerate(paths):
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f"row {row} of paths: expected a path, got {path!r}.")
+        strings.append(os.fspath(path))
+    return strings
+
+
+def _fill(classifier, paths, probabilities, errors):
+    """Fill in probabilities (n, n_classes), and errors (n,) where there are none."""
+    try:
+        probabilities[:] = classifier.predict_proba(paths)
+    except (OSError, ValueError) as error:
+        if len(paths) == 1:
+            errors[0] = str(error).removeprefix("row 0: ")
+            return
+        half = len(paths) // 2
+        for part in (slice(half), slice(half, None)):
+            _fill(classifier, paths[part], probabilities[part], errors[part])
