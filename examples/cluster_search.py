@@ -4,11 +4,10 @@
     python examples/cluster_search.py --scheduler tcp://10.0.0.1:8786 --fits /shared/fits
     python examples/cluster_search.py --gpus 0 1 2 3
 
-Without --scheduler it starts a cluster of two worker processes on this machine, or with --gpus of
-one for each GPU: it sees no other (CUDA_VISIBLE_DEVICES), and takes one fit after the other. With
---fits each fit is kept in that folder, which all workers must see: those of a worker that dies go
-on from their last epoch on another one, and a search that is started again finds what has been
-done.
+Without --scheduler it starts two worker processes on this machine, or with --gpus one for each GPU.
+Such a worker sees only its own GPU (CUDA_VISIBLE_DEVICES) and runs one fit at a time. With --fits
+each fit is saved in that folder, which all workers must see: if a worker dies, its fits continue on
+another one from their last epoch, and a search that is started again skips what is already done.
 
 Needs the extra "cluster": pip install ".[cluster]"
 """
@@ -28,6 +27,9 @@ from sklearn_patt_lite.datasets import make_expression_faces
 from sklearn_patt_lite.model_selection import SubjectKFold
 from sklearn_patt_lite.preprocessing import FaceResizer
 
+#: On loopback: whoever reaches a scheduler runs what they like.
+HERE = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+
 
 def main():
     arguments = parse_arguments()
@@ -46,8 +48,9 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--scheduler", help="address of a cluster that is running")
-    parser.add_argument("--gpus", nargs="+", help="numbers of GPUs on this machine")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--scheduler", help="address of a cluster that is running")
+    where.add_argument("--gpus", nargs="+", help="numbers of GPUs on this machine")
     parser.add_argument("--fits", type=Path, help="folder that keeps each fit, seen by all workers")
     return parser.parse_args()
 
@@ -59,26 +62,31 @@ def connect(scheduler=None, gpus=None):
         with Client(scheduler) as client:
             yield client
         return
-    here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     # A fit uses all threads that it may use; two in one process would wait for each other.
-    if gpus is None:
-        starting = LocalCluster(n_workers=2, threads_per_worker=1, **here)
-    else:
-        starting = cluster_of_gpus(gpus, **here)
+    starting = (
+        LocalCluster(n_workers=2, threads_per_worker=1, **HERE)
+        if gpus is None
+        else cluster_of_gpus(gpus)
+    )
     with starting as cluster, Client(cluster) as client:
         yield client
 
 
-def cluster_of_gpus(gpus, **scheduler):
+def cluster_of_gpus(gpus):
     """Start a worker for each GPU, which sees no other."""
     workers = {
         gpu: {
             "cls": Nanny,
-            "options": {"nthreads": 1, "env": {"CUDA_VISIBLE_DEVICES": str(gpu)}},
+            "options": {
+                "nthreads": 1,
+                "host": HERE["host"],
+                "memory_limit": None,
+                "env": {"CUDA_VISIBLE_DEVICES": str(gpu)},
+            },
         }
         for gpu in gpus
     }
-    return SpecCluster(scheduler={"cls": Scheduler, "options": scheduler}, workers=workers)
+    return SpecCluster(scheduler={"cls": Scheduler, "options": HERE}, workers=workers)
 
 
 def make_search(fits=None):

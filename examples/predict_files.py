@@ -5,24 +5,28 @@
     python examples/predict_files.py table.csv --column path --output faces.parquet
     python examples/predict_files.py photos/ --crop --output photos.parquet
 
-What to predict is a folder with all that lies below it, a pattern in quotation marks, or a column
-of a .csv or .parquet file. Each file holds one face, cropped; with --crop the largest face of each
-photograph is found first (extra `faces`). The classifier is the pretrained one of
-`PAttLiteClassifier.from_pretrained("fer2013")`, or one that was saved with `save_model`.
+The input is a folder (searched recursively), a quoted glob pattern, or a column of a .csv or
+.parquet file. From folders and patterns, only files with the usual image extensions are taken. Each
+file must hold one cropped face; with --crop, the largest face in each photograph is found first
+(extra `faces`). The classifier is the pretrained one of
+`PAttLiteClassifier.from_pretrained("fer2013")`, or a file: of `save_model`, or of `joblib.dump` (a
+Pipeline, a calibrated classifier), which is a program: load it from people you trust only.
 
-Run the same command again after a crash: it goes on where it was. A row says of each file what it
-shows or, in the column "error", why it could not be read. Needs the extra `parquet`.
+After a crash, run the same command again: it continues with the first unfinished chunk. Each file
+gets a row; if it could not be read, the column "error" says why. Needs the extra `parquet`.
 """
 
 import argparse
 import glob
 from pathlib import Path
 
+import joblib
 import pyarrow.csv
 import pyarrow.parquet
 from sklearn.pipeline import make_pipeline
 
 from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.__main__ import as_margin
 from sklearn_patt_lite.prediction import write_predictions
 from sklearn_patt_lite.preprocessing import FaceCropper
 
@@ -36,13 +40,13 @@ def main():
         raise SystemExit(f"No images were found: {arguments.files}")
     print(f"{len(paths)} files")
     n_unread = write_predictions(
-        load_classifier(arguments.classifier, arguments.crop),
+        load_classifier(arguments),
         paths,
         arguments.output,
         chunk_size=arguments.chunk_size,
         verbose=1,
     )
-    print(f"{arguments.output}: {len(paths) - n_unread} predicted, {n_unread} not read")
+    print(f"{arguments.output}: {len(paths) - n_unread} predicted, {n_unread} failed")
 
 
 def parse_arguments():
@@ -52,33 +56,46 @@ def parse_arguments():
     parser.add_argument("files", help="a folder, a pattern, or a table: .csv or .parquet")
     parser.add_argument("--output", type=Path, required=True, help="the .parquet file to write")
     parser.add_argument("--column", default="path", help="of the table; default: path")
-    parser.add_argument("--classifier", type=Path, help="file of save_model; default: pretrained")
+    parser.add_argument("--classifier", type=Path, help="its file; default: pretrained")
     parser.add_argument("--crop", action="store_true", help="find the largest face of each first")
+    parser.add_argument(
+        "--margin",
+        type=as_margin,
+        help="of --crop, as FaceCropper's; default: the pretrained one's, or 0.2",
+    )
     parser.add_argument("--chunk-size", type=int, default=2000)
     return parser.parse_args()
 
 
 def find_paths(files, column):
     """List paths: of a table's column as they stand there, otherwise sorted."""
-    if files.endswith(".csv"):
-        options = pyarrow.csv.ConvertOptions(include_columns=[column])
+    ending = Path(files).suffix.lower()
+    if ending == ".csv":
+        types = {column: pyarrow.string()}  # names such as 00001 are no numbers
+        options = pyarrow.csv.ConvertOptions(include_columns=[column], column_types=types)
         return pyarrow.csv.read_csv(files, convert_options=options)[column].to_pylist()
-    if files.endswith(".parquet"):
+    if ending == ".parquet":
         return pyarrow.parquet.read_table(files, columns=[column])[column].to_pylist()
     pattern = f"{glob.escape(files)}/**/*" if Path(files).is_dir() else files
     found = glob.iglob(pattern, recursive=True)
     return sorted(path for path in found if Path(path).suffix.lower() in ENDINGS)
 
 
-def load_classifier(path, crops):
+def load_classifier(arguments):
     """Load the classifier of a file or the pretrained one, behind a `FaceCropper` if asked for."""
+    path = arguments.classifier
     if path is None:
-        classifier, margin = PAttLiteClassifier.from_pretrained("fer2013"), "fer2013"
+        classifier = PAttLiteClassifier.from_pretrained("fer2013")
     else:
-        classifier, margin = PAttLiteClassifier.load_model(path), 0.2
-    if not crops:
+        load = PAttLiteClassifier.load_model if path.suffix == ".zip" else joblib.load
+        classifier = load(path)
+    if not arguments.crop:
         return classifier
-    return make_pipeline(FaceCropper(size=classifier.image_shape_[0], margin=margin), classifier)
+    margin = arguments.margin
+    if margin is None:
+        margin = "fer2013" if path is None else 0.2
+    size = getattr(classifier, "image_shape_", (224,))[0]  # that of the training images
+    return make_pipeline(FaceCropper(size=size, margin=margin), classifier)
 
 
 if __name__ == "__main__":

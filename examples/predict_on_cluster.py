@@ -5,33 +5,37 @@
     python examples/predict_on_cluster.py ray paths.csv predictions/
     python examples/predict_on_cluster.py spark paths.csv predictions/ --classifier /shared/mine.zip
 
-paths.csv has a column "path", of files that all workers see; predictions/ becomes a folder of
-Parquet files with the columns of `predict_files`. Without a cluster each engine starts on this
-machine. Ray finds a running one by RAY_ADDRESS, Spark by `spark-submit`.
+paths.csv has a column "path" with files that all workers can read; predictions/ becomes a folder of
+Parquet files with the columns of `predict_files`. Without a cluster, each engine runs on this
+machine. To use an existing cluster, pass --scheduler for Dask, set RAY_ADDRESS for Ray, or start
+the script with `spark-submit`. All paths are on a disk that all workers see.
 
-Workers need neither TensorFlow nor Keras. Dask needs the extra `cluster`, pandas and pyarrow; Ray
-"ray[data]"; Spark a Java runtime, "pyspark", pandas and pyarrow, and on its workers the same Python
-(PYSPARK_PYTHON).
+Workers need neither TensorFlow nor Keras, but the extra `parquet`. Dask needs the extra `cluster`
+and "dask[dataframe]", Ray "ray[data]", and Spark a Java runtime, "pyspark", pandas, and the same
+Python version on its workers (PYSPARK_PYTHON).
 """
 
 import argparse
 from pathlib import Path
 
 from sklearn_patt_lite import PAttLiteClassifier
-from sklearn_patt_lite.prediction import predict_files
+from sklearn_patt_lite.prediction import predict_files, predictions_schema
 
-CHUNK = 1000  # files that a worker predicts at once
+CHUNK = 1000  # files in a task
 
 
 def main():
     arguments = parse_arguments()
+    if arguments.output.exists():  # engines would add to it, or overwrite parts of it
+        raise SystemExit(f"{arguments.output} is there: delete it, or name another folder.")
+    classifier = load(arguments.classifier)
     table, output = str(arguments.table.resolve()), str(arguments.output.resolve())
     if arguments.engine == "dask":
-        with_dask(table, output, arguments.classifier, arguments.scheduler)
+        predict_with_dask(classifier, table, output, arguments.scheduler)
+    elif arguments.engine == "ray":
+        predict_with_ray(classifier, table, output)
     else:
-        {"ray": with_ray, "spark": with_spark}[arguments.engine](
-            table, output, arguments.classifier
-        )
+        predict_with_spark(classifier, table, output)
 
 
 def parse_arguments():
@@ -53,68 +57,62 @@ def load(path):
     return PAttLiteClassifier.load_model(path)
 
 
-def has_names(classifier):
-    """Whether the classes have names, and no numbers."""
-    return classifier.classes_.dtype.kind in "OU"
-
-
-def with_dask(table, output, classifier=None, scheduler=None, blocksize="64KB"):
+def predict_with_dask(classifier, table, output, scheduler=None, blocksize="64KB"):
     """Map over partitions of a DataFrame: those of a worker that dies go to another one."""
+    import dask
     import dask.dataframe as dd
     import pandas as pd
     from dask.distributed import Client
 
     def predict(frame, classifier):
-        return pd.DataFrame(predict_files(classifier, frame["path"])).astype(types)
+        return pd.DataFrame(predict_files(classifier, frame["path"]))
 
-    classifier = load(classifier)
-    label = "string" if has_names(classifier) else "Int64"
-    # Said, since a partition may have no label, or no error.
-    types = {"path": "string", "label": label, "error": "string"}
-    no_files = predict(pd.DataFrame({"path": []}), classifier)
+    no_files = pd.DataFrame(predict_files(classifier, []))
     with Client(**({"threads_per_worker": 1} if scheduler is None else {"address": scheduler})):
-        frame = dd.read_csv(table, usecols=["path"], blocksize=blocksize)
-        found = frame.map_partitions(predict, classifier, meta=no_files)
-        found.to_parquet(output, write_index=False)
+        frame = dd.read_csv(table, usecols=["path"], dtype=str, blocksize=blocksize)
+        # Delayed, so that it is sent once, and not with each partition.
+        found = frame.map_partitions(predict, dask.delayed(classifier), meta=no_files)
+        schema = predictions_schema(classifier)
+        found.to_parquet(output, write_index=False, schema=schema)
 
 
-def with_ray(table, output, classifier=None):
-    """Map over batches of a Dataset, by actors that load the classifier once."""
+def predict_with_ray(classifier, table, output):
+    """Map over batches of a Dataset, by an actor a core."""
     import ray
+
+    ray.init(ignore_reinit_error=True)
+    n_actors = max(1, int(ray.cluster_resources()["CPU"]) - 1)  # and one that reads and writes
+    sent = ray.put(classifier)
 
     class Predictor:
         def __init__(self):
-            self.classifier = load(classifier)
+            self.classifier = ray.get(sent)
 
         def __call__(self, batch):
             return predict_files(self.classifier, batch["path"])
 
-    ray.init(ignore_reinit_error=True)
-    # An actor a core, but for the one that reads and writes.
-    n_actors = max(1, int(ray.cluster_resources()["CPU"]) - 1)
+    actors = ray.data.ActorPoolStrategy(min_size=1, max_size=n_actors)
     paths = ray.data.read_csv(table).select_columns(["path"])
-    paths.map_batches(Predictor, batch_size=CHUNK, concurrency=(1, n_actors)).write_parquet(output)
+    found = paths.map_batches(Predictor, batch_size=CHUNK, compute=actors)
+    found.write_parquet(output, schema=predictions_schema(classifier))
 
 
-def with_spark(table, output, classifier=None):
-    """Map over batches of a column, by a function that loads the classifier once."""
+def predict_with_spark(classifier, table, output):
+    """Map over batches of a column."""
     from pyspark.ml.functions import predict_batch_udf
     from pyspark.sql import SparkSession
-    from pyspark.sql.types import StructType
+    from pyspark.sql.pandas.types import from_arrow_schema
 
     def make_predict():
-        loaded = load(classifier)
-        return lambda paths: predict_files(loaded, paths)
+        return lambda paths: predict_files(sent.value, paths)
 
-    spark = SparkSession.builder.getOrCreate()  # before the types, which need it
-    label = "string" if has_names(load(classifier)) else "bigint"
-    columns = StructType().add("path", "string").add("label", label)
-    for name in load(classifier).classes_:
-        columns.add(f"probability_{name}", "float")
-    columns.add("error", "string")
+    spark = SparkSession.builder.getOrCreate()
+    sent = spark.sparkContext.broadcast(classifier)
+    columns = from_arrow_schema(predictions_schema(classifier))
     predict = predict_batch_udf(make_predict, return_type=columns, batch_size=CHUNK)
     paths = spark.read.csv(table, header=True)
-    paths.select(predict("path").alias("found")).select("found.*").write.parquet(output)
+    tasks = paths.repartition(paths.count() // CHUNK + 1)
+    tasks.select(predict("path").alias("found")).select("found.*").write.parquet(output)
 
 
 if __name__ == "__main__":

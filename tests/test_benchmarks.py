@@ -20,6 +20,7 @@ SCRIPTS = {
 OPTIONAL = {
     "ablations.py": ["--steps", "2", "--images", "8", "--rounds", "1", "--rows", "dropout"],
     "stage_2_hours.py": ["--images", "16", "--unfreeze", "4"],
+    "calibration.py": ["drawn", *("--subjects", "10", "--seeds", "1", "--finetune-epochs", "1")],
     "callbacks.py": [*("--subjects", "4", "--folds", "2", "--epochs", "1"), *("--rounds", "1")],
     "crop_margins.py": ["faces.npz", "--images", "10"],
     "crop_photos.py": ["--photos", "10"],
@@ -31,6 +32,7 @@ OPTIONAL = {
         *("--images", "42", "--folds", "2", "--epochs", "1"),
         *("--plain-fits", "1", "--once"),
     ],
+    "many_files.py": ["--images", "200", "--chunk-size", "20"],
     "peak_memory.py": ["--images", "20", "--recipe", "modern"],
     "prediction.py": ["--images", "5", "--rounds", "1"],
     "recipes.py": [

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -208,7 +209,8 @@ import json, os, signal, threading, time
 from pathlib import Path
 
 from dask.distributed import LocalCluster
-from predict_on_cluster import with_dask
+from predict_on_cluster import predict_with_dask
+from sklearn_patt_lite import PAttLiteClassifier
 
 def kill(worker):
     while not list(Path("predictions").glob("*.parquet")):
@@ -221,7 +223,8 @@ if __name__ == "__main__":
         killer = threading.Thread(target=kill, args=before[:1], daemon=True)
         killer.start()
         table, output = (str(Path(name).resolve()) for name in ("paths.csv", "predictions"))
-        with_dask(table, output, scheduler=cluster.scheduler_address, blocksize="1KB")
+        classifier = PAttLiteClassifier.from_pretrained("fer2013")
+        predict_with_dask(classifier, table, output, cluster.scheduler_address, blocksize="1KB")
         killer.join(60)
         after = [worker.pid for worker in cluster.workers.values()]
     Path("told.json").write_text(json.dumps([before, after]))
@@ -269,7 +272,10 @@ def test_tables_outlive_a_worker_of_dask(tmp_path, table):
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["ray", "spark"])
 def test_tables_by_other_engines(tmp_path, table, engine):
-    pytest.importorskip({"ray": "ray.data", "spark": "pyspark"}[engine], reason="optional")
+    needed = {"ray": "ray.data", "spark": "pyspark"}[engine]
+    pytest.importorskip(needed, reason=f"optional: {needed}", exc_type=ImportError)
+    if engine == "spark" and not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        pytest.skip("optional: a Java runtime for Spark")
     subprocess.run(
         [sys.executable, EXAMPLES / "predict_on_cluster.py", engine, "paths.csv", "predictions"],
         cwd=tmp_path,

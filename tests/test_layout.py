@@ -26,7 +26,7 @@ MAY_IMPORT = {
     },
     "_persistence": {"_inference", "_network", "_process", "_files"},
     "metrics": {"_images", "_typing"},
-    "prediction": {"_files", "_typing"},
+    "prediction": {"_files", "_images", "_typing"},
     "model_selection": {"_images", "_typing"},
     "datasets": {"_images", "_typing"},
     "_classifier": {

@@ -2,7 +2,7 @@
 
 import os
 import runpy
-import signal
+import shutil
 import subprocess
 import sys
 import time
@@ -12,11 +12,17 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.datasets import make_expression_faces
-from sklearn_patt_lite.prediction import _table, predict_files, write_predictions
+from sklearn_patt_lite.prediction import (
+    _table,
+    predict_files,
+    predictions_schema,
+    write_predictions,
+)
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="optional: extra 'parquet'")
 
@@ -94,8 +100,22 @@ def test_no_files_give_columns_without_rows(classifier):
 
 @pytest.mark.parametrize("path", ["face.png", Path("face.png")])
 def test_a_path_alone_is_no_list_of_paths(classifier, path):
-    with pytest.raises(TypeError, match=r"one alone|array-like"):
+    with pytest.raises(TypeError, match=r"array-like"):
         predict_files(classifier, path)
+
+
+@pytest.mark.parametrize("kind", [set, dict.fromkeys])
+def test_paths_have_an_order(classifier, paths, kind):
+    with pytest.raises(TypeError, match="must be in an order"):
+        predict_files(classifier, kind(paths))
+
+
+def test_paths_may_be_a_column_of_a_table(classifier, paths):
+    import pyarrow as pa
+
+    expected = predict_files(classifier, paths)["label"]
+    for column in (np.array(paths)[:, np.newaxis], pa.chunked_array([paths]), np.array(paths)):
+        assert_array_equal(predict_files(classifier, column)["label"], expected)
 
 
 def test_what_is_no_path_is_named(classifier, paths):
@@ -121,6 +141,7 @@ def test_a_table_in_chunks_is_the_table_of_all(classifier, damaged, tmp_path):
         name = f"probability_{name}"
         found = table[name].to_numpy()
         np.testing.assert_allclose(found, whole[name], rtol=0, atol=1e-5)
+    assert table.schema.equals(predictions_schema(classifier), check_metadata=False)
     assert sorted(os.listdir(tmp_path)) == ["empty.png", "faces.parquet", "text.png"]
 
 
@@ -185,7 +206,7 @@ def test_what_holds_other_predictions_is_not_overwritten(
         assert not finished
     monkeypatch.undo()
     other = PAttLiteClassifier.from_pretrained("fer2013").set_params(batch_size=8)
-    where = r"faces\.parquet" if finished else r"faces\.parquet\.parts"
+    where = r"faces\.parquet" if finished else r"faces\.parquet\.parts.*"
     with pytest.raises(FileExistsError, match=where + "' holds predictions of other paths"):
         write_predictions(classifier, paths[1:], output, chunk_size=5)
     with pytest.raises(FileExistsError, match="of another classifier"):
@@ -205,8 +226,94 @@ def test_another_file_is_not_overwritten(classifier, paths, tmp_path):
 
 def test_paths_of_another_machine_are_told_at_once(classifier, tmp_path):
     paths = [f"/there/{i}.png" for i in range(9)]
-    with pytest.raises(ValueError, match=r"Not one of the first 5 files .*there/0\.png"):
+    with pytest.raises(FileNotFoundError, match=r"None of the 5 files from row 0 .*there/0\.png"):
         write_predictions(classifier, paths, tmp_path / "faces.parquet", chunk_size=5)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_disk_that_is_gone_stops_a_run_which_goes_on_later(
+    classifier, folder, tmp_path, monkeypatch
+):
+    moved, there = tmp_path / "moved", tmp_path / "faces"
+    shutil.copytree(folder, there)
+    paths, output = sorted(map(str, there.iterdir())), tmp_path / "faces.parquet"
+
+    def predict(classifier, chunk):
+        found = predict_files(classifier, chunk)
+        there.rename(moved)
+        return found
+
+    monkeypatch.setattr(_table, "predict_files", predict)
+    with pytest.raises(FileNotFoundError, match="files from row 5 on is there"):
+        write_predictions(classifier, paths, output, chunk_size=5)
+    monkeypatch.undo()
+    moved.rename(there)
+    assert write_predictions(classifier, paths, output, chunk_size=5) == 0
+
+
+def test_a_path_that_is_not_utf8_is_named(classifier, paths, tmp_path):
+    with pytest.raises(ValueError, match=r"row 1 of paths: .* is not UTF-8"):
+        write_predictions(classifier, [paths[0], "caf\udce9.jpg"], tmp_path / "faces.parquet")
+
+
+def test_a_classifier_that_cannot_be_recognized_is_told_at_once(paths, tmp_path):
+    from sklearn.dummy import DummyClassifier
+
+    classifier = DummyClassifier().fit(paths, np.arange(len(paths)) % 2)
+    classifier.detector = lambda image: image
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        write_predictions(classifier, paths, tmp_path / "faces.parquet")
+
+
+def test_what_a_kill_after_the_end_has_left_is_removed(classifier, paths, tmp_path, monkeypatch):
+    output = tmp_path / "faces.parquet"
+    monkeypatch.setattr(_table, "_count_unread", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_predictions(classifier, paths, output)
+    assert len(os.listdir(tmp_path)) == 2
+    monkeypatch.undo()
+    write_predictions(classifier, paths, output)
+    assert os.listdir(tmp_path) == ["faces.parquet"]
+
+
+def test_a_part_that_is_damaged_is_named(classifier, paths, tmp_path, monkeypatch):
+    output = tmp_path / "faces.parquet"
+    monkeypatch.setattr(_table, "_join", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_predictions(classifier, paths, output, chunk_size=5)
+    monkeypatch.undo()
+    (tmp_path / "faces.parquet.parts" / "000000000005.parquet").write_bytes(b"PAR1")
+    with pytest.raises(FileExistsError, match=r"000000000005\.parquet' .*: delete it\.$"):
+        write_predictions(classifier, paths, output, chunk_size=5)
+
+
+@pytest.mark.parametrize("n_damaged", [1, 30, 60])
+def test_damaged_files_cost_little(tmp_path, n_damaged):
+    """No file is given to the classifier more than three times."""
+
+    class Counting(BaseEstimator):
+        classes_ = np.arange(2)
+        n_seen = 0
+
+        def fit(self):
+            pass
+
+        def __sklearn_is_fitted__(self):
+            return True
+
+        def predict_proba(self, X):
+            self.n_seen += len(X)
+            if any("damaged" in path for path in X):
+                raise ValueError("damaged")
+            return np.full((len(X), 2), 0.5)
+
+    paths = [f"{i}" for i in range(1024)]
+    for i in np.random.default_rng(0).permutation(1024)[:n_damaged]:
+        paths[i] = f"{i} damaged"
+    classifier = Counting()
+    table = predict_files(classifier, paths)
+    assert table["error"].tolist() == ["damaged" if "damaged" in path else None for path in paths]
+    assert classifier.n_seen <= 3 * 1024
 
 
 def test_without_the_folder_nothing_is_predicted(classifier, paths, tmp_path):
@@ -278,7 +385,7 @@ def test_files_are_given_in_four_ways(run, folder, paths, tmp_path, kind):
         "parquet": [tmp_path / "table.parquet", "--column", "file"],
     }[kind]
     told = run(*files, "--output", tmp_path / "out.parquet")
-    assert f"{N} predicted, 0 not read" in told
+    assert f"{N} predicted, 0 failed" in told
     assert parquet.read_table(tmp_path / "out.parquet")["path"].to_pylist() == paths
 
 
@@ -289,18 +396,18 @@ def test_no_files_are_told_of(run, tmp_path):
 
 @pytest.mark.slow
 def test_a_script_that_was_killed_goes_on(folder, run, tmp_path):
-    """Until it is done, killed each time that it has written another part."""
+    """Once a part of three is there, unless it was quicker."""
     output, parts = tmp_path / "out.parquet", tmp_path / "out.parquet.parts"
     arguments = [folder, "--output", output, "--chunk-size", "5"]
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and not list(parts.glob("*.parquet")):
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
     if not output.exists():
         assert len(list(parts.glob("0*.parquet"))) >= 1
-    assert f"{N} predicted, 0 not read" in run(*arguments)
+    assert f"{N} predicted, 0 failed" in run(*arguments)
     run(folder, "--output", tmp_path / "other.parquet", "--chunk-size", "5")
     assert parquet.read_table(output).equals(parquet.read_table(tmp_path / "other.parquet"))
     assert not parts.exists()

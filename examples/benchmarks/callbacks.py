@@ -1,11 +1,12 @@
 """Run a grid search with scikit-learn's callbacks and without, and say what they cost.
 
     python examples/benchmarks/callbacks.py
-    python examples/benchmarks/callbacks.py --rounds 1 --plot curves.svg
+    python examples/benchmarks/callbacks.py --rounds 1 --rows all --plot curves.svg
 
-A search of 12 candidates by folds of subjects, on drawn faces. One side shows scikit-learn's
-progress bar (which asks for rich) and writes down the scores of each epoch; the other has no
-callbacks. Both take turns, round after round. The learning curves can be drawn.
+A search of 12 candidates by folds of subjects, on drawn faces: without callbacks; with a monitor
+that writes down the scores of each epoch; with scikit-learn's progress bar (which asks for rich)
+over the fits; and with all that there is, the monitor and a bar with lines for each fit and its
+stages. They take turns, round after round. The learning curves can be drawn.
 """
 
 import argparse
@@ -27,30 +28,40 @@ GRID = {
     "finetune_learning_rate": [3e-4, 1e-3],
     "patch_size": [2, 3],
 }
+#: Depth of the progress bar, None for no bar, and whether there is a monitor.
+ROWS = {
+    "monitor": (None, True),
+    "bar": (0, False),
+    "bar and monitor": (0, True),
+    "all": (1, True),
+}
 
 
 def main():
     arguments = parse_arguments()
     sklearn.set_config(enable_metadata_routing=True)  # whole subjects validate, too
     faces = make_expression_faces(n_subjects=arguments.subjects, image_size=64, random_state=0)
-    run_search(faces, arguments, watched=False)  # compiles
+    run_search(faces, arguments, None)  # compiles
     clocks = {"seconds": time.perf_counter, "seconds of the processor": time.process_time}
-    taken = {name: {True: [], False: []} for name in clocks}
+    rows = [None, *arguments.rows]
+    taken = {(clock, row): [] for clock in clocks for row in rows}
     for i in range(arguments.rounds):
-        for watched in (True, False) if i % 2 else (False, True):
+        for row in rows[::-1] if i % 2 else rows:
             start = {name: clock() for name, clock in clocks.items()}
-            search, monitor = run_search(faces, arguments, watched=watched)
+            search, monitor = run_search(faces, arguments, row)
             for name, clock in clocks.items():
-                taken[name][watched].append(clock() - start[name])
-            if watched and arguments.plot:
+                taken[name, row].append(clock() - start[name])
+            if arguments.plot and monitor is not None:
                 SearchHistoryDisplay.from_search(search, monitor).figure_.savefig(arguments.plot)
-    for name, sides in taken.items():
-        ratios = np.divide(sides[True], sides[False])
-        print(
-            f"{name}: {np.median(sides[False]):.1f} without callbacks, "
-            f"{np.median(sides[True]):.1f} with, {np.median(ratios):.3f} times as many "
-            f"({min(ratios):.3f} to {max(ratios):.3f})"
-        )
+    for name in clocks:
+        without = taken[name, None]
+        print(f"{name}, no callbacks: {np.median(without):.1f}")
+        for row in arguments.rows:
+            ratios = np.divide(taken[name, row], without)
+            print(
+                f"{name}, {row}: {np.median(taken[name, row]):.1f}, {np.median(ratios):.3f} times "
+                f"as many ({min(ratios):.3f} to {max(ratios):.3f})"
+            )
 
 
 def parse_arguments():
@@ -61,12 +72,13 @@ def parse_arguments():
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=6, help="of stage 2")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=[*ROWS])
     parser.add_argument("--plot", help="file for the picture of the learning curves")
     return parser.parse_args()
 
 
-def run_search(faces, arguments, *, watched):
-    """Search; return the search and the monitor of its fits."""
+def run_search(faces, arguments, row):
+    """Search; return the search, and the monitor of its fits if there is one."""
     classifier = PAttLiteClassifier(
         backbone_weights="drawn",
         alpha=0.25,
@@ -76,10 +88,12 @@ def run_search(faces, arguments, *, watched):
         random_state=0,
     )
     search = GridSearchCV(classifier, GRID, cv=SubjectKFold(arguments.folds))
-    monitor = ScoringMonitor(scoring=epoch_scores)
-    if watched:
+    depth, has_monitor = ROWS.get(row, (None, False))
+    monitor = ScoringMonitor(scoring=epoch_scores) if has_monitor else None
+    if has_monitor:
         classifier.set_callbacks(monitor)
-        search.set_callbacks(ProgressBar())
+    if depth is not None:
+        search.set_callbacks(ProgressBar(max_propagation_depth=depth))
     return search.fit(faces.images, faces.target, groups=faces.groups), monitor
 
 

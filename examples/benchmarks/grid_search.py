@@ -9,19 +9,14 @@ The paper's recipe: 12 candidates (3 output layers x 4 patch sizes, or unfreeze 
 patch sizes with both stages) on 5 GroupKFold folds of drawn faces at 224 pixels, `alpha=1`, batch
 size 8, ImageNet weights, patience off. "default": the default recipe, depths 0, 9, 18 and 28 x 2
 patch sizes, at 112 pixels. The plain side trains a fixed sample of its fits, spread evenly over the
-candidates, and is scaled to all of them: once with oneDNN, as this library asks TensorFlow for it,
-and without AVX-512 once without, as TensorFlow has it there. The search runs twice (but for
-`--once`), so that the second finds the features of the first; its forward passes are counted.
+candidates, and is scaled to all of them. Both sides have oneDNN, for which this library asks
+TensorFlow. The search runs twice (but for `--once`), so that the second finds the features of the
+first; its forward passes are counted.
 """
 
 import argparse
-import os
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 from _plain import PlainPAttLite
@@ -29,7 +24,6 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold, ParameterGrid
 
 from sklearn_patt_lite import PAttLiteClassifier
-from sklearn_patt_lite._process import ONEDNN, import_tensorflow
 from sklearn_patt_lite.datasets import make_expression_faces
 
 GRIDS = {
@@ -63,10 +57,8 @@ def main():
         mine = {"first": timed_search(search, faces, "first search")}
         if not arguments.once:
             mine["second"] = timed_search(search, faces, "second search")
-    for onednn in ("1",) if has_avx512() else ("1", "0"):
-        print(f"plain, {ONEDNN}={onednn}:")
-        plain = clone(PlainPAttLite(**common)), grid, cv, faces, arguments.plain_fits
-        compare(mine, *in_new_process(onednn, time_plain_fits, *plain), grid, cv)
+    plain = clone(PlainPAttLite(**common))
+    compare(mine, *time_plain_fits(plain, grid, cv, faces, arguments.plain_fits), grid, cv)
 
 
 def compare(mine, seconds, scores, grid, cv):
@@ -97,19 +89,6 @@ def parse_arguments():
     parser.add_argument("--plain-fits", type=int, default=4)
     parser.add_argument("--once", action="store_true", help="do not search a second time")
     return parser.parse_args()
-
-
-def has_avx512():
-    """Whether TensorFlow uses oneDNN without being asked; True where it cannot be told."""
-    cpu = Path("/proc/cpuinfo")
-    return not cpu.exists() or "avx512f" in cpu.read_text()
-
-
-def in_new_process(onednn, function, *arguments):
-    """Call a function in a process whose TensorFlow uses oneDNN ("1") or does not ("0")."""
-    settings = {"mp_context": get_context("spawn"), "initializer": import_tensorflow}
-    with patch.dict(os.environ, {ONEDNN: onednn}), ProcessPoolExecutor(1, **settings) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 def draw(n_images, side=224):

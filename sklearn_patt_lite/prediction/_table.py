@@ -1,22 +1,27 @@
 """Predictions of any number of files, in a Parquet file."""
 
 import hashlib
-import importlib.util
 import os
 import shutil
 from numbers import Integral
 from pathlib import Path
 
 import joblib
-import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import HasMethods, Interval
-from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
 
 from sklearn_patt_lite._files import remove_abandoned, replaced
 from sklearn_patt_lite._typing import PathLike, Paths, validate_params
-from sklearn_patt_lite.prediction._files import PROBABILITY, as_strings, predict_files
+from sklearn_patt_lite.prediction._files import as_strings, predict_files
+from sklearn_patt_lite.prediction._schema import predictions_schema
+
+#: What a table was made from, and what is said of one that was made from something else.
+_MADE_FROM = {
+    "paths": "other paths",
+    "classifier": "another classifier, or one with other parameters (verbose and memory count)",
+    "chunk_size": "chunks of another size",
+}
 
 
 @validate_params(
@@ -39,21 +44,22 @@ def write_predictions(
     """
     Predict any number of files, and write labels and probabilities to a Parquet file.
 
-    Files are predicted in chunks, which lie in the folder "<output>.parts" until the last one is
-    done. A run that was killed, and is started again with the same arguments, goes on with the
-    chunk that it was at, and ends with the same file; one that had ended finds it. Files that
-    cannot be read have a row that says why.
+    Files are predicted in chunks, which are kept in the folder "<output>.parts" until all are
+    done. If a run is killed, call the function again with the same arguments: it continues with
+    the first missing chunk, and the output is the same. If the output is already complete, nothing
+    is predicted again. A file that cannot be read has a row that says why.
 
     Parameters
     ----------
     classifier : classifier
         As for :func:`predict_files`.
     paths : array-like of str or path-like, shape (n,)
-        Paths of the images. They are all that grows in memory with their number.
+        Paths of the images, in UTF-8. Hardly anything else in memory grows with their number.
     output : path-like
-        The Parquet file. Its columns are those of :func:`predict_files`, a chunk is a row group.
+        The Parquet file, in a folder that exists. Its columns are those of :func:`predict_files`,
+        as :func:`predictions_schema` describes them. One process writes it at a time.
     chunk_size : int, default=2000
-        Number of files in a chunk, at least 1: what is lost at most if the run is killed.
+        Number of files in a chunk, at least 1. A run that is killed loses at most one chunk.
     verbose : int, default=0
         Whether to show a progress bar.
 
@@ -67,22 +73,27 @@ def write_predictions(
     ImportError
         If pyarrow is missing, which the extra ``parquet`` brings.
     FileNotFoundError
-        If the output's folder is not there.
+        If the output's folder is not there, or not one file of a chunk: the paths are those of
+        another folder or machine, or a disk is gone. What was done before is kept.
     FileExistsError
         If the output, or its folder of parts, holds predictions of other files, by another
         classifier, or in chunks of another size. Nothing is overwritten.
     TypeError
-        If one of the paths is none.
+        If an item of `paths` is not a path, they have no order, or the classifier cannot be
+        pickled, and so not be recognized by the next run.
     ValueError
-        If not one file of the first chunk can be read.
+        If a path is not UTF-8.
 
     See Also
     --------
     predict_files : The columns of a chunk, for tables that other programs write.
+    predictions_schema : Their types.
 
     Notes
     -----
-    Classifiers are the same if `joblib.hash` says so, which counts all of their parameters.
+    Two classifiers count as the same if their `joblib.hash` is the same. It depends on all
+    parameters, including those that do not change predictions, such as `batch_size`: load the
+    classifier from one file in each run.
 
     Examples
     --------
@@ -104,78 +115,91 @@ def write_predictions(
     >>> n_unread, table.num_rows, table.column_names[:3]
     (0, 4, ['path', 'label', 'probability_angry'])
     """
-    check_pyarrow()
-    check_is_fitted(classifier)
+    schema = predictions_schema(classifier)
     paths, output = as_strings(paths), Path(output)
-    schema = _schema(classifier, paths, chunk_size)
-    if not output.exists():
-        parts = _write_parts(classifier, paths, output, schema, chunk_size, verbose)
-        _join(parts, output, schema)
-        shutil.rmtree(_folder_of(output), ignore_errors=True)
-    return _count_unread(output, schema)
-
-
-def check_pyarrow():
-    """Check that pyarrow is there.
-
-    Raises
-    ------
-    ImportError
-        If it is not, with the way to install it.
-    """
-    if importlib.util.find_spec("pyarrow") is None:
-        raise ImportError(
-            "Parquet files need the package pyarrow: pip install 'sklearn-patt-lite[parquet]'."
-        )
-
-
-def _schema(classifier, paths, chunk_size):
-    """Describe the table: its columns, and whose predictions these are."""
-    import pyarrow as pa
-
-    classes = np.asarray(classifier.classes_).tolist()
-    columns = [
-        ("path", pa.string()),
-        ("label", pa.array(classes).type),
-        *((f"{PROBABILITY}{name}", pa.float32()) for name in classes),
-        ("error", pa.string()),
-    ]
-    made_from = {
-        "paths": hashlib.sha256("\0".join(paths).encode("utf-8", "surrogateescape")).hexdigest(),
-        "classifier": joblib.hash(classifier),
-        "chunk_size": str(chunk_size),
-    }
-    return pa.schema(columns).with_metadata(made_from)
-
-
-def _write_parts(classifier, paths, output, schema, chunk_size, verbose):
-    """Write the parts that are not there yet; paths of all parts, in order."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    folder = _folder_of(output)
+    schema = schema.with_metadata(_made_from(classifier, paths, chunk_size))
     if not output.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {os.fspath(output.parent)!r}.")
-    folder.mkdir(exist_ok=True)
+    remove_abandoned(output.parent)
+    folder = output.with_name(f"{output.name}.parts")
+    if not output.exists():
+        parts = _write_parts(classifier, paths, folder, schema, chunk_size, verbose)
+        _join(parts, output, schema)
+    n_unread = _count_unread(output, schema)
+    shutil.rmtree(folder, ignore_errors=True)  # a run that was killed may have left it, too
+    return n_unread
+
+
+def _made_from(classifier, paths, chunk_size):
+    """Tell what the table is made from, as metadata of its file."""
+    try:
+        of_classifier = joblib.hash(classifier)
+    except Exception as error:  # whatever pickle raises
+        raise TypeError(
+            f"The classifier cannot be pickled, nor recognized by the next run ({error}). "
+            "Its functions, such as a detector, must be those of a module."
+        ) from error
+    digest = hashlib.sha256()
+    for row, path in enumerate(paths):
+        try:
+            digest.update(path.encode() + b"\0")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"row {row} of paths: {path!r} is not UTF-8, as text in Parquet files is. Rename "
+                "the file, or leave it out."
+            ) from error
+    return {
+        "paths": digest.hexdigest(),
+        "classifier": of_classifier,
+        "chunk_size": str(chunk_size),
+    }
+
+
+def _write_parts(classifier, paths, folder, schema, chunk_size, verbose):
+    """Write the parts that are not there yet; paths of all parts, in order."""
     remove_abandoned(folder)
     starts = range(0, len(paths), chunk_size)
     parts = {start: folder / f"{start:012}.parquet" for start in starts}
     for part in filter(Path.exists, parts.values()):
-        _check_origin(part, folder, schema)
+        _check_made_from(part, schema, "delete it")
     missing = [start for start in starts if not parts[start].exists()]
     n_done = min(len(paths), (len(parts) - len(missing)) * chunk_size)
     with tqdm(total=len(paths), initial=n_done, unit=" files", disable=not verbose) as bar:
         for start in missing:
-            columns = predict_files(classifier, paths[start : start + chunk_size])
-            if start == 0:
-                _check_some_were_read(columns)
-            arrays = [
-                pa.array(columns[field.name], field.type, from_pandas=True) for field in schema
-            ]
-            with replaced(parts[start]) as file:
-                parquet.write_table(pa.table(arrays, schema=schema), file)
-            bar.update(len(columns["path"]))
+            chunk = paths[start : start + chunk_size]
+            _check_some_exist(chunk, start)
+            table = _predict(classifier, chunk, schema)
+            folder.mkdir(exist_ok=True)
+            _write(table, parts[start])
+            bar.update(len(chunk))
     return list(parts.values())
+
+
+def _check_some_exist(chunk, start):
+    """Stop where a disk is gone, before all of its files become rows of errors."""
+    if not any(os.path.exists(os.path.expanduser(path)) for path in chunk):
+        raise FileNotFoundError(
+            f"None of the {len(chunk)} files from row {start} on is there, the first: "
+            f"{chunk[0]!r}. Are their paths those of another folder or machine, or is a disk gone? "
+            "What was done before is kept."
+        )
+
+
+def _predict(classifier, chunk, schema):
+    """Predict a chunk: a pyarrow.Table."""
+    import pyarrow as pa
+
+    columns = predict_files(classifier, chunk)
+    # from_pandas: nan becomes null.
+    arrays = [pa.array(columns[field.name], field.type, from_pandas=True) for field in schema]
+    return pa.table(arrays, schema=schema)
+
+
+def _write(table, path):
+    from pyarrow import parquet
+
+    with replaced(path) as file:
+        parquet.write_table(table, file)
 
 
 def _join(parts, output, schema):
@@ -191,46 +215,24 @@ def _count_unread(output, schema):
     """Count the rows of a finished table that tell of an error."""
     from pyarrow import parquet
 
-    _check_origin(output, output, schema)
-    errors = parquet.read_table(output, columns=["error"])["error"]
-    return len(errors) - errors.null_count
+    _check_made_from(output, schema, "delete it, or write to another file")
+    with parquet.ParquetFile(output) as file:
+        return sum(
+            len(batch) - batch["error"].null_count for batch in file.iter_batches(columns=["error"])
+        )
 
 
-def _folder_of(output):
-    """Folder of the parts of a table that is not finished."""
-    return output.with_name(f"{output.name}.parts")
-
-
-def _check_origin(file, kept, schema):
+def _check_made_from(file, schema, way_out):
     """Check that a file of predictions was made from the same as this table."""
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
         found = parquet.read_schema(file).metadata or {}
-    except pa.ArrowInvalid as error:
+    except (OSError, pa.ArrowException) as error:
         raise FileExistsError(
-            f"{os.fspath(file)!r} is there, and is no Parquet file: delete it, or write to "
-            "another one."
+            f"{os.fspath(file)!r} is there, and is no Parquet file: {way_out}."
         ) from error
-    others = {
-        b"paths": "other paths",
-        b"classifier": "another classifier, or one with other parameters",
-        b"chunk_size": "chunks of another size",
-    }
-    for key, what in others.items():
-        if found.get(key) != schema.metadata[key]:
-            raise FileExistsError(
-                f"{os.fspath(kept)!r} holds predictions of {what}: delete it, or write to "
-                "another file."
-            )
-
-
-def _check_some_were_read(columns):
-    """Stop before a million rows of errors are written."""
-    errors = columns["error"]
-    if len(errors) and all(errors):
-        raise ValueError(
-            f"Not one of the first {len(errors)} files could be read. The first: {errors[0]}. Are "
-            "the paths those of another folder, or of another machine?"
-        )
+    for key, what in _MADE_FROM.items():
+        if found.get(key.encode()) != schema.metadata[key.encode()]:
+            raise FileExistsError(f"{os.fspath(file)!r} holds predictions of {what}: {way_out}.")
