@@ -707,8 +707,8 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         description : str, default=None
             For the model card: whose faces it was trained on, and what for. Markdown.
         half_precision : bool, default=False
-            Whether to keep kernels, but for depthwise ones, as float16, which halves the file.
-            Probabilities of the loaded classifier then differ a little.
+            Whether to keep the large kernels, nine tenths of the weights, as float16, which halves
+            the file. Probabilities of the loaded classifier then differ a little.
 
         Raises
         ------

@@ -81,7 +81,7 @@ def requirements():
     """The lower bound of each dependency, those of the tests included."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    names = ("displays", "examples", "export", "faces", "test")
+    names = ("displays", "examples", "export", "faces", "parquet", "test")
     lines = [line for name in names for line in extras[name]] + project["dependencies"]
     return dict(line.split(">=") for line in lines if ">=" in line)
 

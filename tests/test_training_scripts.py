@@ -116,6 +116,8 @@ def test_from_fer2013_to_a_file(run, tmp_path):
     assert n_known > 0
     assert n == [30, 30 - n_known]
     assert re.search(r"in half precision \d+ of 30 labels are others", told)
+    temperature = float(re.search(r"^temperature (\d+\.\d+)$", told, re.MULTILINE)[1])
+    assert temperature > 0
     classifier = PAttLiteClassifier.load_model(path)
     assert classifier.image_shape_ == (48, 48, 1)
     assert classifier.classes_.tolist() == sorted(faces.target_names)

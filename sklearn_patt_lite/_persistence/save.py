@@ -22,6 +22,7 @@ from sklearn_patt_lite._persistence.card import model_card
 FORMAT = "sklearn-patt-lite"
 FORMAT_VERSION = 3
 _LIBRARIES = ("sklearn-patt-lite", "scikit-learn", "keras", "tensorflow", "numpy")
+_LARGE = 0.04  # of all numbers
 #: Parameters that belong to a machine or a process, not to what was learned.
 NOT_KEPT = ("memory", "checkpoint_dir", "verbose")
 
@@ -44,7 +45,7 @@ def save(fitted, classes, history, parameters, path, description=None, half_prec
     description : str, default=None
         For the model card.
     half_precision : bool, default=False
-        Whether to write nearly all of the weights as float16: kernels, but for depthwise ones.
+        Whether to write nearly all of the weights as float16: the large kernels.
 
     Raises
     ------
@@ -56,7 +57,7 @@ def save(fitted, classes, history, parameters, path, description=None, half_prec
     kept = fitted.kept.state()
     arrays = kept["weights"]
     if half_precision:
-        arrays = {name: _halved(array) for name, array in arrays.items()}
+        arrays = _halved(arrays)
     weights = safetensors.numpy.save(arrays)
     metadata = {
         "format": FORMAT,
@@ -88,10 +89,16 @@ def save(fitted, classes, history, parameters, path, description=None, half_prec
     _write(path, {METADATA: text, CARD: card, WEIGHTS: weights})
 
 
-def _halved(array):
-    """Halve a kernel that sums over channels, which averages what its numbers are rounded by."""
-    sums_over_channels = array.ndim > 1 and array.shape[-1] > 1  # depthwise kernels: (…, 1)
-    return array.astype(np.float16) if sums_over_channels else array
+def _halved(arrays):
+    """Halve large kernels, which sum over many channels: that averages rounding errors.
+
+    The others are a tenth of the weights, and change probabilities as much as these do.
+    """
+    large = _LARGE * sum(array.size for array in arrays.values())
+    return {
+        name: array.astype(np.float16) if array.size >= large else array
+        for name, array in arrays.items()
+    }
 
 
 # The archive
