@@ -20,15 +20,12 @@ import argparse
 import glob
 from pathlib import Path
 
-import joblib
 import pyarrow.csv
 import pyarrow.parquet
 from sklearn.pipeline import make_pipeline
 
-from sklearn_patt_lite import PAttLiteClassifier
-from sklearn_patt_lite.__main__ import as_margin
+from sklearn_patt_lite.__main__ import add_cropping, cropper_for, load_classifier
 from sklearn_patt_lite.prediction import write_predictions
-from sklearn_patt_lite.preprocessing import FaceCropper
 
 ENDINGS = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp"}
 
@@ -39,12 +36,11 @@ def main():
     if not paths:
         raise SystemExit(f"No images were found: {arguments.files}")
     print(f"{len(paths)} files")
+    classifier = load_classifier(arguments.classifier)
+    if arguments.crop:
+        classifier = make_pipeline(cropper_for(classifier, arguments), classifier)
     n_unread = write_predictions(
-        load_classifier(arguments),
-        paths,
-        arguments.output,
-        chunk_size=arguments.chunk_size,
-        verbose=1,
+        classifier, paths, arguments.output, chunk_size=arguments.chunk_size, verbose=1
     )
     print(f"{arguments.output}: {len(paths) - n_unread} predicted, {n_unread} failed")
 
@@ -58,11 +54,7 @@ def parse_arguments():
     parser.add_argument("--column", default="path", help="of the table; default: path")
     parser.add_argument("--classifier", type=Path, help="its file; default: pretrained")
     parser.add_argument("--crop", action="store_true", help="find the largest face of each first")
-    parser.add_argument(
-        "--margin",
-        type=as_margin,
-        help="of --crop, as FaceCropper's; default: the pretrained one's, or 0.2",
-    )
+    add_cropping(parser)  # for --crop
     parser.add_argument("--chunk-size", type=int, default=2000)
     return parser.parse_args()
 
@@ -79,23 +71,6 @@ def find_paths(files, column):
     pattern = f"{glob.escape(files)}/**/*" if Path(files).is_dir() else files
     found = glob.iglob(pattern, recursive=True)
     return sorted(path for path in found if Path(path).suffix.lower() in ENDINGS)
-
-
-def load_classifier(arguments):
-    """Load the classifier of a file or the pretrained one, behind a `FaceCropper` if asked for."""
-    path = arguments.classifier
-    if path is None:
-        classifier = PAttLiteClassifier.from_pretrained("fer2013")
-    else:
-        load = PAttLiteClassifier.load_model if path.suffix == ".zip" else joblib.load
-        classifier = load(path)
-    if not arguments.crop:
-        return classifier
-    margin = arguments.margin
-    if margin is None:
-        margin = "fer2013" if path is None else 0.2
-    size = getattr(classifier, "image_shape_", (224,))[0]  # that of the training images
-    return make_pipeline(FaceCropper(size=size, margin=margin), classifier)
 
 
 if __name__ == "__main__":

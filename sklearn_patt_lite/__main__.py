@@ -41,7 +41,7 @@ MANY = 10  # photographs, from which on there is a progress bar
 def main(arguments=None):
     """Run the command; the exit code."""
     arguments = parse_arguments(arguments)
-    cropper, classifier = load_classifier(arguments)
+    cropper, classifier = load(arguments)
     names = names_of(classifier, arguments.names)
     n_faces, n_unread = 0, 0
     with contextlib.ExitStack() as stack:
@@ -93,16 +93,21 @@ def parse_arguments(arguments):
         "--classifier", type=Path, help="file of save_model, or of joblib.dump; default: pretrained"
     )
     parser.add_argument("--names", nargs="+", help="of the classes, in the order of the labels")
+    add_cropping(parser)
+    arguments = parser.parse_args(arguments)
+    if any(photo.suffix in (".zip", ".joblib") for photo in arguments.photos):
+        parser.error("a classifier is given as --classifier FILE")
+    return arguments
+
+
+def add_cropping(parser):
+    """Add the options of `cropper_for`."""
     parser.add_argument(
         "--margin", type=as_margin, help="as FaceCropper's; default: the pretrained one's, or 0.2"
     )
     parser.add_argument(
         "--min-score", type=float, default=0.9, help="as FaceCropper's; default: 0.9"
     )
-    arguments = parser.parse_args(arguments)
-    if any(photo.suffix in (".zip", ".joblib") for photo in arguments.photos):
-        parser.error("a classifier is given as --classifier FILE")
-    return arguments
 
 
 def as_margin(text):
@@ -110,21 +115,29 @@ def as_margin(text):
     return text if text == "fer2013" else float(text)
 
 
-def load_classifier(arguments):
-    """Load a classifier of faces, and what crops them: its own cropper if it brings one."""
-    path = arguments.classifier
-    if path is None:
-        classifier = PAttLiteClassifier.from_pretrained("fer2013")
-    else:
-        load = PAttLiteClassifier.load_model if path.suffix == ".zip" else joblib.load
-        classifier = load(path)
+def load(arguments):
+    """Load what crops faces, and what classifies them: a Pipeline may bring its own cropper."""
+    classifier = load_classifier(arguments.classifier)
     if isinstance(classifier, Pipeline) and isinstance(classifier[0], FaceCropper):
         return classifier[0], classifier[1:]
+    return cropper_for(classifier, arguments), classifier
+
+
+def load_classifier(path):
+    """Load the classifier of a file, or the pretrained one."""
+    if path is None:
+        return PAttLiteClassifier.from_pretrained("fer2013")
+    load = PAttLiteClassifier.load_model if path.suffix == ".zip" else joblib.load
+    return load(path)
+
+
+def cropper_for(classifier, arguments):
+    """Make what crops faces as a classifier was trained on them, as far as is known."""
     margin = arguments.margin
     if margin is None:
-        margin = "fer2013" if path is None else 0.2
+        margin = "fer2013" if arguments.classifier is None else 0.2
     size = getattr(classifier, "image_shape_", (224,))[0]  # that of the training images
-    return FaceCropper(size=size, margin=margin, min_score=arguments.min_score), classifier
+    return FaceCropper(size=size, margin=margin, min_score=arguments.min_score)
 
 
 def names_of(classifier, names):

@@ -562,7 +562,7 @@ def test_the_command_says_what_is_not_installed(monkeypatch):
 
 
 def test_the_command_takes_a_pipeline_with_its_own_cropper(fitted_on_names, tmp_path):
-    load = command.load_classifier
+    load = command.load
     own = FaceCropper(size=64, margin=0.4)
     joblib.dump(
         make_pipeline(own, FaceResizer(size=SIZE), fitted_on_names), tmp_path / "classifier.joblib"
@@ -578,7 +578,7 @@ def test_the_command_takes_a_pipeline_with_its_own_cropper(fitted_on_names, tmp_
 
 def test_the_command_crops_faces_as_large_as_those_that_were_trained_on(fitted_on_names, tmp_path):
     """Whatever `input_size` is: "auto", by default."""
-    load = command.load_classifier
+    load = command.load
     joblib.dump(fitted_on_names, tmp_path / "classifier.joblib")
     path = tmp_path / "classifier.joblib"
     cropper, classifier = load(Namespace(classifier=path, margin=0.2, min_score=0.9))

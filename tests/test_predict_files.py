@@ -389,6 +389,22 @@ def test_files_are_given_in_four_ways(run, folder, paths, tmp_path, kind):
     assert parquet.read_table(tmp_path / "out.parquet")["path"].to_pylist() == paths
 
 
+@pytest.mark.slow
+def test_photographs_are_cropped_first(run, tmp_path):
+    pytest.importorskip("mtcnn", reason="optional: extra 'faces'")
+    from skimage.data import astronaut
+
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(astronaut()).save(tmp_path / "photos" / "face.png")
+    Image.fromarray(astronaut()[300:]).save(tmp_path / "photos" / "none.png")
+    assert "1 predicted, 1 failed" in run(
+        tmp_path / "photos", "--crop", "--output", tmp_path / "out.parquet"
+    )
+    table = parquet.read_table(tmp_path / "out.parquet").to_pydict()
+    assert table["label"] == ["happy", None]
+    assert "no face" in table["error"][1]
+
+
 def test_no_files_are_told_of(run, tmp_path):
     with pytest.raises(SystemExit, match="No images were found"):
         run(tmp_path, "--output", tmp_path / "out.parquet")

@@ -166,7 +166,7 @@ def test_its_features_are_those_of_its_backbone(pretrained, grey):
 
 def test_the_command_takes_it_by_default():
     given = Namespace(classifier=None, margin=None, min_score=0.9)
-    cropper, classifier = command.load_classifier(given)
+    cropper, classifier = command.load(given)
     assert cropper.margin == "fer2013"
     assert cropper.size == 48
     assert command.names_of(classifier, None) == NAMES
