@@ -1,7 +1,7 @@
 """Predict image files on a cluster, by Dask, Ray or Spark.
 
     python examples/predict_on_cluster.py dask paths.csv predictions/
-    python examples/predict_on_cluster.py dask paths.csv predictions/ --scheduler tcp://10.0.0.1:8786
+    python examples/predict_on_cluster.py dask paths.csv predictions/ --scheduler tcp://host:8786
     python examples/predict_on_cluster.py ray paths.csv predictions/
     python examples/predict_on_cluster.py spark paths.csv predictions/ --classifier /shared/mine.zip
 

@@ -26,7 +26,7 @@ import numpy as np
 from _parameters import add_parameters, given_parameters
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import KFold
+from sklearn.model_selection import StratifiedKFold
 
 from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.datasets import load_fer2013
@@ -58,6 +58,10 @@ def main():
         raise SystemExit(f"--test needs PrivateTest, which {arguments.data} does not hold.")
     if missing := {*NAMES.tolist()}.difference(y.tolist()):
         raise SystemExit(f"No image to train on shows: {', '.join(sorted(missing))}.")
+    X_val, y_val = parts["validation"]
+    new = stand_not_in(X, X_val)
+    if missing := [name for name in NAMES.tolist() if (y_val[new] == name).sum() < 2]:
+        raise SystemExit(f"No two new images to fit a temperature on show: {', '.join(missing)}.")
     classifier = PAttLiteClassifier(
         random_state=arguments.random_state,
         checkpoint_dir=arguments.checkpoint_dir,
@@ -70,8 +74,6 @@ def main():
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts kibibytes
     print(f"{len(X)} images, {seconds:.0f} s, peak {peak:.2f} GiB")
-    X_val, y_val = parts["validation"]
-    new = stand_not_in(X, X_val)
     classifier, temperature = calibrate(classifier, X_val[new], y_val[new])
     print(f"temperature {temperature:.3f}")
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
@@ -129,6 +131,9 @@ def stand_not_in(X_train, X):
 def calibrate(classifier, X, y):
     """Divide the network's logits by a temperature that is fitted on images it has not seen.
 
+    It is fitted to the mean probabilities of an image and its mirror image, and divides the logits
+    of each of them, which is nearly the same.
+
     Returns
     -------
     classifier : PAttLiteClassifier
@@ -136,7 +141,7 @@ def calibrate(classifier, X, y):
     temperature : float
         Above 1 where the classifier was surer than it was right.
     """
-    folds = KFold(2)  # of no account, since nothing is trained on them; not stratified
+    folds = StratifiedKFold(2)  # of no account, since no network is trained on them
     calibrated = CalibratedClassifierCV(FrozenEstimator(classifier), method="temperature", cv=folds)
     inverse = calibrated.fit(X, y).calibrated_classifiers_[0].calibrators[0].beta_
     last = classifier.model_.layers[-1]  # dense, and a softmax

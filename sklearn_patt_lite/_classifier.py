@@ -994,7 +994,7 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """List `model_` once it is built: notebooks and tab completion look at what is listed."""
         if "_fitted" not in self.__dict__ or self._fitted.kept.is_built:
             return super().__dir__()
-        # Not scikit-learn's own list, which is of what can be read: it reads everything.
+        # scikit-learn's own __dir__ reads every attribute, which would build the network.
         return [each for each in object.__dir__(self) if each != "model_" and hasattr(self, each)]
 
     def __getstate__(self):

@@ -224,7 +224,7 @@ if __name__ == "__main__":
         killer.start()
         table, output = (str(Path(name).resolve()) for name in ("paths.csv", "predictions"))
         classifier = PAttLiteClassifier.from_pretrained("fer2013")
-        predict_with_dask(classifier, table, output, cluster.scheduler_address, blocksize="1KB")
+        predict_with_dask(classifier, table, output, cluster.scheduler_address, blocksize="300B")
         killer.join(60)
         after = [worker.pid for worker in cluster.workers.values()]
     Path("told.json").write_text(json.dumps([before, after]))

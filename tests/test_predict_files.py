@@ -226,7 +226,9 @@ def test_another_file_is_not_overwritten(classifier, paths, tmp_path):
 
 def test_paths_of_another_machine_are_told_at_once(classifier, tmp_path):
     paths = [f"/there/{i}.png" for i in range(9)]
-    with pytest.raises(FileNotFoundError, match=r"None of the 5 files from row 0 .*there/0\.png"):
+    with pytest.raises(
+        FileNotFoundError, match=r"None of the 5 files from row 0 on .*there/0\.png"
+    ):
         write_predictions(classifier, paths, tmp_path / "faces.parquet", chunk_size=5)
     assert os.listdir(tmp_path) == []
 
@@ -239,16 +241,21 @@ def test_a_disk_that_is_gone_stops_a_run_which_goes_on_later(
     paths, output = sorted(map(str, there.iterdir())), tmp_path / "faces.parquet"
 
     def predict(classifier, chunk):
-        found = predict_files(classifier, chunk)
-        there.rename(moved)
-        return found
+        if chunk[0] == paths[5]:
+            there.rename(moved)
+        return predict_files(classifier, chunk)
 
     monkeypatch.setattr(_table, "predict_files", predict)
-    with pytest.raises(FileNotFoundError, match="files from row 5 on is there"):
+    with pytest.raises(FileNotFoundError, match="files from row 5 on could be read"):
         write_predictions(classifier, paths, output, chunk_size=5)
     monkeypatch.undo()
     moved.rename(there)
     assert write_predictions(classifier, paths, output, chunk_size=5) == 0
+
+
+def test_the_last_files_may_be_missing(classifier, paths, tmp_path):
+    lost = [*paths, str(tmp_path / "lost.png")]
+    assert write_predictions(classifier, lost, tmp_path / "faces.parquet", chunk_size=N) == 1
 
 
 def test_a_path_that_is_not_utf8_is_named(classifier, paths, tmp_path):

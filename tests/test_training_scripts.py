@@ -1,5 +1,6 @@
 """The scripts that train: on one's own faces, and on FER2013."""
 
+import copy
 import re
 import runpy
 import sys
@@ -117,10 +118,24 @@ def test_from_fer2013_to_a_file(run, tmp_path):
     assert n == [30, 30 - n_known]
     assert re.search(r"in half precision \d+ of 30 labels are others", told)
     temperature = float(re.search(r"^temperature (\d+\.\d+)$", told, re.MULTILINE)[1])
-    assert temperature > 0
+    assert 0 < temperature < np.inf
     classifier = PAttLiteClassifier.load_model(path)
     assert classifier.image_shape_ == (48, 48, 1)
     assert classifier.classes_.tolist() == sorted(faces.target_names)
     assert classifier.history_["validation"]["n_train"] == 70
     with zipfile.ZipFile(path) as archive:
         assert "PublicTest without what stands in Training" in archive.read("README.md").decode()
+
+
+def test_a_temperature_divides_the_logits(fitted_on_names, faces, run):
+    script = runpy.run_path(str(SCRIPT.with_name("train_expressions.py")))
+    classifier, names = copy.deepcopy(fitted_on_names), faces.target_names[faces.target]
+    before = classifier.predict_proba(faces.images)
+    weights = classifier.model_.layers[-1].get_weights()
+    calibrated, temperature = script["calibrate"](classifier, faces.images, names)
+    for new, old in zip(calibrated.model_.layers[-1].get_weights(), weights, strict=True):
+        np.testing.assert_allclose(new, old / temperature, rtol=1e-5)
+    after = calibrated.predict_proba(faces.images)
+    columns = np.searchsorted(classifier.classes_, names)
+    losses = [-np.log(p[np.arange(len(p)), columns]).mean() for p in (before, after)]
+    assert losses[1] < losses[0]

@@ -22,7 +22,7 @@ from sklearn_patt_lite._persistence.card import model_card
 FORMAT = "sklearn-patt-lite"
 FORMAT_VERSION = 3
 _LIBRARIES = ("sklearn-patt-lite", "scikit-learn", "keras", "tensorflow", "numpy")
-_LARGE = 0.04  # of all numbers
+_LARGE = 0.04  # share of all weights from which on an array is large
 #: Parameters that belong to a machine or a process, not to what was learned.
 NOT_KEPT = ("memory", "checkpoint_dir", "verbose")
 

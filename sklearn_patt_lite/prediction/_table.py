@@ -73,8 +73,8 @@ def write_predictions(
     ImportError
         If pyarrow is missing, which the extra ``parquet`` brings.
     FileNotFoundError
-        If the output's folder is not there, or not one file of a chunk: the paths are those of
-        another folder or machine, or a disk is gone. What was done before is kept.
+        If the output's folder does not exist, or no folder of a whole chunk of files: the paths
+        belong to another folder or machine, or a disk is missing. Finished chunks are kept.
     FileExistsError
         If the output, or its folder of parts, holds predictions of other files, by another
         classifier, or in chunks of another size. Nothing is overwritten.
@@ -142,7 +142,7 @@ def _made_from(classifier, paths, chunk_size):
     digest = hashlib.sha256()
     for row, path in enumerate(paths):
         try:
-            digest.update(path.encode() + b"\0")
+            digest.update(_absolute(path).encode() + b"\0")
         except UnicodeEncodeError as error:
             raise ValueError(
                 f"row {row} of paths: {path!r} is not UTF-8, as text in Parquet files is. Rename "
@@ -167,22 +167,28 @@ def _write_parts(classifier, paths, folder, schema, chunk_size, verbose):
     with tqdm(total=len(paths), initial=n_done, unit=" files", disable=not verbose) as bar:
         for start in missing:
             chunk = paths[start : start + chunk_size]
-            _check_some_exist(chunk, start)
             table = _predict(classifier, chunk, schema)
+            if table["error"].null_count == 0:
+                _check_a_folder_exists(chunk, start)
             folder.mkdir(exist_ok=True)
             _write(table, parts[start])
             bar.update(len(chunk))
     return list(parts.values())
 
 
-def _check_some_exist(chunk, start):
+def _check_a_folder_exists(chunk, start):
     """Stop where a disk is gone, before all of its files become rows of errors."""
-    if not any(os.path.exists(os.path.expanduser(path)) for path in chunk):
+    folders = {os.path.dirname(_absolute(path)) for path in chunk}
+    if not any(map(os.path.isdir, folders)):
         raise FileNotFoundError(
-            f"None of the {len(chunk)} files from row {start} on is there, the first: "
-            f"{chunk[0]!r}. Are their paths those of another folder or machine, or is a disk gone? "
-            "What was done before is kept."
+            f"None of the {len(chunk)} files from row {start} on could be read, and their folders "
+            f"do not exist; the first file is {chunk[0]!r}. Do the paths belong to another folder "
+            "or machine, or is a disk missing? Finished chunks are kept."
         )
+
+
+def _absolute(path):
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def _predict(classifier, chunk, schema):
@@ -208,7 +214,8 @@ def _join(parts, output, schema):
 
     with replaced(output) as file, parquet.ParquetWriter(file, schema) as writer:
         for part in parts:
-            writer.write_table(parquet.read_table(part))
+            with parquet.ParquetFile(part) as file_of_part:
+                writer.write_table(file_of_part.read())
 
 
 def _count_unread(output, schema):
