@@ -18,7 +18,7 @@ Python version on its workers (PYSPARK_PYTHON).
 import argparse
 from pathlib import Path
 
-from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite.__main__ import load_classifier
 from sklearn_patt_lite.prediction import predict_files, predictions_schema
 
 CHUNK = 1000  # files in a task
@@ -28,7 +28,7 @@ def main():
     arguments = parse_arguments()
     if arguments.output.exists():  # engines would add to it, or overwrite parts of it
         raise SystemExit(f"{arguments.output} is there: delete it, or name another folder.")
-    classifier = load(arguments.classifier)
+    classifier = load_classifier(arguments.classifier)
     table, output = str(arguments.table.resolve()), str(arguments.output.resolve())
     if arguments.engine == "dask":
         predict_with_dask(classifier, table, output, arguments.scheduler)
@@ -45,16 +45,9 @@ def parse_arguments():
     parser.add_argument("engine", choices=["dask", "ray", "spark"])
     parser.add_argument("table", type=Path, help="a .csv file with a column 'path'")
     parser.add_argument("output", type=Path, help="folder for Parquet files")
-    parser.add_argument("--classifier", help="file of save_model; default: pretrained")
+    parser.add_argument("--classifier", type=Path, help="its file; default: pretrained")
     parser.add_argument("--scheduler", help="address of a Dask cluster that is running")
     return parser.parse_args()
-
-
-def load(path):
-    """Load the classifier of a file, or the pretrained one."""
-    if path is None:
-        return PAttLiteClassifier.from_pretrained("fer2013")
-    return PAttLiteClassifier.load_model(path)
 
 
 def predict_with_dask(classifier, table, output, scheduler=None, blocksize="64KB"):

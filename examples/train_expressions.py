@@ -81,10 +81,11 @@ def main():
     saved = PAttLiteClassifier.load_model(arguments.output)
     y_proba = saved.predict_proba(X_val)
     compare(classifier.predict_proba(X_val), y_proba)
-    scores = report(saved, y_proba, "PublicTest", X_val, y_val, X)
+    scores = report(saved, y_proba, "PublicTest", y_val, new)
     if arguments.test:
         X_test, y_test = parts["test"]
-        scores += report(saved, saved.predict_proba(X_test), "PrivateTest", X_test, y_test, X)
+        new = stand_not_in(X, X_test)
+        scores += report(saved, saved.predict_proba(X_test), "PrivateTest", y_test, new)
     print(scores)
     description = DESCRIPTION.format(n=len(X), temperature=temperature, scores=scores)
     saved.save_model(arguments.output, description=description, half_precision=True)
@@ -149,12 +150,11 @@ def calibrate(classifier, X, y):
     return copy.deepcopy(classifier), 1 / inverse  # which predicts by the new weights
 
 
-def report(classifier, y_proba, name, X, y, X_train):
+def report(classifier, y_proba, name, y, is_new):
     """Report scores on a part, and on what of it does not stand in the training images."""
-    is_new = stand_not_in(X_train, X)
     predicted = classifier.classes_[y_proba.argmax(axis=1)]
     text = ""
-    everything = np.ones(len(X), dtype=bool)
+    everything = np.ones(len(y), dtype=bool)
     for title, rows in ((name, everything), (f"{name} without what stands in Training", is_new)):
         scores = expression_report(y[rows], predicted[rows], y_proba=y_proba[rows], random_state=0)
         text += f"{title}: {rows.sum():,} images\n\n{scores}\n\n"

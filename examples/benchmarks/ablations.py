@@ -5,10 +5,10 @@
 
 A row each: the head's patch convolutions as products of matrices, and its dropout by a hash of
 positions, on features at 224 pixels, in steps that XLA compiles and in steps that it does not; and
-BatchNormalization that trains as one operation, on images of 112 pixels; and a backbone that is
-copied from one that was built before. The network has `alpha=1` and
-random weights, and batches have 8 features or 32 images. Both sides take turns, round
-after round; the ratio is the median over rounds.
+BatchNormalization that trains as one operation, on images of 112 pixels; a backbone that is copied
+from one that was built before; and BatchNormalization of the last 28 layers that is refitted in a
+compiled model. The network has `alpha=1` and random weights, and batches have 8 features or 32
+images. Both sides take turns, round after round; the ratio is the median over rounds.
 """
 
 import argparse
@@ -19,11 +19,12 @@ from unittest.mock import patch
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 from sklearn_patt_lite._network import batch_norm
 from sklearn_patt_lite._network.architecture import Architecture
-from sklearn_patt_lite._network.parts import backbone_after, frozen_until
+from sklearn_patt_lite._network.parts import backbone_after, frozen_until, set_trainable
 from sklearn_patt_lite._network.patt_lite import build_backbone, build_network
 from sklearn_patt_lite._process import LRUCache
 from sklearn_patt_lite._training import head_trainer
@@ -34,6 +35,7 @@ from sklearn_patt_lite._training.stages import end_to_end_stage, head_stage, set
 
 STAGE = {"epochs": 1, "learning_rate": 1e-3, "patience": None, "clipnorm": 3.0, "dropout": 0.1}
 FEATURE_BATCH, IMAGE_BATCH = 8, 32
+SMALL = Architecture(7, (112, 112, 3), input_size=112, affine=True)
 
 
 def main():
@@ -123,13 +125,13 @@ def epoch_on_features(copy, n_steps, n_taken):
 
 def normalization(arguments):
     """The row of BatchNormalization."""
-    side = 112
-    images = np.random.default_rng(0).integers(
-        0, 256, (arguments.images, side, side, 3), dtype=np.uint8
-    )
+    images = draw(arguments.images)
     data = TrainingData(images, np.arange(len(images)) % 7, np.ones(len(images)))
-    architecture = Architecture(7, (side, side, 3), input_size=side, affine=True)
-    return {"everything trains": [epoch_on_images(architecture, data, fused) for fused in (1, 0)]}
+    return {"everything trains": [epoch_on_images(SMALL, data, fused) for fused in (1, 0)]}
+
+
+def draw(n):
+    return np.random.default_rng(0).integers(0, 256, (n, 112, 112, 3), dtype=np.uint8)
 
 
 def epoch_on_images(architecture, data, fused):
@@ -159,11 +161,28 @@ def backbones(arguments):
     return {"built again": [functools.partial(build_backbone, architecture), whole]}
 
 
+def refitting(arguments):
+    """The row of BatchNormalization that is refitted."""
+    network, images = build_network(SMALL), draw(arguments.images)
+    set_trainable(network, 28, normalization=True)
+
+    def compiled():
+        batch_norm.refit_normalization(network, images, seed=0)
+
+    def layer_by_layer():
+        tf.config.run_functions_eagerly(True)
+        compiled()
+        tf.config.run_functions_eagerly(False)
+
+    return {"layer by layer": [compiled, layer_by_layer]}
+
+
 ROWS = {
     "patch convolutions": on_features(plain_patches),
     "dropout": on_features(plain_dropout),
     "batch normalization": normalization,
     "backbone": backbones,
+    "refitting": refitting,
 }
 
 

@@ -177,7 +177,7 @@ def refit_normalization(network, images, seed):
     moments = keras.Model(folded.input, {each.name: _moments(each.input) for each in trainable})
     rows = np.sort(np.random.default_rng(seed).permutation(len(images))[:_N_IMAGES])
     chunks = (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
-    # Compiled: layer by layer, as a model is called, it takes four times as long.
+    # Compiled: layer by layer, as a model is called, it takes two to three times as long.
     found = [moments.predict_on_batch(read_images(images, chunk)) for chunk in chunks]
     for layer in trainable:
         of_images = np.concatenate([chunk[layer.name] for chunk in found])
