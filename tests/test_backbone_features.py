@@ -153,6 +153,17 @@ def test_it_searches_in_a_pipeline_and_clones(faces):
     assert len(names) == grid**2 * 128
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_tables_of_features_have_named_columns(faces, library):
+    module = pytest.importorskip(library)
+    features = BackboneFeatures(**DRAWN, grid=1).fit(faces.images)
+    expected = features.transform(faces.images[:3])
+    table = features.set_output(transform=library).transform(faces.images[:3])
+    assert isinstance(table, module.DataFrame)
+    assert list(table.columns) == list(features.get_feature_names_out())
+    np.testing.assert_array_equal(table.to_numpy(), expected)
+
+
 def test_parameters_set_after_a_fit_wait_for_the_next(faces):
     features = BackboneFeatures(**DRAWN, grid=1).fit(faces.images)
     features.set_params(grid=2, input_size=96)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+from _variants import REPLACEMENTS, Variant
 from joblib import Parallel, delayed
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
@@ -192,6 +193,11 @@ def changed(**changes):
     return functools.partial(transfer, **changes)
 
 
+def replaced(variant):
+    """The default recipe, with something of the package replaced."""
+    return lambda seed, arguments: Variant(variant, transfer(seed, arguments))
+
+
 def changed_head(**changes):
     """The paper's stage 1, with other parameters."""
     return functools.partial(paper_head, **changes)
@@ -235,6 +241,7 @@ FRONTIER = {
 }
 ROWS = {
     **FRONTIER,
+    **{variant: replaced(variant) for variant in REPLACEMENTS},
     "transfer": transfer,
     "modern": modern,
     "regression, 2×2": regression(2),

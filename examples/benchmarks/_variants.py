@@ -1,0 +1,81 @@
+"""The default recipe with a head or an optimizer that the library does not offer, to compare."""
+
+import contextlib
+from unittest import mock
+
+import keras
+import numpy as np
+from keras import layers
+
+from sklearn_patt_lite._network import patt_lite
+from sklearn_patt_lite._process import LRUCache
+from sklearn_patt_lite._training import head_trainer
+
+
+class Variant:
+    """A classifier that is trained while something of the package is replaced.
+
+    Parameters
+    ----------
+    variant : str
+        A name in `REPLACEMENTS`.
+    classifier : PAttLiteClassifier
+        What to train, unfitted.
+    """
+
+    def __init__(self, variant, classifier):
+        self.variant, self.classifier = variant, classifier
+
+    def fit(self, X, y):
+        """Train as the classifier does, with the replacement."""
+        with contextlib.ExitStack() as stack:
+            # Trainers that are kept know neither the replacements, nor that there are any.
+            stack.enter_context(mock.patch.object(head_trainer, "_TRAINERS", LRUCache(1)))
+            for module, name, replacement in REPLACEMENTS[self.variant]:
+                stack.enter_context(mock.patch.object(module, name, replacement))
+            self.classifier.fit(X, y)
+        return self
+
+    def predict_proba(self, X):
+        """Predict by Keras, with mirror images: the package's engines know its own heads alone."""
+        X = X.reshape(*X.shape[:3], -1).astype(np.float32)  # grey images have a channel, too
+        views = [self.classifier.model_.predict(view, verbose=0) for view in (X, X[:, :, ::-1])]
+        return np.mean(views, axis=0)
+
+
+class Overlapping(layers.SeparableConv2D):
+    """Patches that overlap: a class of its own, since quick layers take kernel for stride."""
+
+
+def overlapping_patches(x, architecture):
+    """Map 7×7 to 4×4 and 2×2 cells, by strides of 2; the package's stride of 4 skips the 4×4."""
+    depth = architecture.n_filters
+    relu = {"padding": "same", "activation": "relu"}
+    x = Overlapping(depth, architecture.patch_size, 2, name="patch_conv_1", **relu)(x)
+    x = layers.SeparableConv2D(depth, 2, 2, name="patch_conv_2", **relu)(x)
+    return layers.Conv2D(depth, 1, name="patch_pointwise", **relu)(x)
+
+
+def attend_first(x, architecture):
+    """Attend over tokens of 256 numbers instead of 32, and average them before the dense layer."""
+    x = layers.Reshape((-1, x.shape[-1]), name="tokens")(x)
+    x = layers.Dropout(0.5, name="token_dropout")(x)
+    x = layers.GlobalAveragePooling1D(name="pool")(patt_lite._attend(x, "patch_attention"))
+    x = layers.Dropout(0.5, name="attention_dropout")(patt_lite._hidden(x, architecture))
+    return layers.Dense(architecture.n_classes, activation="softmax", name="probabilities")(x)
+
+
+def adam_with_decay(stage):
+    """Make AdamW, whose decay spares biases and normalization."""
+    adam = keras.optimizers.AdamW(
+        stage.learning_rate, weight_decay=0.05, global_clipnorm=stage.clipnorm
+    )
+    adam.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    return adam
+
+
+REPLACEMENTS = {
+    "overlapping patches": [(patt_lite, "_separable_patches", overlapping_patches)],
+    "attention before the dense layer": [(patt_lite, "_classify", attend_first)],
+    "weight decay": [(head_trainer, "optimizer", adam_with_decay)],
+}
