@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.2.0"
 
-# The classifier's module is light too, but one rule for all public names is simpler to keep:
-# a name is imported when it is first used.
+# Public names are imported when they are first used. The classifier's module would import quickly,
+# but one rule for all names is simpler to keep.
 _PUBLIC = {"FeatureMemory": "_features.memory", "PAttLiteClassifier": "_classifier"}
 
 __all__ = ["FeatureMemory", "PAttLiteClassifier", "__version__"]
 
-if TYPE_CHECKING:  # which needs the names themselves, and takes __getattr__ to know any
+if TYPE_CHECKING:  # a type checker needs the names; with __getattr__ it would accept any
     from sklearn_patt_lite._classifier import PAttLiteClassifier
     from sklearn_patt_lite._features.memory import FeatureMemory
 else:

@@ -1,18 +1,18 @@
-"""Read the expressions of all faces in photographs.
+"""Predict the expressions of all faces in photographs.
 
     python -m sklearn_patt_lite family.jpg street.png
     python -m sklearn_patt_lite folder/*.jpg --csv faces.csv --draw seen
     python -m sklearn_patt_lite folder/*.jpg --classifier mine.zip --json
 
-What is found is printed as a table. The classifier is the pretrained one of
-`PAttLiteClassifier.from_pretrained("fer2013")`, or one that was saved with `save_model`, or kept
-with `joblib.dump`: any that takes images of faces, or a Pipeline that begins with a `FaceCropper`,
-whose settings are used then. Load joblib files from people you trust only: they are programs. A
-classifier of your own should have been trained on photographs (one that started from "drawn" was
-not), cropped as widely as --margin says; if its labels are numbers, --names says what they mean.
-Faces are found by `FaceCropper`: the extra `faces`.
+Results are printed as a table. The default classifier is the pretrained one of
+`PAttLiteClassifier.from_pretrained("fer2013")`. --classifier takes a file written by `save_model`
+or `joblib.dump`: any classifier of face images, or a Pipeline that begins with a `FaceCropper`,
+whose settings are then used. Only load joblib files from people you trust: they can run any code.
+A classifier of your own should have been trained on photographs (one that started from "drawn" was
+not), cropped with the same margin as --margin; if its labels are numbers, --names gives the names.
+`FaceCropper` finds the faces, which requires the extra `faces`.
 
-A photograph that cannot be read is reported, the others go on, and the exit code is 1.
+A photograph that cannot be read is reported, and the others are processed; the exit code is then 1.
 """
 
 import argparse
@@ -32,14 +32,14 @@ from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.preprocessing import FaceCropper
 
 COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080")
-COLUMNS = ("photo", "face", "box", "face_score", "expression")  # before those of the classes
-TABLE = "{photo:32} {face:>4}  {expression:12} {probability:>11}  {box}"  # as it is printed
-N_SHOWN = 3  # expressions a face in a picture, the most probable first
-MANY = 10  # photographs, from which on there is a progress bar
+COLUMNS = ("photo", "face", "box", "face_score", "expression")  # followed by one column per class
+TABLE = "{photo:32} {face:>4}  {expression:12} {probability:>11}  {box}"  # the printed table
+N_SHOWN = 3  # expressions drawn per face, the most probable first
+MANY = 10  # photographs from which a progress bar is shown
 
 
 def main(arguments=None):
-    """Run the command; the exit code."""
+    """Run the command; return its exit code."""
     arguments = parse_arguments(arguments)
     cropper, classifier = load(arguments)
     names = names_of(classifier, arguments.names)
@@ -52,12 +52,12 @@ def main(arguments=None):
             reports.append(stack.enter_context(table_in(arguments.csv, names)))
         if arguments.draw is not None:
             arguments.draw.mkdir(parents=True, exist_ok=True)
-        # A bar for many photographs; on a terminal only, and below what is printed.
+        # A progress bar for many photographs, only on a terminal, and below the printed lines.
         bar = tqdm(arguments.photos, disable=None if len(arguments.photos) >= MANY else True)
         for number, photo in enumerate(bar, 1):
             try:
                 faces = cropper.crop_all([photo])
-            except ImportError as error:  # no detector: for all photographs alike
+            except ImportError as error:  # no detector: every photograph would fail
                 raise SystemExit(str(error)) from error
             except (OSError, ValueError) as error:
                 tqdm.write(f"{photo}: not read ({error})", file=sys.stderr)
@@ -116,7 +116,7 @@ def as_margin(text):
 
 
 def load(arguments):
-    """Load what crops faces, and what classifies them: a Pipeline may bring its own cropper."""
+    """Load a cropper and a classifier; a Pipeline may contain its own cropper."""
     classifier = load_classifier(arguments.classifier)
     if isinstance(classifier, Pipeline) and isinstance(classifier[0], FaceCropper):
         return classifier[0], classifier[1:]
@@ -124,7 +124,7 @@ def load(arguments):
 
 
 def load_classifier(path):
-    """Load the classifier of a file, or the pretrained one."""
+    """Load the classifier from a file, or the pretrained one."""
     if path is None:
         return PAttLiteClassifier.from_pretrained("fer2013")
     load = PAttLiteClassifier.load_model if path.suffix == ".zip" else joblib.load
@@ -132,16 +132,16 @@ def load_classifier(path):
 
 
 def cropper_for(classifier, arguments):
-    """Make what crops faces as a classifier was trained on them, as far as is known."""
+    """Make a cropper that crops as for the classifier's training, as far as this is known."""
     margin = arguments.margin
     if margin is None:
         margin = "fer2013" if arguments.classifier is None else 0.2
-    size = getattr(classifier, "image_shape_", (224,))[0]  # that of the training images
+    size = getattr(classifier, "image_shape_", (224,))[0]  # side of the training images
     return FaceCropper(size=size, margin=margin, min_score=arguments.min_score)
 
 
 def names_of(classifier, names):
-    """Name the classes, in their order: as they are, or by --names."""
+    """Name the classes, in order: by --names, or by their labels."""
     names = [str(label) for label in classifier.classes_] if names is None else names
     if len(names) != len(classifier.classes_):
         raise SystemExit(
@@ -154,7 +154,7 @@ def names_of(classifier, names):
     return names
 
 
-# What is told of a photograph
+# Results of a photograph
 
 
 def describe(photo, faces, probabilities, names):
@@ -173,7 +173,7 @@ def describe(photo, faces, probabilities, names):
 
 
 def as_text(row):
-    """A row as a table shows it."""
+    """Format a row as tables show it."""
     return {**row, "box": " ".join(map(str, row["box"]))}
 
 
@@ -194,7 +194,7 @@ def print_json(photo, rows):
 
 @contextlib.contextmanager
 def table_in(path, names):
-    """Open a table, and give what writes rows to it."""
+    """Open a CSV file, and yield a function that writes rows to it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, [*COLUMNS, *names])
@@ -202,7 +202,7 @@ def table_in(path, names):
 
         def write(photo, rows):
             table.writerows(map(as_text, rows))
-            file.flush()  # what was seen is kept, whatever comes
+            file.flush()  # these rows are kept even if a later photograph fails
 
         yield write
 
@@ -211,7 +211,7 @@ def table_in(path, names):
 
 
 def draw(photo, faces, probabilities, names):
-    """Draw boxes into a copy of the photograph, and what each face shows next to them."""
+    """Draw the boxes of faces, and their expressions, into a copy of the photograph."""
     with Image.open(photo) as image:
         picture = ImageOps.exif_transpose(image).convert("RGB")
     canvas = ImageDraw.Draw(picture)
@@ -227,7 +227,7 @@ def draw(photo, faces, probabilities, names):
 
 
 def label(canvas, lines, box, font, color):
-    """Write below the box, or above it where the photograph ends."""
+    """Write lines below the box, or above it if there is no room below."""
     text = "\n".join(lines)
     _, _, width, height = canvas.multiline_textbbox((0, 0), text, font=font)
     photo_width, photo_height = canvas.im.size

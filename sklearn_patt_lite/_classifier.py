@@ -30,204 +30,208 @@ _AUTO = StrOptions({"auto"})
 
 class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """
-    Facial expression classifier PAtt-Lite, with a quick training recipe or the paper's.
+    PAtt-Lite classifier of facial expressions, with a quick training recipe or the paper's.
 
-    PAtt-Lite [1]_ is an ImageNet MobileNetV1, truncated, with a patch extraction block and an
-    attention classifier on top: 1.10 million parameters for 7 expressions. Stage 1 trains the head
-    on the frozen backbone, and stage 2 the backbone's last layers too. The default recipe does so
-    in minutes; the paper's takes hours, and knows photographs less well.
+    PAtt-Lite [1]_ is a truncated MobileNetV1, pretrained on ImageNet, with a patch extraction block
+    and an attention classifier on top: 1.10 million parameters for 7 expressions. Stage 1 trains
+    the head on the frozen backbone; stage 2 also trains the backbone's last layers. The default
+    recipe takes minutes; the paper's takes hours, and is less accurate on photographs.
 
-    The published code attends over the images of a *batch*, so that a prediction depends on
-    what is predicted next to it. Here attention runs over the patches of one image: a
+    In the published code, attention runs over the images of a *batch*, so a prediction depends on
+    the images that are predicted with it. Here attention runs over the patches of one image, and a
     prediction depends on its own image only.
 
     Parameters
     ----------
     recipe : {"transfer", "paper", "modern"}, default="transfer"
-        How to train: what "auto" stands for in other parameters (the table is under Notes).
+        How to train: sets the parameters whose value is "auto" (see the table in Notes).
 
-        - "transfer": two stages of few epochs, on small images that are shown turned, shifted and
-          zoomed a little, differently in each epoch. In stage 2 the backbone adapts to faces from
+        - "transfer": two stages of few epochs, on small images that are slightly rotated, shifted
+          and zoomed, differently in each epoch. In stage 2 the backbone adapts to faces from
           block 5 on, BatchNormalization included; the first four blocks, which take nearly half of
-          the time, are only passed forward. It needs no validation data.
+          the time, only run forward. It needs no validation data.
         - "paper": the paper's two stages ([1]_, Section IV-B).
-        - "modern": everything in one stage. As accurate as "transfer" on a few thousand
+        - "modern": everything trains in one stage. As accurate as "transfer" on a few thousand
           photographs, in nearly three times the time.
     backbone_weights : {"imagenet", "fer2013", "drawn"}, path-like or None, default="imagenet"
-        Where the network starts from.
+        Initial weights of the network.
 
         - "imagenet": Keras' ImageNet weights (downloaded once, 17 MB at `alpha=1`; those for
-          224×224 pixels at every `input_size`).
+          224×224 pixels are used at every `input_size`).
         - "fer2013": the pretrained classifier of `from_pretrained`, inside this package. Scores on
           FER2013 or FERPlus would be too high: it has seen their images.
-        - "drawn": a narrow backbone inside this package (`alpha=0.25` only) that was trained on
-          drawn faces: for first steps and tests without a download.
-        - the path of an earlier classifier: the `.zip` file of `save_model`, or the `.keras` file
-          of ``earlier.model_.save(path)``. As from "fer2013", the head is taken over as well, up to
-          its first layer of another shape; of the last layer what belongs to labels that were known
-          (a `.keras` file knows none).
+        - "drawn": a narrow backbone inside this package (`alpha=0.25` only), trained on drawn
+          faces, for first steps and tests without a download.
+        - the path of an earlier classifier: a `.zip` file from `save_model`, or a `.keras` file
+          from ``earlier.model_.save(path)``. As with "fer2013", the head is loaded too, up to its
+          first layer whose shape differs. In the last layer, only the units of labels that the
+          earlier classifier had are loaded (a `.keras` file has no labels, so none are).
         - the path of an `.h5` file with the weights of
           ``keras.applications.MobileNet(include_top=False)``.
-        - None: random weights. There is nothing worth freezing then: everything, BatchNormalization
+        - None: random weights. Nothing is worth freezing then: everything, BatchNormalization
           included, trains in one stage, and the parameters of stage 2 are not used.
     alpha : float, default=1.0
         Width multiplier of MobileNetV1; 0.25, 0.5, 0.75 or 1.0 for ImageNet weights.
     input_size : int or "auto", default="auto"
-        Side, in pixels, at which the network sees an image; images of other sizes are resized.
-        The map at the default `output_layer` has about `input_size` / 16 cells a side (7 at 112),
-        which must be more than `patch_size`.
+        Side, in pixels, of the network's input; images of other sizes are resized. The feature map
+        at the default `output_layer` has about `input_size` / 16 cells per side (7 at 112), which
+        must be more than `patch_size`.
     output_layer : str or None, default="conv_dw_9_relu"
-        Activation of MobileNetV1 at which it is truncated ([1]_, Table 5: `conv_dw_6_relu` to
-        `conv_dw_11_relu`). None keeps the whole of it.
+        Activation at which MobileNetV1 is truncated ([1]_, Table 5: `conv_dw_6_relu` to
+        `conv_dw_11_relu`). None keeps all of MobileNetV1.
     patch_extraction : {"separable", "conv", "conv_pointwise", "attention"} or None, \
             default="separable"
-        - "separable": two separable convolutions and a pointwise one, to 2×2 patches ([1]_,
-          Section III-C).
+        - "separable": two separable convolutions and a pointwise one, which give 2×2 patches
+          ([1]_, Section III-C).
         - "conv": one convolution with kernel = stride = `patch_size`.
-        - "conv_pointwise": the same, and a pointwise convolution ([1]_, Section III-C, Table 5).
-        - "attention": patches weighted by one learned gate each ([1]_, Table 6, which does not
-          define it; built in the manner of gACNN [2]_: average pooling by `patch_size`,
-          a pointwise convolution, and a sigmoid gate computed from the patch).
-        - None: no patches; the backbone's cells stand in for them ([1]_, Table 4).
+        - "conv_pointwise": the same, followed by a pointwise convolution ([1]_, Section III-C,
+          Table 5).
+        - "attention": each patch is weighted by a learned gate ([1]_, Table 6, which does not
+          define it; built like gACNN [2]_: average pooling by `patch_size`, a pointwise
+          convolution, and a sigmoid gate computed from the patch).
+        - None: no patches; the cells of the backbone's map take their place ([1]_, Table 4).
     patch_size : int, default=4
-        Kernel = stride of the first patch convolution, in cells of the backbone's map. At
+        Kernel size and stride of the first patch convolution, in cells of the backbone's map. At
         224 pixels (14×14 cells), 7, 3, 5, 4 and 8 with "conv_pointwise" are Table 5's NP7, OP3,
-        OP5, P4 and P8: same padding gives exactly its paddings.
+        OP5, P4 and P8: same padding gives exactly the paddings of that table.
     n_filters : int, default=256
-        Depth of the patch maps.
+        Number of channels of the patch maps.
     attention : {"patches", "batch"} or None, default="patches"
         - "patches": dot-product self-attention over the patches of one image,
           ``softmax(QKᵀ/√d)V``, averaged over the patches ([1]_, Section III-E).
-        - None: the average alone ([1]_, Table 4).
+        - None: only the average ([1]_, Table 4).
         - "batch": the published code's attention over the images of a batch, to reproduce its
-          scores. Predictions then depend on their company and order; `fit` warns.
+          scores. Predictions then depend on the other images and on their order; `fit` warns.
     hidden_units : int or None, default=32
-        Units of the dense layer (ReLU, then BatchNormalization) before the attention; None:
-        no such layer.
+        Number of units of the dense layer (ReLU, then BatchNormalization) before the attention;
+        None: no such layer.
     dropout : float, default=0.1
-        Share of a token's values dropped in stage 1, in [0, 1).
+        Dropout rate of the tokens' values in stage 1, in [0, 1).
     end_to_end : bool or "auto", default="auto"
-        Whether everything trains in one stage, the backbone's BatchNormalization included (starting
-        from statistics of the training images). Parameters of stage 1 hold for
-        it, those of stage 2 are not used.
+        Whether everything trains in one stage, including the backbone's BatchNormalization (which
+        starts from statistics of the training images). This stage uses the parameters of stage 1;
+        those of stage 2 are not used.
     epochs : int or "auto", default="auto"
-        Epochs of stage 1 at most. With `recipe="transfer"`, and no stage 2 to follow, "auto" is as
-        many as `finetune_epochs`.
+        Maximum number of epochs of stage 1. With `recipe="transfer"` and no stage 2, "auto" means
+        as many as `finetune_epochs`.
     learning_rate : float, default=1e-3
         Adam's learning rate in stage 1.
     patience : int, None or "auto", default="auto"
-        Epochs without a gain of 0.003 in validation accuracy after which stage 1 stops. None:
-        all epochs are trained, at a rate that validation data does not reduce. Either way the
-        weights of the best epoch on validation data, if there is any, are kept.
+        Number of epochs without a gain of 0.003 in validation accuracy after which stage 1 stops.
+        None: stage 1 trains for all epochs, and the learning rate does not depend on validation
+        data. In either case, the weights of the best epoch on validation data, if there is any, are
+        kept.
     schedule : {"plateau", "cosine", "auto"}, default="auto"
-        What becomes of the learning rate, in both stages.
+        Learning rate schedule of both stages.
 
-        - "plateau": it is reduced tenfold when validation accuracy stalls for 0.6 × `patience`
-          epochs; in stage 2 it decays besides (see `finetune_learning_rate`).
-        - "cosine": it rises in the first tenth of the epochs, and falls to nearly nothing along
+        - "plateau": the rate is reduced tenfold when validation accuracy stalls for
+          0.6 × `patience` epochs; in stage 2 it also decays (see `finetune_learning_rate`).
+        - "cosine": the rate rises in the first tenth of the epochs, then falls to nearly zero along
           half a cosine wave.
     label_smoothing : float or "auto", default="auto"
-        Share of a label's weight in the loss that goes to all classes alike, in [0, 1). It keeps
-        probabilities from becoming too extreme.
+        Share of a label's weight in the loss that is spread evenly over all classes, in [0, 1). It
+        keeps probabilities from becoming too extreme.
     unfreeze_layers : int or "auto", default="auto"
-        Layers at the end of the truncated backbone that train in stage 2. Those without weights
-        count: of its 58, 15 are the last three blocks, and 28 the last five. The paper takes 40
-        for CK+, 59 for RAF-DB, 46 for FER2013 and 49 for FERPlus. 0 skips stage 2; as many as it
-        has, or more, means all.
+        Number of layers at the end of the truncated backbone that train in stage 2. Layers without
+        weights count: of its 58 layers, the last 15 are three blocks, and the last 28 are five. The
+        paper unfreezes 40 for CK+, 59 for RAF-DB, 46 for FER2013 and 49 for FERPlus. 0 skips
+        stage 2; the total number of layers, or more, unfreezes all.
     finetune_epochs : int or "auto", default="auto"
-        Epochs of stage 2 at most.
+        Maximum number of epochs of stage 2.
     finetune_learning_rate : float or "auto", default="auto"
-        Adam's first learning rate in stage 2. With `schedule="plateau"` it decays by
-        1 / (1 + epoch / 80), and tenfold besides when validation accuracy stalls for
+        Adam's initial learning rate in stage 2. With `schedule="plateau"` it decays by
+        1 / (1 + epoch / 80), and is also reduced tenfold when validation accuracy stalls for
         0.6 × `finetune_patience` epochs.
     finetune_patience : int, None or "auto", default="auto"
-        As `patience`, for stage 2.
+        Like `patience`, for stage 2.
     finetune_dropout : float or "auto", default="auto"
-        Share dropped in stage 2: of the patch map's channels, of the tokens' values, and of the
-        attention's output, in [0, 1).
+        Dropout rate in stage 2, for channels of the patch map, values of the tokens, and values of
+        the attention's output, in [0, 1).
     finetune_normalization : bool or "auto", default="auto"
         Whether BatchNormalization of the unfrozen layers trains in stage 2, starting from
-        statistics of the training images. If not, it keeps those of ImageNet.
+        statistics of the training images. If False, it keeps those of ImageNet.
     batch_size : int or "auto", default="auto"
-        Images a gradient step.
+        Number of images per gradient step.
     clipnorm : float or None, default=3.0
-        Largest global norm of a gradient; None does not clip.
+        Maximum global norm of the gradients; None does not clip them.
     augment : bool, "exact", "affine" or "auto", default="auto"
-        Whether training images are flipped left to right and changed in contrast at random.
-        Validation images never are.
+        Whether to randomly flip training images left to right and change their contrast.
+        Validation images are never augmented.
 
-        - "affine": differently in every epoch, by a factor of 0.7 to 1.3, and besides turned by up
-          to 10 degrees, shifted by up to 8 % of the side, and zoomed by 0.9 to 1.18.
-        - "exact": at random in every epoch, by a factor of 0.7 to 1.3 ([1]_, Section IV-B).
+        - "affine": differently in every epoch, with a contrast factor of 0.7 to 1.3. Images are
+          also rotated by up to 10 degrees, shifted by up to 8 % of the side, and zoomed by a factor
+          of 0.9 to 1.18.
+        - "exact": at random in every epoch, with a contrast factor of 0.7 to 1.3 ([1]_,
+          Section IV-B).
         - True: the same, except that a stage whose frozen layers are computed once (see Notes)
-          takes each image through a bank of 6 views, one an epoch: flipped or not, with a
+          takes each image through a bank of 6 views, one per epoch: flipped or not, with a
           contrast of 0.8, 1 or 1.2.
-        - False: not at all.
+        - False: no augmentation.
     class_weight : "balanced", dict or None, default="balanced"
         Weights of the classes in the loss of both stages, as in scikit-learn. They multiply
         `sample_weight`.
     validation_fraction : float, None or "auto", default="auto"
-        Share of the training images that is cut off for validation, in (0, 1); not used if
-        `X_val` is given. None: train on everything, which asks for `patience=None` and, if there
-        is a stage 2, `finetune_patience=None`.
+        Share of the training images to split off for validation, in (0, 1); not used if `X_val` is
+        given. None: train on all images, which requires `patience=None` and, if there is a stage 2,
+        `finetune_patience=None`.
     flip_averaging : bool or "auto", default="auto"
-        Whether a probability is the mean of the network's for an image and for its mirror image.
+        Whether to average the predicted probabilities of an image and its mirror image.
         Predictions take twice as long.
     random_state : int, RandomState instance or None, default=None
         Seed for weights, dropout, augmentation, the order of images, and the validation split.
-        With an int, fits on one machine are identical. Global seeds are left alone.
+        With an int, fits on one machine are identical. Global seeds are not changed.
     memory : None, path-like, FeatureMemory or object with the joblib.Memory interface, \
             default=None
-        Folder that keeps the features of frozen layers for other fits and predictions, such as
+        Folder that stores the features of frozen layers for other fits and predictions, such as
         those of a search, in this process and in others. It changes no result, and may be deleted
-        at any time. None: features are kept for this fit only, if it needs them again.
+        at any time. None: features are stored for this fit only, if it needs them again.
     checkpoint_dir : None or path-like, default=None
-        Folder for a checkpoint of each fit after its last epoch (up to some 25 MB). A killed
-        fit that is run again unchanged resumes from there, with the same result as without the
-        interruption. A completed fit is found there, too (4 MB), so that an interrupted search
-        resumes at the candidate it had reached. Fits may share the folder, and any file in it may
-        be deleted. Requires an int or a RandomState as `random_state`.
+        Folder for a checkpoint of each fit, updated after every epoch (up to about 25 MB). A killed
+        fit that is run again unchanged resumes after its last epoch, with the same result as
+        without the interruption. Completed fits are found there too (4 MB), so an interrupted
+        search resumes at the candidate it had reached. Fits may share the folder, and any file in
+        it may be deleted. Requires an int or a RandomState as `random_state`.
     verbose : int, default=0
-        0: silent; 1: one line per stage and per epoch, and the progress of epochs that take more
-        than ten seconds, and of predictions that take more than two; 2: Keras' progress bars.
+        0: silent; 1: one line per stage and per epoch, and progress of epochs that take more than
+        ten seconds and of predictions that take more than two; 2: Keras' progress bars.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels.
+        Class labels.
     model_ : keras.Model
-        The network: images of shape ``(n, *image_shape_)`` with values 0 to 255 in, probabilities
-        of shape (n, n_classes) out; resizing and scaling are inside.
-        Predictions come from a copy of its weights, taken at the first of them; with
-        `flip_averaging`, from an image and its mirror image.
+        The network. It takes images of shape ``(n, *image_shape_)`` with values 0 to 255, and
+        returns probabilities of shape (n, n_classes); it includes resizing and scaling.
+        Predictions use a copy of its weights, made at the first prediction; with `flip_averaging`,
+        they average over an image and its mirror image.
     history_ : dict
         One dict per stage ("head" and "finetune", or "end_to_end"), with a list of one float per
         epoch for "loss", "accuracy", "learning_rate" and, with validation data, "val_loss" and
         "val_accuracy"; and "best_epoch", the epoch whose weights were kept (without validation
         data the last; -1 if every epoch of stage 2 validated worse than the end of stage 1, whose
-        weights were kept then). Under "validation": "split",
-        the origin of the validation data ("groups", "stratified", "given" or None), "n_train",
-        "n_validation", and "indices" of the validation images in `X`. Under "features": the number
-        of feature rows "computed" by a forward pass of frozen layers, and the number "found"
-        because they had been computed before; a resumed fit counts those of its last process
-        only. Under "data": the SHA-256 of the "images" (their bytes, or those of their files) and
-        of the "labels" (each image's index in `classes_`, as int64) that `fit` was given.
+        weights were then kept). Under "validation": "split", the origin of the validation data
+        ("groups", "stratified", "given" or None), "n_train", "n_validation", and "indices" of the
+        validation images in `X`. Under "features": the number of feature rows "computed" by a
+        forward pass of frozen layers, and the number "found" because they had been computed before;
+        a resumed fit counts only those of its last process. Under "data": the SHA-256 of the
+        "images" (their bytes, or those of their files) and of the "labels" (each image's index in
+        `classes_`, as int64) that were passed to `fit`.
     image_shape_ : tuple of int
         (height, width, channels) of the training images; file paths are read as RGB at
-        `input_size`. At prediction, images of another size are resized to it, and grey images
-        and RGB are converted into each other.
+        `input_size`. At prediction, images of other sizes are resized, and grey and RGB images are
+        converted, to this shape.
     n_parameters_ : int
-        Number of the network's parameters, running means of BatchNormalization included.
+        Number of the network's parameters, moving statistics of BatchNormalization included.
 
     See Also
     --------
     FeatureMemory : A folder for `memory`, with a size limit.
-    sklearn_patt_lite.preprocessing.FaceResizer : Brings images of all kinds to one size.
-    sklearn_patt_lite.datasets.make_expression_faces : Drawn faces to try it on.
+    sklearn_patt_lite.preprocessing.FaceResizer : Converts images of all kinds to one size.
+    sklearn_patt_lite.datasets.make_expression_faces : Draws faces to try the classifier on.
 
     Notes
     -----
-    "auto" stands for:
+    Values of the parameters that are "auto", by recipe:
 
     ======================  =================  ==============  ===============
     parameter               recipe="transfer"  recipe="paper"  recipe="modern"
@@ -250,31 +254,31 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     flip_averaging          True               False           True
     ======================  =================  ==============  ===============
 
-    `groups` is requested from scikit-learn's metadata routing by default. With
-    ``sklearn.set_config(enable_metadata_routing=True)`` searches and cross-validation hand the
-    groups that they split by down to `fit`, whose validation cut, if `validation_fraction` asks
-    for one, then keeps subjects together. With routing off, scikit-learn keeps `groups` to the
-    outer splitter: the inner cut is by image, and ``history_["validation"]["split"]`` says
+    By default, `groups` is requested through scikit-learn's metadata routing. With
+    ``sklearn.set_config(enable_metadata_routing=True)``, searches and cross-validation pass the
+    groups that they split by on to `fit`. If `validation_fraction` is set, the validation split
+    then keeps subjects together. Without routing, scikit-learn uses `groups` only for the outer
+    split: the validation split is by image, and ``history_["validation"]["split"]`` is
     "stratified".
 
-    A fixed number of epochs and a falling rate, as in "transfer" and "modern", need no validation
-    data: all images are trained on, and the last epoch's weights are kept. Early stopping can be
-    trusted if its validation data holds a few hundred images of other people: then set
-    `validation_fraction` and pass `groups`, or pass `X_val` and `y_val`.
+    A fixed number of epochs with a falling learning rate, as in "transfer" and "modern", needs no
+    validation data: the network trains on all images, and the last epoch's weights are kept. Early
+    stopping can be trusted if its validation data holds a few hundred images of other people: then
+    set `validation_fraction` and pass `groups`, or pass `X_val` and `y_val`.
 
-    Frozen layers are only passed forward, in LiteRT, and their features are a function of the image
-    and of the view that augmentation shows of it. With "affine" each epoch has views of its own,
-    and their features are kept in the folder `memory` alone, if there is one: the same views come
-    in all folds and candidates of a search, whatever their `random_state`. With a bank of views, or
-    without augmentation, later epochs train on the features of earlier ones, which are kept in
-    memory up to 0.5 GiB and beyond that in a temporary file (or in `memory`), unless they are
-    larger than the images. Then images are passed forward anew without augmentation, and with a
-    bank of views (in the paper's recipe from 21 unfrozen layers on) such a stage computes
-    everything in every epoch. So do `augment="exact"`, `attention="batch"`, mixed precision, a GPU,
-    and other backends of Keras than TensorFlow.
+    Frozen layers only run forward, in LiteRT. Their features are a function of the image and of its
+    augmented view. With "affine", each epoch has its own views, and their features are stored only
+    in the folder `memory`, if there is one: all folds and candidates of a search use the same
+    views, whatever their `random_state`. With a bank of views, or without augmentation, later
+    epochs reuse the features of earlier ones. These are kept in RAM up to 0.5 GiB, and beyond that
+    in a temporary file (or in `memory`), unless they are larger than the images. In that case,
+    without augmentation, the frozen layers run again in every epoch; with a bank of views (in the
+    paper's recipe from 21 unfrozen layers on), the stage computes the whole network in every epoch.
+    The latter also holds for `augment="exact"`, `attention="batch"`, mixed precision, a GPU, and
+    Keras backends other than TensorFlow.
 
-    An `X_val` that is given to a search is cut by its folds if it is as long as `X`, and a
-    Pipeline hands it on untransformed unless it is made with ``transform_input=["X_val"]``.
+    If `X_val` is passed to a search, it is split by the search's folds if it is as long as `X`. A
+    Pipeline passes it on untransformed unless created with ``transform_input=["X_val"]``.
 
     References
     ----------
@@ -345,7 +349,7 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     image_shape_: tuple[int, int, int]
     n_parameters_: int
 
-    # Searches and cross-validation hand their groups down to the validation cut unasked.
+    # With routing, searches and cross-validation pass their groups to `fit` by default.
     __metadata_request__fit = {"groups": True}
 
     def __init__(
@@ -434,9 +438,10 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         Train on images and labels.
 
-        Each call starts from `backbone_weights` again, whatever an earlier one learned. With a
-        `validation_fraction`, and no `X_val`, that share of the images is cut off, to validate on
-        after each epoch; pass `groups`, or the cut may put images of one person on both sides.
+        Each call starts from `backbone_weights` again, whatever an earlier call learned. With
+        `validation_fraction` and without `X_val`, that share of the images is split off for
+        validation after each epoch. Then pass `groups`, or the split may put images of one person
+        on both sides.
 
         Parameters
         ----------
@@ -447,35 +452,35 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         sample_weight : array-like of shape (n,), default=None
             Weights of the images in the loss.
         groups : array-like of shape (n,), default=None
-            Subject of each image. Validation data that is cut off is then of whole subjects.
+            Subject of each image. If validation data is split off, it consists of whole subjects.
         X_val, y_val : array-like, default=None
-            Validation data to use instead of a cut, in the formats of `X` and `y`.
+            Validation data to use instead of a split, in the formats of `X` and `y`.
 
         Returns
         -------
         PAttLiteClassifier
-            Itself, fitted. A fit that fails or is interrupted leaves it as it was.
+            Itself, fitted. A fit that fails or is interrupted leaves it unchanged.
 
         Raises
         ------
         TypeError, ValueError
-            If images, labels or parameters cannot be used; the message names the culprit.
+            If images, labels or parameters cannot be used; the message says which.
         FileNotFoundError
-            If a path, of an image or of `backbone_weights`, leads to no file.
+            If there is no file at the path of an image or of `backbone_weights`.
         ConnectionError
             If ImageNet weights are needed and can neither be found nor downloaded.
 
         Warns
         -----
         UserWarning
-            With `attention="batch"`, and if parameters of stage 2 are set that one stage leaves
-            unused. Once its first steps are taken, of a fit that may take over an hour.
+            With `attention="batch"`; if parameters of stage 2 are set, but everything trains in one
+            stage; and, after its first steps, if the fit may take over an hour.
 
         See Also
         --------
-        predict : Labels of other images.
-        predict_proba : Their probabilities.
-        save_model : Keeps what was learned in a file.
+        predict : Predicts labels of images.
+        predict_proba : Predicts probabilities of the classes.
+        save_model : Saves the fitted classifier to a file.
 
         Examples
         --------
@@ -494,7 +499,7 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         settings = Settings.of(self)
         check_settings(settings, self, has_validation=X_val is not None)
-        # What predictions do without comes in here: TensorFlow, and half of scikit-learn.
+        # Imported here, because predictions need neither TensorFlow nor half of scikit-learn.
         keep_to_share_of_cores()
         from sklearn_patt_lite._training.data import TrainingData
         from sklearn_patt_lite._training.fit import fit_network
@@ -525,7 +530,7 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         fitted, history = fit_network(
             data, settings, seed, memory=memory, checkpoint_dir=self.checkpoint_dir, task=task
         )
-        # Only now: a fit that does not come to its end changes nothing.
+        # Only now, so that a fit that does not finish changes nothing.
         self.__dict__.update(attributes(fitted, history))
         task.end(lambda: (fitted, history))
         return self
@@ -533,14 +538,14 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     @property
     def model_(self) -> "keras.Model":
         """
-        The network, from images to probabilities.
+        The Keras network, from images to probabilities.
 
-        Predictions come from a copy of its weights, taken at the first of them: later changes are
-        not seen by `predict`. It is built when it is first asked for, which takes TensorFlow.
+        It is built at the first access, which requires TensorFlow. Predictions use a copy of its
+        weights, made at the first prediction: `predict` does not see later changes.
 
         See Also
         --------
-        export_model : Writes it for other runtimes.
+        export_model : Exports the network for other runtimes.
 
         Examples
         --------
@@ -556,9 +561,9 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         Predict the probability of each class.
 
-        A probability is of its own image only, whatever is predicted with it, unless
-        `attention="batch"`. Probabilities are the network's softmax (of the image and its mirror
-        image, with `flip_averaging`). They are not calibrated: training for long makes them too
+        The probabilities of an image depend on that image only, not on those predicted with it,
+        unless `attention="batch"`. They are the network's softmax (averaged over the image and its
+        mirror image, with `flip_averaging`). They are not calibrated: long training makes them too
         extreme, which `sklearn_patt_lite.metrics.expression_report` measures.
 
         Parameters
@@ -576,12 +581,12 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         sklearn.exceptions.NotFittedError
             If the classifier is not fitted.
         TypeError, ValueError, FileNotFoundError
-            If images cannot be used; the message names the culprit.
+            If images cannot be used; the message says which.
 
         See Also
         --------
-        predict : The most probable classes alone.
-        sklearn_patt_lite.inspection.batch_invariance : Checks that company changes nothing.
+        predict : Predicts only the most probable classes.
+        sklearn_patt_lite.inspection.batch_invariance : Checks that the batch changes nothing.
 
         Examples
         --------
@@ -608,7 +613,8 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         Predict the logarithm of the probability of each class.
 
-        Sums of logarithms compare hypotheses about several images; their products would vanish.
+        Sums of log probabilities compare hypotheses about several images; products of probabilities
+        would vanish.
 
         Parameters
         ----------
@@ -625,11 +631,11 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         sklearn.exceptions.NotFittedError
             If the classifier is not fitted.
         TypeError, ValueError, FileNotFoundError
-            If images cannot be used; the message names the culprit.
+            If images cannot be used; the message says which.
 
         See Also
         --------
-        predict_proba : The probabilities.
+        predict_proba : Predicts the probabilities.
 
         Examples
         --------
@@ -649,8 +655,8 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         Predict the most probable class.
 
-        It is the one of the largest probability of `predict_proba`; of equal ones, the first in
-        `classes_`.
+        This is the class with the highest probability in `predict_proba`; in a tie, the first of
+        them in `classes_`.
 
         Parameters
         ----------
@@ -660,19 +666,19 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n,)
-            Labels out of `classes_`.
+            Labels from `classes_`.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
             If the classifier is not fitted.
         TypeError, ValueError, FileNotFoundError
-            If images cannot be used; the message names the culprit.
+            If images cannot be used; the message says which.
 
         See Also
         --------
-        predict_proba : How sure the classifier is.
-        sklearn_patt_lite.metrics.expression_report : Scores labels against the true ones.
+        predict_proba : Predicts the probabilities of all classes.
+        sklearn_patt_lite.metrics.expression_report : Scores predicted labels.
 
         Examples
         --------
@@ -695,20 +701,21 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self, path: PathLike, *, description: str | None = None, half_precision: bool = False
     ) -> None:
         """
-        Write the fitted classifier to a file that others can load without trusting you.
+        Save the fitted classifier to a file that others can load without trusting you.
 
-        A pickle runs, when it is loaded, whatever its maker put there. This file holds data only,
-        with a model card for those who get it.
+        Loading a pickle runs any code that its author put there. This file contains only data, and
+        a model card for its users.
 
         Parameters
         ----------
         path : path-like
-            Where. A file that is there is replaced, once the new one is whole.
+            Path of the file. An existing file is replaced once the new one is complete.
         description : str, default=None
-            For the model card: whose faces it was trained on, and what for. Markdown.
+            Text for the model card, in Markdown: whose faces the classifier was trained on, and
+            what for.
         half_precision : bool, default=False
-            Whether to keep the large kernels, nine tenths of the weights, as float16, which halves
-            the file. Probabilities of the loaded classifier then differ a little.
+            Whether to store the large kernels, nine tenths of the weights, as float16, which halves
+            the file. The probabilities of the loaded classifier then differ slightly.
 
         Raises
         ------
@@ -717,20 +724,20 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         TypeError
             If labels, or the keys of `class_weight`, are neither numbers nor strings.
         FileNotFoundError, FileExistsError
-            If there is no such folder, or if what is there is no file.
+            If the folder does not exist, or if `path` exists and is not a file.
 
         See Also
         --------
-        load_model : Reads it.
-        from_pretrained : Reads one that is inside this package.
-        export_model : Writes the network alone, for other runtimes.
+        load_model : Loads such a file.
+        from_pretrained : Loads a classifier that comes with this package.
+        export_model : Exports only the network, for other runtimes.
 
         Notes
         -----
         The file is a zip archive of `metadata.json` (parameters, classes, history, versions),
         `weights.safetensors` (the arrays) and `README.md`, a model card with validation scores, if
-        any, and the limits of use. It holds no pickle. `memory`, `checkpoint_dir`,
-        `verbose` and a `RandomState` as `random_state` are not kept: they belong to a process.
+        any, and the limits of use. It contains no pickle. `memory`, `checkpoint_dir`, `verbose` and
+        a `RandomState` as `random_state` are not saved: they belong to a process.
 
         Examples
         --------
@@ -765,9 +772,9 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     @classmethod
     def load_model(cls, path: PathLike) -> Self:
         """
-        Read a classifier that `save_model` wrote.
+        Load a classifier that `save_model` wrote.
 
-        No code in the file is run, whoever made it. Its digests detect damage, but do not prove
+        No code in the file is run, whoever wrote it. Its digests detect damage, but do not prove
         who wrote it: a classifier from a stranger may predict anything.
 
         Parameters
@@ -778,7 +785,7 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         PAttLiteClassifier
-            Fitted: it predicts what the saved one did, or nearly that if it was saved with
+            Fitted. It predicts the same as the saved one, or nearly the same if it was saved with
             `half_precision`.
 
         Raises
@@ -786,12 +793,12 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         FileNotFoundError
             If there is no such file.
         ValueError
-            If it is not such a file, of another version, damaged, or holds what it should not;
-            the message says what.
+            If it is not such a file, is of another version or damaged, or contains anything that it
+            should not; the message says what.
 
         See Also
         --------
-        save_model : Writes it.
+        save_model : Writes such a file.
 
         Examples
         --------
@@ -830,7 +837,7 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Load a classifier that comes with this package.
 
         It needs no training and no download. Its model card, `docs/pretrained.md`, says how well it
-        does and what it is not for.
+        performs and what not to use it for.
 
         Parameters
         ----------
@@ -843,19 +850,19 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         PAttLiteClassifier
-            Fitted. Its parameters are those that it was trained with, so that `fit` of it or of
-            its clone trains anew, from ImageNet's weights. To go on from what it knows, set
+            Fitted. Its parameters are those that it was trained with, so `fit` on it or on a clone
+            starts again from ImageNet weights. To start from the pretrained weights instead, set
             `backbone_weights` to the same name.
 
         Raises
         ------
         ValueError
-            For another name.
+            If there is no pretrained classifier of this name.
 
         See Also
         --------
         sklearn_patt_lite.preprocessing.FaceCropper : Crops photographs as it expects them.
-        load_model : Reads a file of `save_model`.
+        load_model : Loads a file that `save_model` wrote.
 
         References
         ----------
@@ -890,65 +897,66 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         calibration: Images | None = None,
     ) -> "ExportReport":
         """
-        Write the fitted network for another runtime: a phone, a browser, a server.
+        Export the fitted network for another runtime: a phone, a browser, a server.
 
-        It is one graph from images to probabilities, resizing, scaling and `flip_averaging` inside,
-        for one image or a batch. What it says is compared with what the network says, in float32,
-        before it is kept.
+        The export is one graph from images to probabilities, for one image or a batch; it includes
+        resizing, scaling and `flip_averaging`. Before it is kept, its probabilities are compared
+        with those of the network in float32.
 
         Parameters
         ----------
         path : path-like
-            Where. A file that is there is replaced, once the new one is whole; a folder is not.
-            Beside it, `path` + ".json" says which image goes in and which label is which.
+            Path of the file or folder. An existing file is replaced once the new one is complete; a
+            folder is not. The file `path` + ".json" beside it describes the input image, and which
+            output is which label.
         format : {"litert", "onnx", "saved_model"} or None, default=None
             - "litert": a file for LiteRT (formerly TensorFlow Lite), `.tflite`.
             - "onnx": a file for ONNX Runtime and others, `.onnx`.
             - "saved_model": a folder for TensorFlow, without a suffix.
-            - None: as the suffix of `path` says.
+            - None: the format that the suffix of `path` stands for.
         X : array-like, default=None
-            Images to compare on, as `predict` takes them; by default `calibration`, or else 28
-            drawn faces.
+            Images to compare on, as in `predict`; by default `calibration`, or else 28 drawn faces.
         calibration : array-like, default=None
-            Images of the kind that will be predicted, such as training images: the kernels of
-            convolutions, nearly all of a file of LiteRT, are then stored in 8 bits, and what
-            rounding them does to the means of 100 of these images is corrected [1]_.
+            Images of the kind that will be predicted, such as training images. With them, the
+            kernels of convolutions, nearly all of a LiteRT file, are stored in 8 bits, and the
+            shift that rounding causes in the channel means of 100 of these images is corrected
+            [1]_.
 
         Returns
         -------
         ExportReport
             With `path`, `sidecar`, `format`, `n_bytes`, `n_images`, `max_difference` of
-            probabilities and `agreement` of labels (0 to 1); it prints as a line.
+            probabilities and `agreement` of labels (0 to 1); it prints as one line.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
             If the classifier is not fitted.
         ImportError
-            If what the format needs is not installed: the extra "export".
+            If a package that the format needs is not installed: the extra "export".
         TypeError, ValueError
-            If images cannot be used, for another `format`, or one that the suffix of `path`
-            contradicts, with `calibration` for another one than "litert", or with
-            `attention="batch"`, whose predictions are not of one image.
+            If images cannot be used, if `format` is unknown or contradicts the suffix of `path`, if
+            `calibration` is given for a format other than "litert", or with `attention="batch"`,
+            whose predictions depend on more than one image.
         RuntimeError
-            If a probability differs by more than 0.0001 from the network's, without 8 bits; or, for
+            If a probability differs from the network's by more than 0.0001, without 8 bits; or, for
             "saved_model", if Keras does not run on TensorFlow.
         FileNotFoundError, FileExistsError
-            If there is no such folder, or if what is there is not to be replaced.
+            If the folder does not exist, or if `path` exists and must not be replaced.
 
         Warns
         -----
         UserWarning
-            If fewer than 97 % of the labels agree with 8 bits.
+            If, with 8 bits, fewer than 97 % of the labels agree.
 
         See Also
         --------
-        save_model : Keeps the classifier itself, for this library.
+        save_model : Saves the classifier itself, for this library.
 
         Notes
         -----
-        The graph takes images of the training images' shape only: float32 of shape
-        ``(n, *image_shape_)``, 0 to 255. It computes in float32, whatever the network does.
+        The graph takes only images of the training images' shape: float32 of shape
+        ``(n, *image_shape_)``, 0 to 255. It computes in float32, whatever the network's precision.
 
         References
         ----------
@@ -991,21 +999,21 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return tags
 
     def __dir__(self):
-        """List `model_` once it is built: notebooks and tab completion look at what is listed."""
+        """List `model_` only if it is built: notebooks and tab completion read what is listed."""
         if "_fitted" not in self.__dict__ or self._fitted.kept.is_built:
             return super().__dir__()
         # scikit-learn's own __dir__ reads every attribute, which would build the network.
         return [each for each in object.__dir__(self) if each != "model_" and hasattr(self, each)]
 
     def __getstate__(self):
-        """Pickle the network as its weights: neither an optimizer's state nor a graph."""
+        """Pickle only the network's weights, without optimizer state or graph."""
         state = super().__getstate__()
         if "_fitted" in state:
             state = {**state, "_fitted": state["_fitted"].state()}
         return state
 
     def __setstate__(self, state):
-        """Keep the pickled weights; the network is built around them when it is needed first."""
+        """Restore the pickled weights; the network is built from them when it is first needed."""
         super().__setstate__(state)
         if "_fitted" in state:
             from sklearn_patt_lite._inference.fitted import FittedNetwork
@@ -1024,5 +1032,5 @@ def _fitted_attributes(fitted, classes, history):
 
 
 def fitted_network(classifier):
-    """The `FittedNetwork` of a fitted classifier, for the package's other modules."""
+    """Return a fitted classifier's `FittedNetwork`, for the package's other modules."""
     return classifier._fitted

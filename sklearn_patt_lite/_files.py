@@ -10,8 +10,8 @@ from pathlib import Path
 
 import sklearn_patt_lite
 
-PART = re.compile(r"\.[0-9a-f]{32}\.part")  # names of what is being written
-_ABANDONED_AGE = 24 * 3600  # seconds: nobody writes that long
+PART = re.compile(r"\.[0-9a-f]{32}\.part")  # names of temporary files
+_ABANDONED_AGE = 24 * 3600  # seconds: no write takes that long
 
 
 @contextlib.contextmanager
@@ -33,9 +33,9 @@ def replaced(path, *, sync=True):
     Raises
     ------
     FileNotFoundError
-        If there is no such folder.
+        If the folder does not exist.
     FileExistsError
-        If what is there is no file.
+        If the path exists and is not a file.
     """
     path = Path(os.path.realpath(path))
     part = part_of(path)
@@ -57,7 +57,7 @@ def part_of(path):
     Raises
     ------
     FileNotFoundError
-        If there is no such folder.
+        If the folder does not exist.
     """
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {os.fspath(path.parent)!r}.")
@@ -65,7 +65,7 @@ def part_of(path):
 
 
 def remove_abandoned(folder):
-    """Remove what processes that were killed have left of `replaced` in a folder."""
+    """Remove temporary files of `replaced` that killed processes have left in a folder."""
     for part in Path(folder).glob(".*.part"):
         if not PART.fullmatch(part.name):
             continue

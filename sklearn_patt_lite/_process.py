@@ -1,9 +1,9 @@
 """State of the whole process: threads, seeds, logs, warnings and caches.
 
 `TF_CPP_MIN_LOG_LEVEL` sets TensorFlow's log level. But TensorFlow logs its first messages before it
-has read the variable, and LiteRT ignores it. Such messages are filtered out of the process'
-standard error by the same level; everything else is passed on, a moment later. What a process that
-another thread starts in that moment writes is lost.
+has read the variable, and LiteRT ignores it. Such messages are filtered out of the process's
+standard error by the same level; everything else is passed on after a short delay. If another
+thread starts a process during that delay, what this process writes to standard error is lost.
 """
 
 import collections
@@ -23,28 +23,28 @@ import numpy as np
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
-_SILENT = 3  # errors too: TensorFlow logs some on each machine without a GPU, and on each dataset
+_SILENT = 3  # hides errors too: TensorFlow logs some on machines without a GPU, and on each dataset
 _MESSAGES = (
     rb"I0000 |INFO: |WARNING: All log messages before absl::InitializeLog",
     rb"W0000 ",
     rb"E0000 ",
 )
-_STDERR_LOCK = threading.RLock()  # there is one standard error
+_STDERR_LOCK = threading.RLock()  # all threads share one standard error
 if hasattr(os, "register_at_fork"):
-    # A thread that held it is gone in a child.
+    # In a forked child, the thread that held the lock no longer exists.
     os.register_at_fork(after_in_child=lambda: globals().update(_STDERR_LOCK=threading.RLock()))
 DTYPE_POLICIES = "float32", "mixed_bfloat16", "mixed_float16"
 FIT_LOCK = threading.RLock()  # a fit seeds the process: two threads would mix their seeds
 
 
-# The log
+# Logs
 
 
 def import_tensorflow():
-    """Import TensorFlow, unless it was: quietly and with oneDNN, if the user has not chosen."""
+    """Import TensorFlow if needed: quietly and with oneDNN, unless the user has set otherwise."""
     if "tensorflow" not in sys.modules:
         os.environ.setdefault(LEVEL, str(_SILENT))
-        # Without AVX-512 TensorFlow leaves oneDNN's kernels off, and trains more slowly.
+        # Without AVX-512, TensorFlow leaves oneDNN's kernels off and trains more slowly.
         os.environ.setdefault(ONEDNN, "1")
         with without_chatter():
             try:
@@ -61,7 +61,7 @@ def import_tensorflow():
 
 @contextlib.contextmanager
 def without_chatter():
-    """Filter standard error, C++'s too, by the level in TensorFlow's switch."""
+    """Filter standard error, including that of C++, by TensorFlow's log level."""
     chatter = _chatter()
     with contextlib.ExitStack() as stack:
         if chatter is not None:
@@ -71,7 +71,7 @@ def without_chatter():
 
 
 def _chatter():
-    """Pattern of the lines to leave out; None at level 0."""
+    """Make the pattern of the lines to drop; None at level 0."""
     level = os.environ.get(LEVEL, str(_SILENT))
     level = int(level) if level.isdigit() else 0
     return re.compile(b"|".join(_MESSAGES[:level])) if level else None
@@ -81,7 +81,7 @@ def _chatter():
 def _filtered_stderr(chatter):
     try:
         stderr = os.dup(2)
-    except OSError:  # a process without one
+    except OSError:  # the process has no standard error
         yield
         return
     with tempfile.TemporaryFile() as caught:
@@ -102,7 +102,7 @@ def _filtered_stderr(chatter):
 
 @contextlib.contextmanager
 def without_retracing_warnings():
-    """Silence TensorFlow's warning that it traces often: each fit has a network of its own."""
+    """Silence TensorFlow's warning about frequent retracing: each fit has its own network."""
 
     def is_news(record):
         return "triggered tf.function retracing" not in record.getMessage()
@@ -117,7 +117,7 @@ def without_retracing_warnings():
 
 @contextlib.contextmanager
 def without_copy_warnings():
-    """Silence NumPy's warning where Keras itself reads TensorFlow's variables as NumPy 1 did."""
+    """Silence NumPy's warning about Keras, which reads TensorFlow's variables as for NumPy 1."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         yield
@@ -127,13 +127,13 @@ def without_copy_warnings():
 
 
 def n_threads():
-    """Count the threads that this process may use: joblib gives its workers a share each."""
+    """Count the threads that this process may use: joblib gives each of its workers a share."""
     share = os.environ.get("OMP_NUM_THREADS", "")
     return int(share) if share.isdigit() and int(share) > 0 else joblib.cpu_count()
 
 
 def keep_to_share_of_cores():
-    """Limit TensorFlow's threads to `n_threads`; no longer possible after its first operation."""
+    """Limit TensorFlow's threads to `n_threads`; has no effect after its first operation."""
     import_tensorflow()
     import tensorflow as tf
 
@@ -144,12 +144,12 @@ def keep_to_share_of_cores():
 
 
 def prefetch(items):
-    """Iterate with one item of lookahead, which another thread computes.
+    """Iterate with a lookahead of one item, which another thread computes.
 
     Parameters
     ----------
     items : iterable
-        Computes its items lazily. An exception is raised where its item would have come.
+        Iterable that computes its items lazily. An exception is raised in place of its item.
 
     Yields
     ------
@@ -174,14 +174,14 @@ def prefetch(items):
 
 
 def on_tensorflow():
-    """Whether Keras' backend is TensorFlow: training on features needs it."""
+    """Check whether Keras' backend is TensorFlow, which training on features requires."""
     import keras
 
     return keras.backend.backend() == "tensorflow"
 
 
 def on_accelerator():
-    """Whether Keras' backend sees a GPU or a TPU."""
+    """Check whether Keras' backend sees a GPU or a TPU."""
     import keras
 
     backend = keras.backend.backend()
@@ -202,21 +202,21 @@ def on_accelerator():
 
 @contextlib.contextmanager
 def keras_settings(policy=None):
-    """Run Keras under the settings that networks here are built for; then put the user's back.
+    """Run Keras with the settings that this package's networks need, then restore the user's.
 
-    Channels come last, and all is computed in float32, or in the mixed precision that the user's
-    dtype policy asks for. Threads may be inside at the same time.
+    Channels come last, and everything is computed in float32, or in mixed precision if the user's
+    dtype policy is a mixed one. Several threads may use this context at the same time.
 
     Parameters
     ----------
     policy : str, default=None
-        The dtype policy to use, whatever the user's is.
+        Dtype policy to use instead of the user's.
 
     Raises
     ------
     RuntimeError
-        If the process was forked from one in which Keras had run: it would wait for ever for
-        threads that the fork has lost.
+        If the process was forked from one in which Keras had run: it would wait forever for
+        threads that do not exist after the fork.
     """
     import keras
 
@@ -253,12 +253,12 @@ class _Keras:
 
     def __init__(self):
         self.lock = threading.Lock()
-        self.n_inside = 0  # of `keras_settings`
+        self.n_inside = 0  # active contexts of `keras_settings`
         self.users = None
         self.has_run = self.was_forked = False
 
     def after_fork(self):
-        """Note in a child what its parent did; locks that its threads held are free again."""
+        """Record in a forked child what its parent did, and free locks of the parent's threads."""
         was_forked = self.has_run or self.was_forked
         self.__init__()
         self.was_forked = was_forked
@@ -271,7 +271,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextlib.contextmanager
 def seeded(seed):
-    """Seed what Keras draws from (Python's and NumPy's global state), then put it back."""
+    """Seed Python's and NumPy's global states, from which Keras draws, then restore them."""
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
@@ -286,12 +286,12 @@ def seeded(seed):
 
 
 class LRUCache:
-    """Cache of the items that were used last; threads may share it.
+    """Cache of the most recently used items; threads may share it.
 
     Parameters
     ----------
     n : int
-        How many at most.
+        Maximum number of items.
 
     Examples
     --------
@@ -311,7 +311,7 @@ class LRUCache:
         return len(self._items)
 
     def get(self, key, make):
-        """Get the item under a key; make it, without arguments, where there is none."""
+        """Get the item of a key; if there is none, call `make` without arguments to make it."""
         with self._lock:
             if key not in self._items:
                 while len(self._items) >= self._n:

@@ -1,4 +1,4 @@
-"""The settings of a fit: the classifier's parameters, "auto" replaced by the recipe's values."""
+"""Settings of a fit: the classifier's parameters, with "auto" replaced by the recipe's values."""
 
 import dataclasses
 import os
@@ -73,7 +73,7 @@ _OF_STAGE_2 = (
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The parameters of a `PAttLiteClassifier` that say how a fit goes; see there."""
+    """Parameters of a `PAttLiteClassifier` that describe how it is fitted; see there."""
 
     recipe: str
     backbone_weights: str | os.PathLike | None
@@ -86,7 +86,7 @@ class Settings:
     attention: str | None
     hidden_units: int | None
     dropout: float
-    end_to_end: bool  # True as well where the weights are random
+    end_to_end: bool  # also True if the weights are random
     epochs: int
     learning_rate: float
     patience: int | None
@@ -108,7 +108,7 @@ class Settings:
 
     @classmethod
     def of(cls, classifier) -> Self:
-        """Take a classifier's parameters, whose constraints have been checked."""
+        """Resolve a classifier's parameters, whose constraints have been checked."""
         values = {
             field.name: _plain(getattr(classifier, field.name)) for field in dataclasses.fields(cls)
         }
@@ -118,7 +118,7 @@ class Settings:
         values["end_to_end"] |= classifier.backbone_weights is None
         settings = cls(**values)
         if classifier.recipe == "transfer" and "epochs" in left and not settings.has_stage_2:
-            # Its stage 1 alone only prepares.
+            # In this recipe, stage 1 only prepares for stage 2.
             settings = dataclasses.replace(settings, epochs=settings.finetune_epochs)
         return settings
 
@@ -128,7 +128,7 @@ class Settings:
         return not self.end_to_end and self.unfreeze_layers > 0
 
     def architecture(self, image_shape, n_classes):
-        """Describe the network for training images of a shape, and so many classes.
+        """Describe the network for training images of one shape, and a number of classes.
 
         Raises
         ------
@@ -163,7 +163,7 @@ class Settings:
 
 
 def _plain(value):
-    """Python's number for one of NumPy, as grids have them: JSON and Keras take no other."""
+    """Convert NumPy numbers, as in parameter grids, to Python's: JSON and Keras take no others."""
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -182,7 +182,7 @@ def check_settings(settings, classifier, *, has_validation):
     Warns
     -----
     UserWarning
-        If predictions will depend on the batch, or parameters are set that are not used.
+        If predictions will depend on the batch, or if parameters are set that are not used.
     """
     _check_patience(settings, has_validation)
     if classifier.checkpoint_dir is not None and classifier.random_state is None:
@@ -224,12 +224,12 @@ def _check_patience(settings, has_validation):
 
 
 def _unused_parameters(classifier):
-    """Name the parameters of stage 2 that are set, unless they ask for no such stage."""
+    """List the parameters of stage 2 that are set, unless they turn that stage off."""
     values = {name: getattr(classifier, name) for name in _OF_STAGE_2}
     if values["unfreeze_layers"] == 0:
         return []
     if classifier.recipe == "transfer" and _is_auto(classifier.epochs):
-        del values["finetune_epochs"]  # which are those of the single stage, too
+        del values["finetune_epochs"]  # the single stage uses it, too
     return [
         name
         for name, value in values.items()

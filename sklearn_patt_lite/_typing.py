@@ -27,13 +27,13 @@ BunchOrXy: TypeAlias = Bunch | Any
 
 
 class Cache(Protocol):
-    """Memory of joblib, or what has its interface."""
+    """Memory of joblib, or an object with its interface."""
 
     def cache(self, *args: Any, **kwargs: Any) -> Any: ...
 
 
 class Splitter(Protocol):
-    """Cross-validation generators: those of scikit-learn, and others."""
+    """Cross-validation splitters of scikit-learn, and others."""
 
     def split(self, *args: Any, **kwargs: Any) -> Any: ...
 

@@ -1,1 +1,1 @@
-"""What scikit-learn's callbacks hear of fits."""
+"""Notification of scikit-learn's callbacks about fits."""

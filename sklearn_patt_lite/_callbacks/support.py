@@ -1,4 +1,4 @@
-"""Support of scikit-learn's callbacks, which are new in its version 1.9."""
+"""Support for scikit-learn's callbacks, which are new in scikit-learn 1.9."""
 
 import functools
 from collections.abc import Callable
@@ -11,7 +11,7 @@ try:
 except ImportError:  # scikit-learn 1.8
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """An estimator whose fits nobody hears of."""
+        """Estimator whose fits notify no callbacks."""
 
         def _init_callback_context(self, **kwargs):
             return None
@@ -21,7 +21,7 @@ _Fit = TypeVar("_Fit", bound=Callable[..., Any])
 
 
 def as_one_task(fit: _Fit) -> _Fit:
-    """Tell callbacks of a transformer's fit, which has no subtasks."""
+    """Notify callbacks of a transformer's fit, which has no subtasks."""
 
     @functools.wraps(fit)
     def fit_as_task(self, X, y=None):

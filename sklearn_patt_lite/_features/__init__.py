@@ -1,1 +1,1 @@
-"""Features of frozen layers: computed once, kept, and trained on."""
+"""Features of frozen layers: computed once, stored, and used for training."""

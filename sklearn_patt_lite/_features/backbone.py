@@ -1,12 +1,13 @@
 """Features of frozen layers: a pure function of an image, a view of it, and the frozen weights.
 
-Features are computed activation by activation, beginning at `FIRST_SMALL_MAP`, and quantized at
-each one. So they are identical to the bit whether the previous activation was just computed or read
+Features are computed from one activation to the next, starting at `FIRST_SMALL_MAP`, and quantized
+at each one. So they are bit-identical whether the previous activation was just computed or read
 from a cache, and fits that freeze the backbone up to different layers share the features of the
-earlier ones. Those of an activation before `FIRST_SMALL_MAP` are computed from the image at once.
+earlier layers. Features of an activation before `FIRST_SMALL_MAP` are computed directly from the
+image.
 
-They are quantized to 16 bits over ReLU6's range: as small as float16, more precise (to 0.00005),
-and much faster to convert in NumPy.
+Features are quantized to 16 bits over ReLU6's range: as small as float16, but more precise (to
+0.00005) and much faster to convert in NumPy.
 """
 
 import functools
@@ -26,28 +27,28 @@ from sklearn_patt_lite._network.graph import (
 )
 from sklearn_patt_lite._network.litert import LiteRTGraph
 
-_FORMAT = b"2"  # version of what is computed here: features of another one are not found
+_FORMAT = b"2"  # version of the computation here: features of another version are not found
 
 
 def decode(features):
-    """Turn stored features into what they stand for, float32."""
+    """Decode stored features to float32."""
     return features.astype(np.float32) * np.float32(STEP)
 
 
 class FrozenBackbone:
-    """The frozen layers of a network, from an image to the features at any activation.
+    """Frozen layers of a network, from an image to the features at any activation.
 
     Parameters
     ----------
     architecture : Architecture
-        Of the network.
+        Architecture of the network.
     weights : dict of str to ndarray
-        Its weights, by the paths of its variables.
+        Weights of the network, by variable path.
 
     Attributes
     ----------
     view : Viewer
-        Shows images to the backbone.
+        Turns views of images into the backbone's input.
     """
 
     def __init__(self, architecture, weights):
@@ -57,29 +58,29 @@ class FrozenBackbone:
         self._steps = folded_backbone(architecture, weights)
         names = [step.activation for step, *_ in self._steps]
         self._places = {name: i for i, name in enumerate(names)}
-        # Before it maps are large: nothing is stored there.
+        # Earlier feature maps are too large to store.
         first = self._places.get(FIRST_SMALL_MAP, len(names))
         self._stored = names[first:]
         self._digests, self._engines = {}, {}
 
     @property
     def last_layer(self):
-        """The last activation."""
+        """Name of the last activation."""
         return self._steps[-1][0].activation
 
     def previous_layer(self, layer):
-        """The activation from whose features those at a layer are computed; None: the image."""
+        """Return the activation that a layer's features are computed from; None for the image."""
         earlier = [name for name in self._stored if self._places[name] < self._places[layer]]
         return earlier[-1] if earlier else None
 
     def shape(self, layer):
-        """Shape of one image's features at an activation."""
+        """Return the shape of one image's features at an activation."""
         return self._steps[self._places[layer]][0].shape
 
     def forward(self, layer, x, out):
         """Compute the features at a layer from those at the previous one, or from views."""
         if layer not in self._engines:
-            # Other fits share the engine.
+            # The engine is shared with other fits.
             self._engines[layer] = cached_engine(self.digest(layer), lambda: self._write(layer))
         self._engines[layer](x, out)
 
@@ -90,7 +91,7 @@ class FrozenBackbone:
         return write_features(LiteRTGraph(), steps, shape, encoded=previous is not None)
 
     def digest(self, layer):
-        """16-byte digest of all that computes the features at a layer, from the image on."""
+        """Return a 16-byte digest of the whole computation of a layer's features."""
         if layer not in self._digests:
             previous = self.previous_layer(layer)
             start = self._start() if previous is None else self.digest(previous)
@@ -108,13 +109,13 @@ class FrozenBackbone:
 
 
 def _resizer(architecture):
-    """Make a function that brings images to the network's size; None if they have it."""
+    """Make a function that resizes images to the network's size; None if not needed."""
     shape, size = architecture.image_shape, architecture.input_size
     if shape[:2] == (size, size):
         return None
 
     def resize(images):
-        # Other fits share the engine. Most never need it: their views are enlarged as they move.
+        # The engine is shared with other fits. Most never need it: moving a view enlarges it, too.
         write = functools.partial(write_resizing, LiteRTGraph(), architecture)
         return cached_engine(("resizing", shape, size), write)(images)
 

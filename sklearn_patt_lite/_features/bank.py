@@ -1,4 +1,4 @@
-"""Features of a set of images: computed at the first request, and cached."""
+"""Features of a set of images, computed on first request and cached."""
 
 import hashlib
 import tempfile
@@ -11,32 +11,32 @@ import numpy as np
 from sklearn_patt_lite._features.memory import FeatureMemory
 from sklearn_patt_lite._images.source import image_digests, read_images
 
-BATCH = 32  # images a forward pass: larger ones only take more memory
-_AT_ONCE = 2  # batches: one is read or written while another takes its forward pass
-_RAM = 2**29  # bytes of features that a fit keeps in memory; more go to a temporary file
+BATCH = 32  # images per forward pass: larger batches only take more memory
+_AT_ONCE = 2  # batches: one is read or written while another is computed
+_RAM = 2**29  # bytes of features that a fit keeps in memory; more go to temporary files
 
 
 class FeatureCache:
-    """Rows of features by their keys: in memory up to a bound, beyond that in a folder.
+    """Cache of feature rows by key: in memory up to a limit, beyond that in a folder.
 
-    Threads may share it.
+    It is thread-safe.
 
     Parameters
     ----------
     memory : FeatureMemory, default=None
-        The folder, which then keeps all rows; None: a temporary one, for those beyond the bound.
+        The folder, which then stores all rows. None: a temporary one for rows beyond the limit.
     ram : int, default=2**29
-        The bound, in bytes.
+        The limit, in bytes.
     """
 
     def __init__(self, memory=None, *, ram=_RAM):
         self._memory = memory
         self._ram, self._room = {}, ram
-        self._rows = {}  # the memory's, by their shape
+        self._rows = {}  # rows of the memory, by shape
         self._lock = threading.Lock()
 
     def find(self, key, out):
-        """Write a row into `out` if it is there, and tell whether it is."""
+        """Write a row into `out` if it is cached; return whether it is."""
         row = self._ram.get(key)
         if row is not None:
             out[...] = row
@@ -44,7 +44,7 @@ class FeatureCache:
         return self._memory is not None and self._store(out.shape).read(key, out)
 
     def keep(self, keys, rows):
-        """Keep rows, an ndarray of shape (n, ...), dtype uint16."""
+        """Store rows, an ndarray of shape (n, ...), dtype uint16."""
         in_ram = [self._keep_in_ram(key, row) for key, row in zip(keys, rows, strict=True)]
         with self._lock:
             if self._memory is None and not all(in_ram):
@@ -74,30 +74,30 @@ def _temporary_memory(owner):
 
 
 class FeatureBank:
-    """Features of a set of images: computed at the first request, and cached.
+    """Features of a set of images, computed on first request and cached.
 
     Parameters
     ----------
     frozen : FrozenBackbone
-        What computes them.
+        Computes the features.
     images : ndarray or ImageFiles of shape (n, height, width, channels)
-        The images, values 0 to 255.
+        Images, values 0 to 255.
     cache : FeatureCache
-        Where they are kept; banks may share it.
+        Stores the features; banks may share it.
 
     Attributes
     ----------
     digests : list of bytes
         Digests of the images' contents.
     n_computed, n_found : int
-        Rows of features, asked for by `read`, that took a forward pass, or were found.
+        Numbers of rows requested by `read` that were computed, and found in the cache.
     """
 
     def __init__(self, frozen, images, cache):
         self._frozen = frozen
         self._images = images
         self._cache = cache
-        # Threads that stay: each new one may leave a batch's memory behind in another arena.
+        # Persistent threads: each new one may leave a batch's memory behind in another arena.
         self._pool = ThreadPoolExecutor(_AT_ONCE)
         self.digests = image_digests(images)
         self.n_computed = self.n_found = 0
@@ -106,23 +106,23 @@ class FeatureBank:
         return len(self._images)
 
     def read(self, layer, rows, views, worth_keeping=()):
-        """Read features, or compute those that are not there yet.
+        """Read features, and compute those that are not cached yet.
 
         Parameters
         ----------
         layer : str
             Activation of the backbone.
         rows : ndarray of shape (m,), dtype int
-            Which images.
+            Indices of the images.
         views : ndarray of shape (m,), dtype VIEW
-            Which view of each.
+            View of each image.
         worth_keeping : collection of str
-            Activations whose features are kept where they are computed on the way to the layer.
+            Activations whose features are stored if they are computed on the way to the layer.
 
         Returns
         -------
         ndarray of shape (m, cells, cells, depth), dtype uint16
-            Features, to be decoded.
+            Encoded features; see `decode`.
         """
         out = np.empty((len(rows), *self._frozen.shape(layer)), dtype=np.uint16)
 
@@ -143,7 +143,7 @@ class FeatureBank:
         # previous activation, and so on, back to a cached one or to the image.
         missing = [i for i, key in enumerate(keys) if not self._cache.find(key, out[i])]
         if missing:
-            # Usually all rows are missing, or none: then compute in place, without a copy.
+            # Usually all rows are missing, or none. If all are, compute in place, without a copy.
             computed = out if len(missing) == len(out) else np.empty_like(out[: len(missing)])
             self._compute(layer, rows[missing], views[missing], worth_keeping, computed)
             if computed is not out:
@@ -163,7 +163,7 @@ class FeatureBank:
         self._frozen.forward(layer, x, out)
 
     def _keys(self, layer, rows, views):
-        """16-byte digests of all that the features depend on: weights, views, images."""
+        """Return 16-byte digests of all that the features depend on: weights, views, images."""
         start = hashlib.blake2b(self._frozen.digest(layer), digest_size=16)
         keys = []
         for row, view in zip(rows, views, strict=True):

@@ -1,7 +1,7 @@
 """Storage of feature rows on disk: looked up by key, shared by processes, limited in size.
 
 Rows are stored in files called shards, with unique names and contents that never change. So
-processes need no locks, and only have to expect that files appear and disappear.
+processes need no locks; they only have to expect files to appear and disappear.
 """
 
 import contextlib
@@ -31,26 +31,26 @@ _SHARD = re.compile(r"[0-9a-f]{32}\.features")
 
 class FeatureMemory:
     """
-    Folder in which features are kept, with a limit to its size.
+    Folder that stores features for reuse, with a size limit.
 
-    Features of frozen layers are slow to compute, and other fits of the same images need the same
-    ones. Given to a classifier as `memory`, the folder keeps them for later fits and predictions,
-    of other processes, too. A path does the same, with the default limit.
+    Features of frozen layers are slow to compute, and other fits on the same images need the same
+    ones. Passed to a classifier as `memory`, the folder stores them for later fits and predictions,
+    including those of other processes. Passing a path does the same, with the default limit.
 
     Parameters
     ----------
     location : str or os.PathLike
-        Folder, made when the first features are kept. It may hold other files, and several
+        Folder, created when the first features are stored. It may hold other files, and several
         processes may use it at once.
     max_bytes : int or float, default=32 * 2**30
-        Size limit in bytes: what was not used for the longest time makes room for new features.
-        Features in use stay, and new ones are not kept if there is no room. Processes that write
-        at the same moment may exceed the limit for a while.
+        Size limit in bytes. The least recently used features are removed to make room for new ones.
+        Features in use stay, and new ones are not stored if there is no room. Processes that write
+        at the same time may exceed the limit for a while.
 
     See Also
     --------
     PAttLiteClassifier : Takes it as `memory`.
-    FeatureMemory.rows : Keeps rows of your own.
+    FeatureMemory.rows : Stores rows of your own.
 
     Examples
     --------
@@ -78,10 +78,9 @@ class FeatureMemory:
     @property
     def nbytes(self) -> int:
         """
-        Bytes on disk of all features that are kept.
+        Size on disk of all stored features, in bytes.
 
-        It is counted at every use, and includes what other processes have written or removed
-        meanwhile.
+        It is computed at each access, so it reflects what other processes have written or removed.
 
         See Also
         --------
@@ -103,14 +102,14 @@ class FeatureMemory:
 
     def clear(self) -> None:
         """
-        Delete all features that are kept.
+        Delete all stored features.
 
-        Other files in the folder stay. Processes that use the features may go on: what they no
-        longer find they compute again.
+        Other files in the folder stay. Processes that use the features can continue: they recompute
+        what they no longer find.
 
         See Also
         --------
-        FeatureMemory.nbytes : How much there is to delete.
+        FeatureMemory.nbytes : Size of what would be deleted.
 
         Examples
         --------
@@ -127,7 +126,7 @@ class FeatureMemory:
         folders = [folder.path for folder in _scan(self._root(), _ROW_FOLDER)]
         for folder in folders:
             for entry in [*_scan(folder, _SHARD), *_scan(folder, PART)]:
-                with contextlib.suppress(FileNotFoundError):  # another process was quicker
+                with contextlib.suppress(FileNotFoundError):  # another process was faster
                     os.remove(entry.path)
         for folder in [*folders, self._root()]:
             with contextlib.suppress(OSError):  # it holds other files
@@ -137,23 +136,23 @@ class FeatureMemory:
         """
         Open the rows of one shape.
 
-        A classifier does so by itself. Use it to keep what you have computed yourself: a row is
-        found again by a key of 16 bytes, such as a hash of all that it was computed from.
+        A classifier does this by itself. Use it to store rows that you have computed yourself. Each
+        is looked up by a key of 16 bytes, such as a hash of everything it was computed from.
 
         Parameters
         ----------
         shape : tuple of int
-            Of one row, with one axis at least.
+            Shape of one row, with at least one axis.
 
         Returns
         -------
         FeatureRows
-            For this process: what goes to others is the `FeatureMemory`.
+            Rows for use in this process. To other processes, pass the `FeatureMemory`.
 
         Raises
         ------
         TypeError, ValueError
-            If `max_bytes` is no number, or not positive.
+            If `max_bytes` is not a number, or not positive.
         NotADirectoryError
             If `location` is a file.
 
@@ -189,17 +188,17 @@ class FeatureMemory:
 
 
 def as_feature_memory(memory):
-    """Understand what a user passes as `memory`.
+    """Convert a `memory` argument to a FeatureMemory.
 
     Parameters
     ----------
     memory : None, str, os.PathLike, FeatureMemory or joblib.Memory
-        Or anything else with an attribute `location`, a folder or None.
+        Or any other object with an attribute `location` that is a folder or None.
 
     Returns
     -------
     FeatureMemory or None
-        None for no folder.
+        None if there is no folder.
 
     Raises
     ------
@@ -233,7 +232,7 @@ class FeatureRows:
         self._folder = os.path.join(root, "x".join(map(str, self._shape)))
         self._max_bytes = max_bytes
         # Threads need no lock: each operation on these is atomic, and none is invalidated by
-        # another thread's. Files that are gone stay in them, where reading finds out.
+        # another thread. Deleted files stay in them; reading finds out.
         self._index = {}  # key -> (path of the shard, position in it, checksum)
         self._verified = set()  # such triples
         self._seen = set()  # paths of shards
@@ -243,7 +242,7 @@ class FeatureRows:
         self.refresh()
 
     def refresh(self):
-        """Find what other processes have written since."""
+        """Index the rows that other processes have written since."""
         for path in (entry.path for entry in _scan(self._folder, _SHARD)):
             if path in self._seen:
                 continue
@@ -261,14 +260,14 @@ class FeatureRows:
         Parameters
         ----------
         key : bytes
-            16 of them.
+            16 bytes.
         out : ndarray of the rows' shape, dtype uint16
-            C-contiguous; gets the row. What it holds after False is undefined.
+            C-contiguous array for the row. Its content is undefined if False is returned.
 
         Returns
         -------
         bool
-            False if there is no such row, or no longer, or if it was damaged.
+            False if there is no such row, or no longer, or if it is damaged.
 
         Raises
         ------
@@ -296,12 +295,12 @@ class FeatureRows:
         return True
 
     def write(self, keys, rows):
-        """Keep rows, unless there is no room: that of `max_bytes`, or on the disk.
+        """Store rows, unless there is no room within `max_bytes` or on the disk.
 
         Parameters
         ----------
         keys : sequence of bytes of length n
-            16 bytes each. A key that is there already gets the new row.
+            16 bytes each. The row of an existing key is replaced.
         rows : ndarray of shape (n, ...), dtype uint16
             Rows of the shape that was opened.
 
@@ -339,7 +338,7 @@ class FeatureRows:
         self._used.add(path)
         if self._make_room(len(front) + rows.nbytes):
             os.makedirs(self._folder, exist_ok=True)
-            # What a power cut leaves of a shard is found damaged: no need to wait for the disk.
+            # A shard cut off by a power failure is found damaged: no need to wait for the disk.
             with replaced(path, sync=False) as part, open(part, "wb") as file:
                 file.write(front)
                 file.write(rows)
@@ -363,7 +362,7 @@ class FeatureRows:
         excess = sum(size for _, size, _ in shards) + nbytes - self._max_bytes
         removable = [(size, path) for _, size, path in shards if path not in self._used]
         if excess > sum(size for size, _ in removable):
-            return False  # nor is anything removed in vain
+            return False  # remove nothing if it would not be enough
         for size, path in removable:
             if excess <= 0:
                 break
@@ -380,7 +379,7 @@ def _check_rows(rows, shape):
 
 
 def _least_recently_used(root):
-    """Shards of all shapes as (time, size, path), in the order in which they may go."""
+    """List shards of all shapes as (time, size, path), least recently used first."""
     shards = []
     for folder in _scan(root, _ROW_FOLDER):
         for entry in _scan(folder.path, _SHARD):
@@ -399,7 +398,7 @@ def _scan(folder, names):
 
 
 def _remove(path):
-    """Remove a file if possible, and tell whether it is gone."""
+    """Remove a file if possible; return whether it is gone."""
     try:
         os.remove(path)
     except FileNotFoundError:

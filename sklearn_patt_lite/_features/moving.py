@@ -1,20 +1,20 @@
-"""Images turned, shifted and zoomed, in TensorFlow."""
+"""Rotate, shift and zoom images in TensorFlow."""
 
 import numpy as np
 import tensorflow as tf
 
 
 def move(images, projections, contrast, side):
-    """Show images turned, shifted and zoomed, and with another contrast.
+    """Rotate, shift and zoom images, and change their contrast.
 
     Parameters
     ----------
     images : ndarray of shape (n, height, width, channels)
         Images, values 0 to 255.
     projections : ndarray of shape (n, 8), dtype float32
-        As TensorFlow's `ImageProjectiveTransformV3` takes them.
+        Transforms as TensorFlow's `ImageProjectiveTransformV3` takes them.
     contrast : ndarray of shape (n,)
-        By which each image's distances from its mean are multiplied.
+        Factor of each image's deviations from its mean.
     side : int
         Side of the result, in pixels.
 

@@ -1,6 +1,6 @@
-"""A shard: one file of feature rows that were written together.
+"""Shards: files of feature rows that were written together.
 
-It holds `_MAGIC`, the number of rows, and two arrays in NumPy's format: the entries (keys and
+A shard holds `_MAGIC`, the number of rows, and two arrays in NumPy's format: the entries (keys and
 checksums) and the rows.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 _MAGIC = b"PAttRow\x01"  # the last byte is the format's version
 KEY_SIZE = 16
-# The checksum is of key and row: with one of the row alone, a damaged key would find a wrong row.
+# The checksum covers key and row: if it covered only the row, a damaged key would find a wrong row.
 _ENTRY = np.dtype([("key", f"V{KEY_SIZE}"), ("checksum", "<u4")])
 ROW = np.dtype("<u2")
 
@@ -32,7 +32,7 @@ def make_entries(keys, rows):
 
 @functools.lru_cache(maxsize=256)  # a folder holds thousands of shards of a few sizes
 def headers(n, shape):
-    """What stands in front of the entries and of the rows of a shard of `n` rows."""
+    """Return the bytes before the entries and before the rows, in a shard of `n` rows."""
     before_entries = _MAGIC + n.to_bytes(8, "little") + _array_header(_ENTRY, (n,))
     return before_entries, _array_header(ROW, (n, *shape))
 
@@ -47,7 +47,7 @@ def _array_header(dtype, shape):
 
 
 def read_shard(path, shape):
-    """Where a shard's rows start, and its entries; None if the file is damaged."""
+    """Return the offset of a shard's rows, and its entries; None if the file is damaged."""
     with open(path, "rb") as file:
         front = file.read(len(_MAGIC) + 8)
         n = int.from_bytes(front[len(_MAGIC) :], "little")

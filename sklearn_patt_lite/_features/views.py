@@ -1,8 +1,8 @@
-"""Views: what augmentation makes of an image.
+"""Views: the augmented versions of an image.
 
-The view in which an image is shown in an epoch depends on the image's content and on the epoch
-only. So all fits that augment alike need the same features in the same epoch, whatever their
-seeds, folds and parameters are.
+Which view of an image is shown in an epoch depends only on the image's content and on the epoch. So
+all fits with the same augmentation need the same features in the same epoch, whatever their seeds,
+folds and parameters are.
 """
 
 import hashlib
@@ -13,8 +13,8 @@ import numpy as np
 
 from sklearn_patt_lite._network.architecture import CONTRAST, ROTATION, SHIFT, ZOOM
 
-#: A view: whether the image is flipped left to right, and the factor of its contrast; by what angle
-#: (radians) and fractions of its sides it is turned and shifted, and which share of it is seen.
+#: A view: whether the image is flipped left to right, its contrast factor, its rotation angle
+#: (radians), its shifts as fractions of its sides, and the share of it that is seen.
 VIEW = np.dtype(
     [
         ("flip", "?"),
@@ -25,37 +25,37 @@ VIEW = np.dtype(
         ("zoom", "f8"),
     ]
 )
-# Keras' layer draws the contrast's factor from 0.7 to 1.3 with a standard deviation of 0.17, as
-# these have.
+# Keras' layer draws the contrast factor from 0.7 to 1.3, with a standard deviation of 0.17; that
+# of these is 0.16.
 _BANK = tuple((flip, contrast) for contrast in (1.0, 0.8, 1.2) for flip in (False, True))
 _ORDERS = list(itertools.permutations(range(len(_BANK))))
 
 
 def clean(n, *, flip=False):
-    """Views that show n images as they are, or as their mirror images; ndarray of `VIEW`."""
+    """Return views of n images as they are, or of their mirror images; ndarray of `VIEW`."""
     views = np.zeros(n, dtype=VIEW)
     views["flip"], views["contrast"], views["zoom"] = flip, 1, 1
     return views
 
 
 def count_views(augment):
-    """How many views of an image there are: after so many epochs the first one comes again."""
+    """Return the number of views of an image: after that many epochs, the first one recurs."""
     if augment == "affine":
         return math.inf
     return len(_BANK) if augment else 1
 
 
 def choose_views(digests, epoch, augment):
-    """Choose the view in which each image is shown in an epoch.
+    """Choose the view of each image in an epoch.
 
     Parameters
     ----------
     digests : list of bytes
-        Digests of the images' contents, of 16 bytes.
+        Digests of the images' contents, 16 bytes each.
     epoch : int
         Number of the epoch, from 0.
     augment : bool or "affine"
-        As `PAttLiteClassifier`'s: False, a bank of views, or another view in each epoch.
+        As in `PAttLiteClassifier`: False, a bank of views, or a new view in each epoch.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def choose_views(digests, epoch, augment):
 
 
 def _affine(digests, epoch):
-    """Draw a view of each image, as Keras' layers of `build_network` do."""
+    """Draw a view of each image, as the Keras layers in `build_network` do."""
     views = np.empty(len(digests), dtype=VIEW)
     salt = epoch.to_bytes(8, "little")
     drawn = b"".join(hashlib.blake2b(each + salt, digest_size=48).digest() for each in digests)
@@ -92,37 +92,37 @@ def _affine(digests, epoch):
 
 
 class Viewer:
-    """Shows views of images at the size and with the channels of a network's backbone.
+    """Callable that renders views of images at the size and channels of a network's backbone.
 
     Parameters
     ----------
     shape : tuple of int
-        (side, side, 3): what the backbone takes.
+        (side, side, 3): the backbone's input shape.
     resize : callable or None
-        Brings images of the network's own input shape to the backbone's, with antialiasing where
-        they shrink; None if they have it.
+        Resizes images from the network's own input shape to the backbone's, with antialiasing where
+        they shrink; None if not needed.
     """
 
     def __init__(self, shape, resize):
         self._side, self._resize = shape[0], resize
 
     def __call__(self, images, views):
-        """Show a view of each image; (n, side, side, 3 or 1), float32, 0 to 255.
+        """Return a view of each image: (n, side, side, 3 or 1), float32, 0 to 255.
 
         Parameters
         ----------
         images : ndarray of shape (n, height, width, channels)
             Images, values 0 to 255.
         views : ndarray of shape (n,), dtype VIEW
-            Which view of each.
+            View of each image.
         """
         if not _are_moved(views):
             return self._flip(images, views)
-        # Enlarging and moving in one step blurs less than one after the other. Shrinking would skip
-        # pixels: that is done before, with antialiasing.
+        # Enlarging and moving in one step blurs less than one after the other. Shrinking in that
+        # step would skip pixels, so it is done first, with antialiasing.
         if max(images.shape[1:3]) > self._side:
             images = self._resize(images)
-        from sklearn_patt_lite._features.moving import move  # TensorFlow, for training only
+        from sklearn_patt_lite._features.moving import move  # imports TensorFlow; for training only
 
         projections = _projections(views, images.shape[1:3], self._side)
         shown = move(images, projections, views["contrast"], self._side)
@@ -143,7 +143,7 @@ def _are_moved(views):
 
 
 def _flip(image, view, out):
-    """Write an image (height, width, channels), flipped and with its contrast, into `out`."""
+    """Write an image (height, width, channels) into `out`, with its flip and contrast applied."""
     image = image[:, ::-1] if view["flip"] else image
     contrast = float(view["contrast"])
     if contrast == 1:
@@ -151,17 +151,17 @@ def _flip(image, view, out):
         return
     np.multiply(image, np.float32(contrast), out=out)
     height, width, channels = out.shape
-    rows = out.reshape(height, -1)  # NumPy is quick on long rows
+    rows = out.reshape(height, -1)  # NumPy is fast on long rows
     mean = rows.sum(axis=0).reshape(width, channels).sum(axis=0) / (height * width)
     rows += np.tile(mean * np.float32(1 / contrast - 1), width)
     np.clip(rows, 0, 255, out=rows)
 
 
 def _projections(views, size, side):
-    """Where the pixels of a view lie in the image, as TensorFlow takes it: (n, 8), float32.
+    """Map the pixels of a view to the image, in TensorFlow's format: (n, 8), float32.
 
     The pixel (x, y) shows the image at (a x + b y + c, d x + e y + f); a row is a, b, c, d, e, f,
-    0, 0. Image and view have the same middle, but for the shift.
+    0, 0. Apart from the shift, image and view have the same centre.
     """
     height, width = size
     per_pixel = views["zoom"] / side  # of the image's sides

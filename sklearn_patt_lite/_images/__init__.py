@@ -1,1 +1,1 @@
-"""Images, from what a user has to arrays: checked, decoded, resized."""
+"""Checking, decoding and resizing of users' images."""

@@ -1,10 +1,10 @@
-"""Arrays of images: check and resize them.
+"""Checking and resizing of image arrays.
 
-One convention for pixels holds everywhere in the package: integers lie in 0..255, floats in
-0..1 (as in Matplotlib and scikit-image). One resampling filter, too: Pillow's bilinear one, which
-widens with the reduction (no aliasing) and, unlike Lanczos', never rings beyond the pixels' range.
-And images have 8 bits a channel, so that one image gets one answer, whether it comes as integers,
-as floats or in a file.
+The whole package uses one convention for pixels: integers lie in 0..255, floats in 0..1 (as in
+Matplotlib and scikit-image). It uses one resampling filter, Pillow's bilinear one, which widens
+when it shrinks images (no aliasing) and, unlike Lanczos, never rings beyond the pixels' range. And
+images have 8 bits per channel, so that an image gets the same prediction whether it is passed as
+integers, as floats or in a file.
 """
 
 import os
@@ -18,7 +18,7 @@ from sklearn_patt_lite._images.columns import as_column, is_missing
 
 # Pillow's (ITU-R 601) weights of red, green and blue in grey.
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-# The last axis of one image with channels; no face is that few pixels wide.
+# Possible last axes of an image with channels; no image of a face is so narrow.
 CHANNELS = (1, 3, 4)
 
 
@@ -39,7 +39,7 @@ def is_paths(X):
     Raises
     ------
     TypeError
-        If some rows are paths, and others are not; the message names the first of these.
+        If some rows are paths and others are not; the message names the first that is not.
 
     Examples
     --------
@@ -52,7 +52,7 @@ def is_paths(X):
     if not isinstance(X, list | tuple) and (
         getattr(X, "ndim", None) != 1 or X.dtype.kind not in "OUT"
     ):
-        return False  # numbers: no need to look at each
+        return False  # numbers: no need to check each
     others = [row for row, path in enumerate(X) if not isinstance(path, str | os.PathLike)]
     if len(others) == len(X):
         return False
@@ -65,7 +65,7 @@ def is_paths(X):
 
 
 def path_of(path):
-    """Make a `str` of a path, with "~" for the user's folder."""
+    """Convert a path to `str`, and "~" to the user's home folder."""
     return os.path.expanduser(os.fspath(path))
 
 
@@ -87,22 +87,22 @@ def check_images(X):
     Returns
     -------
     ndarray
-        Images in their own shape, dtype uint8 (no copy of uint8; floats are rounded to 1/255).
-        Paths: shape (n,), dtype object, each a `str`; no file is touched.
+        Images in their own shape, dtype uint8 (uint8 is not copied; floats are rounded to 1/255).
+        Paths: shape (n,), dtype object, each a `str`; no file is opened.
 
     Raises
     ------
     TypeError, ValueError
-        As `check_pixels`.
+        As in `check_pixels`.
 
     Warns
     -----
     UserWarning
-        If all images are black, or as good as black: their values were divided once too often.
+        If all images are black, or nearly black: their values were divided once too often.
 
     See Also
     --------
-    is_paths : Whether the result will be paths.
+    is_paths : Checks whether the result will be paths.
     decode_images : Reads paths into images.
 
     Examples
@@ -119,7 +119,7 @@ def check_images(X):
 
 
 def to_8_bits(X):
-    """Round floats in 0..1 to uint8 in 0..255, image by image: no large array besides."""
+    """Round floats in 0..1 to uint8 in 0..255, image by image to need no other large array."""
     rounded = np.empty(X.shape, np.uint8)
     for image, target in zip(X, rounded, strict=True):
         target[...] = np.rint(np.multiply(image, 255, dtype=np.float32))
@@ -154,15 +154,15 @@ def check_pixels(X):
     Returns
     -------
     ndarray
-        `X` as an array of its own shape and dtype, not copied where it was one.
+        `X` as an array of the same shape and dtype, not copied if it was one already.
 
     Raises
     ------
     TypeError
         If `X` is sparse or holds anything but integers and floats: strings, Python objects,
-        booleans (a mask is no photograph; `FaceResizer` takes it as black and white).
+        booleans (a mask is not a photograph; `FaceResizer` takes it as black and white).
     ValueError
-        If `X` is empty, ragged or complex, of another shape, or if values are not finite or out
+        If `X` is empty, ragged, complex or of another shape, or if values are not finite or are out
         of range. The message names the first such image.
     """
     X = _to_array(X)
@@ -262,7 +262,7 @@ def _check_channels(shape):
 
 
 def _check_finite(X):
-    # NaN makes both of them NaN; to look at each value again is for the message only.
+    # NaN makes both of them NaN. Each value is checked again only for the message.
     if np.isfinite(X.min()) and np.isfinite(X.max()):
         return
     for what, bad in (("NaN", np.isnan(X)), ("infinity", np.isinf(X))):
@@ -308,7 +308,7 @@ def _first_image(bad):
 
 
 def resize_images(images, shape):
-    """Bring checked images to another size and number of channels.
+    """Convert checked images to another size and number of channels.
 
     Parameters
     ----------
@@ -316,12 +316,12 @@ def resize_images(images, shape):
         From `check_images`, with 1 or 3 channels.
     shape : tuple of int
         (height, width) or (height, width, channels) of every resulting image, in pixels, with 1
-        or 3 channels. Grey becomes RGB by repetition, RGB grey by Pillow's luma.
+        or 3 channels. Grey becomes RGB by repetition, RGB becomes grey by Pillow's luma.
 
     Returns
     -------
     ndarray of shape (n, height, width) or (n, height, width, channels), dtype uint8
-        `images` itself if its shape is right already.
+        `images` itself if it already has this shape.
 
     Examples
     --------
@@ -341,7 +341,7 @@ def resize_images(images, shape):
 
 
 def resize_image(image, shape):
-    """Bring a Pillow image to (height, width, channels), uint8.
+    """Convert a Pillow image to (height, width, channels), uint8.
 
     Parameters
     ----------
@@ -353,7 +353,7 @@ def resize_image(image, shape):
     Returns
     -------
     ndarray of shape (height, width, 1 or `channels`), dtype uint8
-        Grey that is to become RGB is left to broadcasting.
+        A grey image that is to become RGB has one channel, for broadcasting.
     """
     height, width, channels = shape
     pixels = np.asarray(image.resize((width, height), Image.BILINEAR))

@@ -1,4 +1,4 @@
-"""Columns that go with images, a value a row: paths, labels, subjects."""
+"""Columns with one value per image: paths, labels, subjects."""
 
 import os
 from math import isnan
@@ -7,11 +7,11 @@ from numbers import Real
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
-_N_NAMED = 5  # rows in an error
+_N_NAMED = 5  # rows named in an error
 
 
 def as_column(X):
-    """Turn a column of a table, of whatever library, into a 1-D array; leave all else alone.
+    """Convert a column of a table, from any library, to a 1-D array; leave all else unchanged.
 
     Examples
     --------
@@ -28,7 +28,7 @@ def as_column(X):
 
 
 def is_missing(value):
-    """Check whether a value stands for none: None, NaN, or pandas' NA and NaT.
+    """Check whether a value is missing: None, NaN, or pandas' NA and NaT.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def is_missing(value):
 
 
 def check_subjects(groups):
-    """Check the subjects of images: one rule for all that takes `groups`.
+    """Check the subjects of images, by one rule for everything that takes `groups`.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def check_subjects(groups):
     Returns
     -------
     ndarray of shape (n,)
-        The same; of strings if all are.
+        The same values; an array of strings if all are strings.
 
     Raises
     ------
@@ -80,12 +80,12 @@ def check_labels(y, name="y"):
     y : array-like of shape (n,)
         Label of each image.
     name : str, default="y"
-        What they are, for the error.
+        Their name, for the error.
 
     Returns
     -------
     ndarray of shape (n,)
-        The same.
+        The same labels.
 
     Raises
     ------
@@ -139,8 +139,8 @@ def classes_of(labels, target_names):
     Raises
     ------
     ValueError
-        If a label is neither a name nor an index of one, or if the names are not names, each
-        another one.
+        If a label is neither a name nor the index of one, or if the names are not a list of
+        distinct names.
 
     Examples
     --------
@@ -165,7 +165,7 @@ def classes_of(labels, target_names):
 
 
 def names_of(labels, target_names):
-    """Name labels: by `target_names`, or by themselves; errors as `classes_of`."""
+    """Get the names of labels: from `target_names`, or the labels; errors as in `classes_of`."""
     classes, names = classes_of(np.unique(labels), target_names)
     found = dict(zip(classes.tolist(), names, strict=True))
     return [found[label] for label in labels.tolist()]

@@ -1,4 +1,4 @@
-"""Files, Pillow images and arrays of all kinds, decoded to RGB pixels."""
+"""Decoding of files, Pillow images and arrays of all kinds to RGB pixels."""
 
 import contextlib
 import os
@@ -20,28 +20,28 @@ from sklearn_patt_lite._images.check import (
 )
 from sklearn_patt_lite._images.columns import as_column, is_missing
 
-# Transparent pixels show this grey: neither dark nor light drawings vanish in it, and it is the
-# zero of the network's -1..1 scale, hence what its own zero padding looks like.
+# Transparent pixels become this grey: neither dark nor light drawings vanish in it, and it is the
+# zero of the network's -1..1 scale, so it looks like the network's own zero padding.
 BACKGROUND = (128, 128, 128)
 _LOADING, _LARGE = threading.Lock(), threading.Lock()
-# Of a file: 256 MiB. Half as many where it is transparent, which takes a copy.
+# Of a file: 256 MiB. Half as many if it is transparent, which takes a copy.
 _MOST_PIXELS = 2**26
 _MANY_PIXELS = 2**24  # files with more are read one at a time
-_N_NAMED = 10  # rows in an error
+_N_NAMED = 10  # rows named in an error
 _UNUSABLE = (FileNotFoundError, TypeError, ValueError)
 
 
 def decode_images(X, shape, n_jobs=None, *, rows=None):
-    """Read images of any kinds and sizes into one array.
+    """Read images of any kind and size into one array.
 
     Parameters
     ----------
     X : sequence of length n
-        Of anything that `decode_image` takes, mixed at will; an array of images is one, too.
+        Anything that `decode_image` takes, in any mix; an array of images works, too.
     shape : tuple of int
         (height, width, channels) of the resulting images, in pixels, with 1 or 3 channels.
     n_jobs : int or None, default=None
-        Number of threads, as in joblib (Pillow works without the interpreter's lock).
+        Number of threads, as in joblib (Pillow releases the interpreter's lock).
     rows : sequence of int of length n, default=None
         Numbers by which errors name the images; 0 to n - 1 by default.
 
@@ -53,8 +53,8 @@ def decode_images(X, shape, n_jobs=None, *, rows=None):
     Raises
     ------
     FileNotFoundError, TypeError, ValueError
-        From `decode_image`, with the row's index in front; of all rows that cannot be read. Also
-        if `X` is not a sequence of images (TypeError) or empty (ValueError).
+        From `decode_image`, for all rows that cannot be read, each with its index in front. Also if
+        `X` is not a sequence of images (TypeError) or empty (ValueError).
 
     Examples
     --------
@@ -66,7 +66,7 @@ def decode_images(X, shape, n_jobs=None, *, rows=None):
     images = np.empty((len(X), *shape), dtype=np.uint8)
 
     def decode_row(place):
-        # Every thread writes its rows in place: no second copy of the images is ever held.
+        # Each thread writes its rows in place: there is never a second copy of the images.
         images[place] = decode_image(X[place], shape)
 
     for_each_row(decode_row, range(len(X)), n_jobs, rows=rows)
@@ -74,7 +74,7 @@ def decode_images(X, shape, n_jobs=None, *, rows=None):
 
 
 def for_each_row(work, X, n_jobs=None, *, rows=None, check=None):
-    """Work on each image of a sequence, in threads.
+    """Apply a function to each image of a sequence, in threads.
 
     Parameters
     ----------
@@ -87,8 +87,8 @@ def for_each_row(work, X, n_jobs=None, *, rows=None, check=None):
     rows : sequence of int of length n, default=None
         Numbers by which errors name the items; 0 to n - 1 by default.
     check : callable, default=None
-        What is done instead of `work` from the first failure on, to find all others: after it no
-        result is needed. By default `work` itself.
+        Called instead of `work` after the first failure, to find all others: results are no longer
+        needed then. `work` itself by default.
 
     Returns
     -------
@@ -98,8 +98,8 @@ def for_each_row(work, X, n_jobs=None, *, rows=None, check=None):
     Raises
     ------
     FileNotFoundError, TypeError, ValueError
-        If some items cannot be used: the type and the message of the only one, or those of all,
-        of which the first ten are named.
+        If some items cannot be used. A single error keeps its type and message; several become one
+        error, which names the first ten.
     """
     results, failures = _attempt_each(work, X, n_jobs, rows, check)
     if failures:
@@ -120,7 +120,7 @@ def find_unusable(X, n_jobs=None):
 
 
 def check_readable(source):
-    """Read an image as `load_image` does, and let it go: there may be many, and large ones."""
+    """Read an image as `load_image` does, and discard it: there may be many large ones."""
     load_image(source)
 
 
@@ -141,7 +141,7 @@ def _attempt_each(work, X, n_jobs, rows=None, check=None):
 
 
 def unusable(failures, n):
-    """Make one error of those of some rows, a dict by row, of `n` rows in all."""
+    """Combine the errors of some of `n` rows, a dict by row, into one error."""
     lines = [f"row {row}: {failures[row]}" for row in sorted(failures)]
     kinds = {type(error) for error in failures.values()}
     kind = kinds.pop() if len(kinds) == 1 else ValueError
@@ -153,7 +153,7 @@ def unusable(failures, n):
 
 
 def check_sources(X):
-    """Check that `X` is a sequence of image sources, whatever each of them is.
+    """Check that `X` is a sequence of image sources, without checking each of them.
 
     Parameters
     ----------
@@ -163,12 +163,12 @@ def check_sources(X):
     Returns
     -------
     sequence
-        `X`, as an ndarray where it converts itself to one (a pandas Series).
+        `X`, as an ndarray if it can convert itself to one (a pandas Series).
 
     Raises
     ------
     TypeError
-        If `X` is sparse, a single path or image, or no sequence at all.
+        If `X` is sparse, a single path or image, or not a sequence.
     ValueError
         If `X` is empty or an array that looks like a single image with channels.
     """
@@ -197,11 +197,11 @@ def decode_image(source, shape):
     Parameters
     ----------
     source : str, os.PathLike, PIL.Image.Image or array-like
-        A file in any format that Pillow reads by itself, with 67 million pixels at most (of
-        several frames, the first; "~" is the user's folder), a Pillow image, or
-        an array of shape (height, width) or (height, width, channels) with 1, 3 or 4 channels:
-        grey, RGB, RGBA. Arrays hold integers in 0..255, uint16 in 0..65535, booleans (black and
-        white) or floats in 0..1.
+        A file in any format that Pillow reads by itself, with at most 67 million pixels (of several
+        frames, the first is read; "~" is the user's home folder), a Pillow image, or an array of
+        shape (height, width) or (height, width, channels) with 1, 3 or 4 channels: grey, RGB, RGBA.
+        Arrays hold integers in 0..255, uint16 in 0..65535, booleans (black and white) or floats in
+        0..1.
     shape : tuple of int
         (height, width, channels) in pixels, with 1 or 3 channels: grey or RGB.
 
@@ -222,21 +222,21 @@ def decode_image(source, shape):
 
     Notes
     -----
-    The camera's orientation (EXIF) is applied. Both sides are scaled on their own, which
-    stretches images that have other proportions; crop them around the face beforehand. Transparent
-    pixels show mid-grey. 16-bit greys (Pillow's modes "I;16" and "I") are divided by 257, not
-    clipped; Pillow's mode "F" holds 0..1 like any float array.
+    The camera's orientation (EXIF) is applied. Height and width are scaled separately, which
+    stretches images of other proportions; crop them around the face beforehand. Transparent pixels
+    become mid-grey. 16-bit greys (Pillow's modes "I;16" and "I") are divided by 257, not clipped;
+    Pillow's mode "F" holds 0..1 like any float array.
     """
     return resize_image(load_image(source), shape)
 
 
 def load_image(source):
-    """Read one image as it is.
+    """Read one image at its own size.
 
     Parameters
     ----------
     source : str, os.PathLike, PIL.Image.Image or array-like
-        As `decode_image` takes it.
+        As in `decode_image`.
 
     Returns
     -------
@@ -246,7 +246,7 @@ def load_image(source):
     Raises
     ------
     FileNotFoundError, TypeError, ValueError
-        As `decode_image`.
+        As in `decode_image`.
     """
     if isinstance(source, str | os.PathLike):
         return _read_file(path_of(source))
@@ -256,7 +256,7 @@ def load_image(source):
 
 
 def _loaded(image):
-    """Read a Pillow image that was only opened, not in two threads at once: rows may share it."""
+    """Load a Pillow image that was only opened, in one thread at a time: rows may share it."""
     try:
         with _LOADING:
             image.load()
@@ -280,13 +280,13 @@ def _read_file(path):
                 f"cannot read {path!r}: {image.width}×{image.height} pixels are more than "
                 f"{most:,}; store it smaller"
             )
-        # Threads that read large images at once would need gigabytes.
+        # Threads that read large images at the same time would need gigabytes.
         with _LARGE if n_pixels > _MANY_PIXELS else contextlib.nullcontext():
             return _upright_rgb(image, repr(path), in_place=True)
 
 
 def no_file(path):
-    """Make the error for a path that leads to no file."""
+    """Make the error for a path at which there is no file."""
     if re.fullmatch(r"\s*\d+(\s+\d+)+\s*", path):
         return TypeError(
             f"expected a path, got the pixels of an image as text, {path[:20]!r}…: load_fer2013 "
@@ -296,12 +296,12 @@ def no_file(path):
 
 
 def readable_formats():
-    """List what Pillow and its plugins read by themselves."""
+    """List the formats that Pillow and its plugins read by themselves."""
     Image.init()
     return [
         name
         for name, (factory, _) in Image.OPEN.items()
-        # For EPS it runs Ghostscript; of MPEG and of stubs it knows no more than the size.
+        # For EPS, Pillow runs Ghostscript; of MPEG and stubs, it reads only the size.
         if name not in ("EPS", "MPEG")
         and not (isinstance(factory, type) and issubclass(factory, ImageFile.StubImageFile))
     ]
@@ -309,8 +309,8 @@ def readable_formats():
 
 def _upright_rgb(image, name, *, in_place=False):
     try:
-        # First: of damaged pixels Pillow gives what it has when it is asked a second time, and
-        # `_upright` takes errors for those of metadata.
+        # Load first: asked for damaged pixels a second time, Pillow returns what it has, and
+        # `_upright` takes any error for one of metadata.
         image.load()
         return _to_rgb(_upright(image, in_place))
     except Exception as error:
@@ -318,9 +318,9 @@ def _upright_rgb(image, name, *, in_place=False):
 
 
 def _upright(image, in_place):
-    """Turn an image as its metadata say, if they can be read: pixels may be whole without them."""
+    """Rotate an image by its metadata, if readable: pixels may be intact where metadata is not."""
     try:
-        if in_place:  # a copy of a large image is as large
+        if in_place:  # a copy of a large image would be as large
             ImageOps.exif_transpose(image, in_place=True)
             return image
         return ImageOps.exif_transpose(image)
@@ -329,8 +329,8 @@ def _upright(image, in_place):
 
 
 def _unreadable(name, error):
-    # Pillow's decoders fail on damaged bytes with nearly every exception there is (OSError,
-    # SyntaxError, struct.error, zlib.error, IndexError...): all of them mean the same here.
+    # Pillow's decoders fail on damaged bytes with nearly any exception (OSError, SyntaxError,
+    # struct.error, zlib.error, IndexError...): all of them mean the same here.
     return ValueError(f"cannot read {name}: {error}")
 
 
@@ -348,7 +348,7 @@ def _to_rgb(image):
 
 def _deep_grey_to_uint8(image):
     grey = np.asarray(image)
-    if image.mode == "I":  # Pillow's 32 bits for some files of 16
+    if image.mode == "I":  # Pillow's 32-bit mode for some 16-bit files
         _check_values(grey, 65535, "greys of mode 'I' must lie in 0..65535")
         grey = grey.astype(np.uint16)
     return _to_uint8(grey)

@@ -1,4 +1,4 @@
-"""The images of a fit: in an array, or in files that are read when they are needed."""
+"""Images of a fit: in an array, or in files that are read when needed."""
 
 import hashlib
 import os
@@ -21,16 +21,16 @@ _DIGEST_SIZE = 16
 
 
 def as_source(X, size, shape=None):
-    """Check images, and leave those in files where they are.
+    """Check images, without reading those in files.
 
     Parameters
     ----------
     X : array-like
-        As `PAttLiteClassifier.fit` takes it.
+        As in `PAttLiteClassifier.fit`.
     size : int
-        Side, in pixels, of the RGB squares to which files are brought if `shape` is None.
+        Side, in pixels, of the square RGB images to which files are converted if `shape` is None.
     shape : tuple of int, default=None
-        (height, width, channels) to which images are brought; None leaves arrays as they are.
+        (height, width, channels) to which images are converted; None leaves arrays unchanged.
 
     Returns
     -------
@@ -40,9 +40,9 @@ def as_source(X, size, shape=None):
     Raises
     ------
     TypeError, ValueError
-        As `check_images`.
+        As in `check_images`.
     FileNotFoundError
-        If paths lead to no file; the message names the rows.
+        If there is no file at a path; the message names the rows.
     """
     images = check_images(X)
     if images.ndim == 1:
@@ -52,19 +52,19 @@ def as_source(X, size, shape=None):
 
 
 class ImageFiles:
-    """Images in files: looks like an array of images, and reads no file before `read`.
+    """Images in files: looks like an array of images, but reads no file before `read`.
 
     Parameters
     ----------
     paths : ndarray of shape (n,), dtype object
-        Their files, each a `str`.
+        Paths of the files, each a `str`.
     shape : tuple of int
-        (height, width, channels) to which images are brought.
+        (height, width, channels) to which images are converted.
     """
 
     def __init__(self, paths, shape):
         self._paths = self._all_paths = paths
-        self._rows = np.arange(len(paths))  # of the input, to name them in errors
+        self._rows = np.arange(len(paths))  # rows of the input, to name them in errors
         self.shape = (len(paths), *shape)
         missing = {row: no_file(p) for row, p in enumerate(paths) if not os.path.isfile(p)}
         if missing:
@@ -82,22 +82,22 @@ class ImageFiles:
         return part
 
     def read(self):
-        """Read all of them, in parallel: uint8, of `shape`."""
+        """Read all images in parallel, as uint8 of `shape`."""
         n_jobs = n_threads()
         try:
             return decode_images(self._paths, self.shape[1:], n_jobs, rows=self._rows)
         except (FileNotFoundError, TypeError, ValueError):
-            failures = find_unusable(self._all_paths, n_jobs)  # those of other parts, too
+            failures = find_unusable(self._all_paths, n_jobs)  # also those of other parts
             if failures:
                 raise unusable(failures, len(self._all_paths)) from None
             raise
 
     def contents(self):
-        """Go through the files' bytes."""
+        """Iterate over the bytes of the files."""
         return (Path(path).read_bytes() for path in self._paths)
 
     def digests(self):
-        """16-byte digests of the files' contents, and of how they are read."""
+        """Compute 16-byte digests of the files' contents, and of how they are read."""
         reading = f"{PIL.__version__} {self.shape[1:]}"
         return _digests(self._paths, lambda path: Path(path).read_bytes(), reading)
 
@@ -109,14 +109,14 @@ def read_images(images, rows=slice(None)):
 
 
 def image_digests(images):
-    """16-byte digests of the images of a source."""
+    """Compute 16-byte digests of the images of a source."""
     if isinstance(images, ImageFiles):
         return images.digests()
     return _digests(images, np.ascontiguousarray, f"{images.dtype.str} {images.shape[1:]}")
 
 
 def data_digests(images, codes):
-    """SHA-256 of a training set's images, and of its labels, in hex."""
+    """Compute the SHA-256 of a training set's images, and of its labels, in hex."""
     of_images = hashlib.sha256()
     if isinstance(images, ImageFiles):
         for content in images.contents():
@@ -128,7 +128,7 @@ def data_digests(images, codes):
 
 
 def _digests(items, read, kind):
-    """Digest what is read from each item, together with what kind of content it is."""
+    """Compute a digest of each item's content and of the kind of content."""
 
     def digest(item):
         result = hashlib.blake2b(kind.encode(), digest_size=_DIGEST_SIZE)

@@ -1,4 +1,4 @@
-"""Maps of a frozen backbone, for estimators of other kinds."""
+"""Feature maps of a frozen backbone, for other kinds of estimators."""
 
 import numpy as np
 
@@ -9,14 +9,14 @@ from sklearn_patt_lite._process import keep_to_share_of_cores
 
 
 class MapExtractor:
-    """A backbone, from images to its last map.
+    """Backbone that computes its last feature map from images.
 
     Parameters
     ----------
     architecture : Architecture
-        Without a head.
+        Architecture without a head.
     weights : dict of str to ndarray
-        The backbone's weights, by the paths of its variables.
+        The backbone's weights, by variable path.
     """
 
     def __init__(self, architecture, weights):
@@ -25,7 +25,7 @@ class MapExtractor:
 
     @classmethod
     def build(cls, backbone_weights, architecture):
-        """Build it with the weights that `load_weights` finds; errors as there."""
+        """Build an extractor with the weights that `load_weights` loads; errors as there."""
         keep_to_share_of_cores()
         from sklearn_patt_lite._network.parts import named_weights, new_network
         from sklearn_patt_lite._network.weights import load_weights
@@ -40,7 +40,7 @@ class MapExtractor:
         return self._frozen.shape(self._frozen.last_layer)
 
     def __call__(self, images, memory=None):
-        """Compute maps (n, cells, cells, channels), float32, of images of the network's shape."""
+        """Compute maps (n, cells, cells, channels), float32, for images of the network's shape."""
         layer = self._frozen.last_layer
         rows, views = np.arange(len(images)), clean(len(images))
         worth_keeping = () if memory is None else {layer}
@@ -48,10 +48,10 @@ class MapExtractor:
         return decode(bank.read(layer, rows, views, worth_keeping))
 
     def state(self):
-        """Give what a pickle needs."""
+        """Return the state for a pickle."""
         return {"architecture": self.architecture, "weights": self._weights}
 
     @classmethod
     def from_state(cls, state):
-        """Take up a `state`."""
+        """Restore from a `state`."""
         return cls(**state)

@@ -1,4 +1,4 @@
-"""What a fit leaves behind: a network, and all that its predictions need besides."""
+"""The result of a fit: a network, and everything else that its predictions need."""
 
 import threading
 
@@ -9,18 +9,18 @@ from sklearn_patt_lite._process import on_accelerator
 
 
 class FittedNetwork:
-    """A fitted network, and how it predicts.
+    """Fitted network, with its settings for prediction.
 
     Parameters
     ----------
     kept : KeptNetwork
-        The network, trained.
+        The trained network.
     batch_size : int
-        Images of a gradient step; matters for predictions with attention across the batch only.
+        Images per gradient step; affects predictions only with attention across the batch.
     flip_averaging : bool
         Whether a prediction is the mean over an image and its mirror image.
     frozen_until : str or None
-        Activation of the backbone up to which the weights are those that the fit began with, and
+        Activation of the backbone up to which the weights are those that the fit started from, and
         whose features it trained on.
     """
 
@@ -42,7 +42,7 @@ class FittedNetwork:
         return self.kept.architecture
 
     def predict_proba(self, X, memory=None, *, shows=False):
-        """Predict probabilities of images as a user has them; see `Predictor`."""
+        """Predict probabilities of images as a user passes them; see `Predictor`."""
         source = self._source(X)
         with self._lock:
             if self._predictor is None:
@@ -50,7 +50,7 @@ class FittedNetwork:
         return self._predictor(source, memory, shows=shows)
 
     def _make_predictor(self):
-        # Attention across the batch makes its size part of the model, and is Keras' to compute.
+        # Attention across the batch makes its size part of the model, and is computed by Keras.
         if self.architecture.attention == "batch":
             return KerasPredictor(self.network, self.batch_size, self.flip_averaging)
         if self.kept.is_built and on_accelerator():
@@ -63,18 +63,18 @@ class FittedNetwork:
         )
 
     def read(self, X):
-        """Read images, and bring them to the training images' shape."""
+        """Read images, and convert them to the training images' shape."""
         return read_images(self._source(X))
 
     def _source(self, X):
         return as_source(X, self.architecture.input_size, self.architecture.image_shape)
 
     def settle(self):
-        """Read the network's weights now, if they were not needed yet."""
+        """Read the network's weights now, if they have not been read yet."""
         self.kept.settle()
 
     def state(self):
-        """Give what a pickle needs: weights, neither an optimizer's state nor a graph."""
+        """Return the state for a pickle: weights, but no optimizer state or graph."""
         return {
             "kept": self.kept.state(),
             "batch_size": self.batch_size,
@@ -84,5 +84,5 @@ class FittedNetwork:
 
     @classmethod
     def from_state(cls, state):
-        """Take up a `state`."""
+        """Restore from a `state`."""
         return cls(**{**state, "kept": KeptNetwork(**state["kept"])})

@@ -1,8 +1,8 @@
 """Predictions of a fitted network.
 
-On the CPU the whole network, from the image as it is given to probabilities, runs as one graph in
-LiteRT, without TensorFlow or Keras. Keras predicts with attention across the batch, and where it
-has an accelerator and the network is built: after a fit, or once `model_` was asked for.
+On the CPU the whole network, from the input image to probabilities, runs as one LiteRT graph,
+without TensorFlow or Keras. Keras predicts with attention across the batch, and where it has an
+accelerator and the network is built: after a fit, or once `model_` was accessed.
 """
 
 import math
@@ -20,32 +20,32 @@ from sklearn_patt_lite._network.graph import write_prediction, write_prediction_
 from sklearn_patt_lite._network.litert import LiteRTGraph
 from sklearn_patt_lite._process import keras_settings, prefetch
 
-_CHUNK = 256  # images that are read at once
-_MOMENT = 2  # seconds, after which a progress bar is shown
+_CHUNK = 256  # images read at once
+_MOMENT = 2  # seconds until a progress bar is shown
 
 
 class Predictor:
-    """A fitted network's probabilities.
+    """Predictor of a fitted network's probabilities.
 
     Parameters
     ----------
     architecture : Architecture
-        Of the network; its attention is not over a batch.
+        Architecture of the network; its attention is not across a batch.
     weights : dict of str to ndarray
-        Its weights, by the paths of its variables.
+        Weights of the network, by variable path.
     flip_averaging : bool, default=False
         Whether to average over an image and its mirror image.
     frozen_until : str, default=None
-        Activation of the backbone up to which the weights are those of other networks, too: its
+        Activation of the backbone up to which other networks have the same weights, so that its
         features are worth keeping in a memory.
     """
 
     def __init__(self, architecture, weights, *, flip_averaging=False, frozen_until=None):
         self._network = architecture, weights
         self._flip_averaging, self._frozen_until = flip_averaging, frozen_until
-        self._frozen = None  # made when it is needed, as are engines
-        self._engines = {}  # by what writes their graph
-        self._lock = threading.Lock()  # threads would make them once each
+        self._frozen = None  # made on first use, as are engines
+        self._engines = {}  # by the function that writes their graph
+        self._lock = threading.Lock()  # otherwise each thread would make its own
 
     def __call__(self, images, memory=None, *, shows=False):
         """Predict probabilities.
@@ -55,14 +55,14 @@ class Predictor:
         images : ndarray or ImageFiles of shape (n, height, width, channels)
             Images of the network's own input shape, 0 to 255.
         memory : FeatureMemory, default=None
-            Keeps features of the frozen layers, and may have kept these.
+            Stores features of the frozen layers, and may already hold these.
         shows : bool, default=False
-            Whether to show a progress bar, if it takes longer than a moment.
+            Whether to show a progress bar if prediction takes longer than a moment.
 
         Returns
         -------
         ndarray of shape (n, n_classes), dtype float32
-            Those of the Keras network, up to rounding.
+            Probabilities of the Keras network, up to rounding.
         """
         from_features = memory is not None and self._frozen_until is not None
         parts = self._from_features(images, memory) if from_features else self._from_images(images)
@@ -106,14 +106,14 @@ class Predictor:
 
 
 class KerasPredictor:
-    """A fitted network's probabilities by Keras; called as `Predictor`.
+    """Predictor of a fitted network's probabilities with Keras; called like `Predictor`.
 
     Parameters
     ----------
     network : keras.Model
         From `build_network`.
     batch_size : int, default=256
-        Images a forward pass; matters for the result with attention across the batch only.
+        Images per forward pass; affects the result only with attention across the batch.
     flip_averaging : bool, default=False
         Whether to average over an image and its mirror image.
     """
@@ -125,7 +125,7 @@ class KerasPredictor:
 
     @keras_settings()
     def __call__(self, images, memory=None, *, shows=False):
-        """Predict probabilities; no features are kept."""
+        """Predict probabilities; no features are stored."""
         chunk_size = self._batch_size * max(1, _CHUNK // self._batch_size)
         parts = (self._predict(x) for x in _read_chunks(images, chunk_size))
         return _join(parts, len(images), shows)
@@ -141,7 +141,7 @@ class KerasPredictor:
 
 
 def _join(parts, n, shows):
-    """Concatenate parts of what is n rows in all, with a progress bar if wanted."""
+    """Concatenate parts of n rows in total, with a progress bar if requested."""
     if not shows:
         return np.concatenate(list(parts))
     joined = []
@@ -153,7 +153,7 @@ def _join(parts, n, shows):
 
 
 def _read_chunks(images, size):
-    """Read images in pieces; of files, the next while one is worked on."""
+    """Read images in chunks; from files, read the next while one is processed."""
     starts = range(0, len(images), size)
     chunks = (read_images(images, slice(start, start + size)) for start in starts)
     return prefetch(chunks) if isinstance(images, ImageFiles) else chunks

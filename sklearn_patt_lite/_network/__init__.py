@@ -1,1 +1,1 @@
-"""The network, and all that knows its layers by name."""
+"""The network, and all code that refers to its layers by name."""

@@ -1,14 +1,14 @@
-"""What a network is to look like: checked, and its parameters counted, before it is built."""
+"""Architecture of a network: checked, and its parameters counted, before it is built."""
 
 import dataclasses
 import math
 from typing import NamedTuple
 
-_STRIDED_BLOCKS = (2, 4, 6, 12)  # MobileNetV1's blocks that halve the map
+_STRIDED_BLOCKS = (2, 4, 6, 12)  # MobileNetV1's blocks that halve the feature map
 _POINTWISE_FILTERS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
-#: The first activation whose map is small enough to be stored rather than computed again.
+#: The first activation whose feature map is small enough to be stored instead of recomputed.
 FIRST_SMALL_MAP = "conv_pw_6_relu"
-CONTRAST = 0.3  # the published notebook's factor; the paper names none
+CONTRAST = 0.3  # the published notebook's factor; the paper gives none
 # Affine augmentation: rotation as a fraction of a full turn and shift as a fraction of the side, in
 # either direction; zoom from the largest enlargement (negative) to the largest reduction.
 ROTATION, SHIFT, ZOOM = 10 / 360, 0.08, (-0.15, 0.1)
@@ -18,9 +18,9 @@ _LARGEST_IMAGE = 10_000  # no need to look further for a size that works
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """All that fixes the shape of a network; see `PAttLiteClassifier` for what each part does."""
+    """Settings that determine a network's layers; see `PAttLiteClassifier` for what each does."""
 
-    n_classes: int | None  # None: no head, the backbone's map is what comes out
+    n_classes: int | None  # None: no head, the output is the backbone's map
     image_shape: tuple[int, int, int]  # of the images fed in: height, width, channels (1 or 3)
     alpha: float = 1.0
     input_size: int = 224
@@ -35,12 +35,13 @@ class Architecture:
 
 
 def check_architecture(architecture):
-    """Refuse what cannot be built, saying what can.
+    """Refuse an architecture that cannot be built; the error says what can.
 
     Raises
     ------
     ValueError
-        If `output_layer` is not a layer of MobileNetV1, or `input_size` is too small.
+        If `output_layer` is not an activation of MobileNetV1, `alpha` leaves no filters, or
+        `input_size` is too small.
     """
     names = output_layers()
     if architecture.output_layer is not None and architecture.output_layer not in names:
@@ -64,29 +65,29 @@ def check_architecture(architecture):
 
 
 class Convolution(NamedTuple):
-    """A convolution of MobileNetV1, which BatchNormalization and ReLU6 follow."""
+    """Convolution of MobileNetV1, followed by BatchNormalization and ReLU6."""
 
     name: str  # of the layer: "conv1", "conv_dw_1", "conv_pw_1", …
     kernel: tuple[int, int, int, int]  # rows, columns, in, out; depthwise: rows, columns, in, 1
     stride: int
     pads_end: bool  # whether it pads at the end only, by one; otherwise "same"
-    shape: tuple[int, int, int]  # of its map: rows, columns, channels
+    shape: tuple[int, int, int]  # of its output: rows, columns, channels
 
     @property
     def is_depthwise(self):
-        """Whether each channel has a kernel of its own."""
+        """Whether each channel has its own kernel."""
         return self.name.startswith("conv_dw")
 
     @property
     def activation(self):
-        """Name of the ReLU6 behind it."""
+        """Name of the ReLU6 layer that follows."""
         return f"{self.name}_relu"
 
 
 def backbone_convolutions(architecture):
     """List the convolutions of MobileNetV1 up to `output_layer`, in order."""
     depth = int(32 * architecture.alpha)
-    side = math.ceil(architecture.input_size / 2)  # padded at both sides
+    side = math.ceil(architecture.input_size / 2)  # padded on both sides
     found = [Convolution("conv1", (3, 3, 3, depth), 2, False, (side, side, depth))]
     for layer in output_layers():
         if found[-1].activation == architecture.output_layer:
@@ -96,7 +97,7 @@ def backbone_convolutions(architecture):
         if kind == "dw":
             kernel = (3, 3, depth, 1)
             if int(block) in _STRIDED_BLOCKS:
-                stride, side = 2, side // 2  # padded below and at the right only
+                stride, side = 2, side // 2  # padded only at the bottom and right
         else:
             deeper = int(_POINTWISE_FILTERS[int(block) - 1] * architecture.alpha)
             kernel, depth = (1, 1, depth, deeper), deeper
@@ -106,7 +107,7 @@ def backbone_convolutions(architecture):
 
 
 def weight_shapes(architecture):
-    """Shapes of a network's weights, running means included, by the paths of its variables."""
+    """Return the shapes of a network's weights, moving statistics included, by variable path."""
     convolutions = backbone_convolutions(architecture)
     shapes = {}
     for convolution in convolutions:
@@ -128,7 +129,7 @@ def weight_shapes(architecture):
 
 
 def _patches(architecture, side, depth):
-    """Shapes of the patch extraction's weights, over a map of a side and depth."""
+    """Return the shapes of the patch extraction's weights, for a map of this side and depth."""
     n_filters, patch = architecture.n_filters, architecture.patch_size
     patch_conv = _dense("patch_conv", (patch, patch, depth, n_filters))
     pointwise = _dense("patch_pointwise", (1, 1, n_filters, n_filters))
@@ -161,7 +162,7 @@ def _normalization(name, depth):
 
 
 def count_parameters(architecture):
-    """Count a network's parameters, running means of BatchNormalization included, unbuilt."""
+    """Count a network's parameters, moving statistics included, without building it."""
     return sum(math.prod(shape) for shape in weight_shapes(architecture).values())
 
 
@@ -171,7 +172,7 @@ def output_layers():
 
 
 def _fits(architecture, input_size=None):
-    """Whether the network can be built: attention over a single token would be the identity."""
+    """Return whether the network can be built; attention over one token would be the identity."""
     if input_size is not None:
         architecture = dataclasses.replace(architecture, input_size=input_size)
     side = backbone_convolutions(architecture)[-1].shape[0]

@@ -1,6 +1,6 @@
-"""The archive of a saved classifier: its members, and how they are read without trusting them.
+"""The archive of a saved classifier: its members, and how to read them without trusting them.
 
-A zip archive of three members::
+It is a zip archive of three members::
 
     metadata.json         parameters, classes, architecture, history, versions, digests
     weights.safetensors   the network's arrays, by the paths of its variables: "conv1/kernel"
@@ -16,26 +16,26 @@ import numpy as np
 import safetensors.numpy
 
 METADATA, WEIGHTS, CARD = "metadata.json", "weights.safetensors", "README.md"
-#: The classifiers inside the package.
+#: Classifiers that come with the package.
 PRETRAINED = ("fer2013",)
-#: What opening a file raises that is no archive, or a damaged one.
+#: Errors raised when opening a file that is not an archive, or a damaged one.
 NO_ARCHIVE = (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError)
-_MOST_JSON = 2**24  # bytes: parsed, it takes many times as much memory
-_MOST_UNPACKED = 100  # times the packed size: JSON shrinks to a tenth, arrays hardly at all
+_MOST_JSON = 2**24  # bytes: parsed JSON takes many times as much memory
+_MOST_UNPACKED = 100  # times the packed size: JSON compresses to a tenth, arrays hardly at all
 
 
 class RefusedError(Exception):
-    """Why a file is not loaded."""
+    """Error that says why a file is not loaded."""
 
 
 def pretrained_file(name):
-    """Give, in a context, the path of a classifier inside the package; see `PRETRAINED`."""
+    """Return a context manager for the path of a packaged classifier; see `PRETRAINED`."""
     file = importlib.resources.files("sklearn_patt_lite") / "weights" / f"{name}.zip"
     return importlib.resources.as_file(file)
 
 
 def read_member(archive, name):
-    """Read a member, unless it unpacks to far more than is there: a bomb."""
+    """Read a member, unless it would unpack to far more than its packed size (a zip bomb)."""
     info = archive.getinfo(name)
     most = _MOST_UNPACKED * info.compress_size + 2**20
     if info.file_size > most:
@@ -48,13 +48,13 @@ def read_member(archive, name):
         raise RefusedError(f"{name} is packed in a way that may unpack to any size")
     try:
         with archive.open(info) as member:
-            return member.read(most)  # no more comes out of it than its header says
-    except Exception as error:  # damaged bytes bring forth all that zipfile and zlib know
+            return member.read(most)  # never more than its header says
+    except Exception as error:  # damaged bytes can raise any error of zipfile and zlib
         raise RefusedError(f"{name} is damaged ({error})") from error
 
 
 def read_json(archive, name):
-    """Read a member of JSON."""
+    """Read a JSON member."""
     if archive.getinfo(name).file_size > _MOST_JSON:
         raise RefusedError(f"{name} would unpack to more than {_MOST_JSON:,} bytes")
     text = read_member(archive, name)
@@ -68,7 +68,7 @@ def read_arrays(content):
     """Read the arrays of `WEIGHTS`, by name, as float32."""
     try:
         arrays = safetensors.numpy.load(content)
-    except Exception as error:  # safetensors' own, of a header that describes no arrays
+    except Exception as error:  # safetensors' own error, for a header that describes no arrays
         raise RefusedError(f"{WEIGHTS} is damaged ({error})") from error
     if any(array.dtype not in (np.float32, np.float16) for array in arrays.values()):
         raise RefusedError(f"{WEIGHTS} holds other numbers than float32 and float16")

@@ -13,9 +13,9 @@ def fold_for_training(network):
     """Make a faster model of the same layers; training it trains the network's own weights.
 
     Frozen BatchNormalization multiplies each channel by a factor and adds an offset. It is cheaper
-    to multiply the kernel before it than the map, which is larger: a step of the whole backbone
-    takes a fifth less time. Trainable BatchNormalization becomes one TensorFlow operation instead
-    of Keras' twenty.
+    to multiply the preceding kernel than the feature map, which is larger: a training step of the
+    whole backbone takes a fifth less time. Trainable BatchNormalization becomes one TensorFlow
+    operation instead of Keras' twenty.
 
     Parameters
     ----------
@@ -33,21 +33,21 @@ def fold_for_training(network):
 
 
 def fold_layers(chain, x):
-    """Call layers one after the other, each BatchNormalization in its quicker form.
+    """Call layers in sequence, each BatchNormalization in its faster form.
 
-    A frozen one is part of the convolution before it.
+    A frozen one is folded into the preceding convolution.
 
     Parameters
     ----------
     chain : list of keras.Layer
         The layers.
     x : tensor
-        What the first one gets.
+        Input of the first layer.
 
     Returns
     -------
     tensor
-        What the last one gives.
+        Output of the last layer.
     """
     following = [*chain[1:], None]
     for layer, after in zip(chain, following, strict=True):
@@ -57,7 +57,7 @@ def fold_layers(chain, x):
             x = layer(x)
         elif layer.trainable:
             x = FusedNormalization(layer)(x)
-        # A frozen one was called with the convolution before it.
+        # A frozen one was folded into the preceding convolution.
     return x
 
 
@@ -70,14 +70,14 @@ def _is_frozen_normalization(layer):
 
 
 class FoldedConvolution(layers.Layer):
-    """A convolution and the frozen BatchNormalization behind it, in one.
+    """Convolution with the frozen BatchNormalization that follows it folded in.
 
     Parameters
     ----------
     convolution : keras.layers.Conv2D or keras.layers.DepthwiseConv2D
-        Without a bias; built.
+        Built, without a bias.
     normalization : keras.layers.BatchNormalization
-        Of its channels; built.
+        Built, over the convolution's channels.
     """
 
     def __init__(self, convolution, normalization):
@@ -86,12 +86,12 @@ class FoldedConvolution(layers.Layer):
         self.normalization = normalization
 
     def build(self, shape):
-        """Nothing: both layers are built."""
+        """Do nothing: both layers are already built."""
 
     def call(self, x):
-        """Map (n, height, width, channels) to the convolution's shape."""
+        """Map (n, height, width, channels) to the convolution's output shape."""
         convolution, normalization = self.convolution, self.normalization
-        # In the graph, and not once: weights may be assigned after the model was built.
+        # In the graph, not once: weights may be assigned after the model was built.
         factor = ops.rsqrt(normalization.moving_variance + normalization.epsilon)
         factor = ops.cast(factor * normalization.gamma, x.dtype)
         offset = ops.cast(normalization.beta, x.dtype) - factor * ops.cast(
@@ -109,12 +109,12 @@ class FoldedConvolution(layers.Layer):
 
 
 class FusedNormalization(layers.Layer):
-    """BatchNormalization of maps that trains, as one operation on TensorFlow.
+    """Trainable BatchNormalization of feature maps, as one operation on TensorFlow.
 
     Parameters
     ----------
     normalization : keras.layers.BatchNormalization
-        Of the last axis; built.
+        Built, over the last axis.
     """
 
     def __init__(self, normalization):
@@ -122,7 +122,7 @@ class FusedNormalization(layers.Layer):
         self.normalization = normalization
 
     def build(self, shape):
-        """Nothing: the layer is built."""
+        """Do nothing: the layer is already built."""
 
     def call(self, x, training=False):
         """Map (n, height, width, channels) to the same shape."""
@@ -138,7 +138,7 @@ class FusedNormalization(layers.Layer):
             epsilon=normalization.epsilon,
         )
         n = tf.cast(tf.size(x) // tf.shape(x)[-1], tf.float32)
-        variance *= (n - 1) / n  # TensorFlow gives the unbiased one, Keras keeps the other
+        variance *= (n - 1) / n  # TensorFlow returns the unbiased one, Keras uses the biased one
         momentum = normalization.momentum
         statistics = {"moving_mean": mean, "moving_variance": variance}
         for name, of_batch in statistics.items():
@@ -147,18 +147,18 @@ class FusedNormalization(layers.Layer):
         return tf.cast(y, self.compute_dtype)
 
 
-_N_IMAGES = 256  # of which statistics are taken
+_N_IMAGES = 256  # images to take statistics of
 _CHUNK = 16  # images at once
 
 
 def refit_normalization(network, images, seed):
-    """Give BatchNormalization that is to train statistics of images, without changing its outputs.
+    """Refit trainable BatchNormalization to statistics of images, without changing its outputs.
 
     Trainable BatchNormalization normalizes by batch statistics instead of the moving ones. Where
     they differ, as between ImageNet and faces, the first step would undo what the backbone has
-    learned. So the moving statistics become those of the images, and gamma and beta compensate.
-    As outputs do not change, one pass over the images serves all layers. Layers that are frozen
-    keep their weights: rounding would make the features of each fit others.
+    learned. So the moving statistics are set to those of the images, and gamma and beta compensate.
+    Since outputs do not change, one pass over the images serves all layers. Frozen layers keep
+    their weights: rounding would make their features different in each fit.
 
     Parameters
     ----------
@@ -169,25 +169,25 @@ def refit_normalization(network, images, seed):
     seed : int
         Seed of the sample.
     """
-    folded = fold_for_training(network)  # which is quicker, here too
+    folded = fold_for_training(network)  # faster here, too
     trainable = [layer for layer in folded.layers if isinstance(layer, FusedNormalization)]
     if not trainable:
         return
-    # All layers' statistics at once: outputs stay the same, whichever are replaced.
+    # All layers' statistics at once: replacing some does not change the outputs.
     moments = keras.Model(folded.input, {each.name: _moments(each.input) for each in trainable})
     rows = np.sort(np.random.default_rng(seed).permutation(len(images))[:_N_IMAGES])
     chunks = (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
-    # Compiled: layer by layer, as a model is called, it takes two to three times as long.
+    # Compiled: calling the model, layer by layer, takes two to three times as long.
     found = [moments.predict_on_batch(read_images(images, chunk)) for chunk in chunks]
     for layer in trainable:
         of_images = np.concatenate([chunk[layer.name] for chunk in found])
         mean, square = of_images.mean(axis=0, dtype=float)
-        # Rounding may leave a channel that never varies a variance below 0.
+        # Rounding may give a constant channel a variance below 0.
         _refit(layer.normalization, mean, np.maximum(square - mean**2, 0))
 
 
 def _moments(x):
-    """Mean, and mean of the squares, of each channel of each image's map: (n, 2, channels)."""
+    """Return mean and mean square of each channel of each image's map: (n, 2, channels)."""
     x = ops.cast(x, "float32")  # squares overflow in float16
     return ops.stack([ops.mean(x, (1, 2)), ops.mean(x**2, (1, 2))], axis=1)
 

@@ -1,4 +1,4 @@
-"""Forward passes on the CPU, in LiteRT."""
+"""Forward passes on the CPU with LiteRT."""
 
 import contextlib
 import ctypes
@@ -18,20 +18,21 @@ _ALIVE: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 
 
 def cached_engine(key, write):
-    """Get the engine of a graph by its key, or make it of the bytes that `write` gives."""
+    """Get the engine of a graph by its key, or make it from the bytes that `write` returns."""
     return _ENGINES.get(key, lambda: Engine(write()))
 
 
 class Engine:
-    """A graph in LiteRT, for any number of rows.
+    """LiteRT graph that runs on any number of rows.
 
-    Fewer rows than threads run one after the other, on all threads; more run in parallel, each on
-    one. Threads may share it. In a forked child it starts anew, as its threads are gone there.
+    Fewer rows than threads run one after the other, each on all threads; more run in parallel, each
+    on one. Engines are thread-safe. In a forked child an engine restarts, because its threads are
+    gone there.
 
     Parameters
     ----------
     model : bytes
-        From `LiteRTGraph`; of its rows none depends on another.
+        From `LiteRTGraph`; no row may depend on another.
     """
 
     def __init__(self, model):
@@ -55,14 +56,14 @@ class Engine:
         Parameters
         ----------
         rows : ndarray of shape (n, *shape)
-            What goes in: any numbers, which become float32; a single channel stands for all.
+            Input of any numeric dtype, converted to float32; a single channel is broadcast to all.
         out : ndarray of shape (n, *output_shape), default=None
-            Where to write it; if its dtype is an integer one, values are truncated.
+            Array to write to; if its dtype is an integer one, values are truncated.
 
         Returns
         -------
         ndarray
-            `out`, or a new one of dtype float32.
+            `out`, or a new array of dtype float32.
         """
         if out is None:
             out = np.empty((len(rows), *self._output_shape), dtype=np.float32)
@@ -89,7 +90,7 @@ class Engine:
 
     @contextlib.contextmanager
     def _borrowed(self):
-        """Lend an interpreter that nobody uses now."""
+        """Lend an interpreter that is not in use."""
         try:
             interpreter = self._apart.get_nowait()
         except queue.Empty:
@@ -97,7 +98,7 @@ class Engine:
                 try:
                     interpreter = _Interpreter(self._model, 1)
                 except BaseException:
-                    self._may_make.release()  # or others would wait for it for ever
+                    self._may_make.release()  # otherwise others would wait for it forever
                     raise
             else:
                 interpreter = self._apart.get()
@@ -110,8 +111,8 @@ class Engine:
 def _restart_engines():
     for engine in list(_ALIVE):
         if engine._together is not None:
-            # Destroying it would wait for threads that the fork has lost, and crash. This reference
-            # is never released, so that it is not destroyed when Python exits either.
+            # Destroying it would wait for threads that were lost in the fork, and crash. This
+            # reference is never released, so it is not destroyed when Python exits either.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine._together))
         engine._start()
 
@@ -121,7 +122,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Interpreter:
-    """LiteRT's interpreter of a graph; `n_threads` threads share the work on each row."""
+    """LiteRT interpreter of a graph; `n_threads` threads share the work on each row."""
 
     def __init__(self, model, n_threads):
         from ai_edge_litert.interpreter import Interpreter
@@ -138,6 +139,6 @@ class _Interpreter:
     def __call__(self, rows, result):
         """Compute row by row, into `result`."""
         for row, out in zip(rows, result, strict=True):
-            self._source()[0] = row  # in place; while an array refers to it, `invoke` refuses
+            self._source()[0] = row  # in place; `invoke` refuses while an array refers to it
             self._interpreter.invoke()
             out[...] = self._target()[0]

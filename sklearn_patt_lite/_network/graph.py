@@ -1,9 +1,9 @@
-"""A network as a graph of operations: what is computed for a prediction, its arrays as constants.
+"""A network's prediction as a graph of operations, with its arrays as constants.
 
-It is written from the architecture and the weights alone, without Keras: BatchNormalization of the
-backbone is folded into the convolutions before it, dropout and augmentation are left out. Resizing
-is linear along each side of an image, so that it is two products with constant matrices: the same
-in every runtime, antialiasing included.
+The graph is written from the architecture and the weights alone, without Keras. The backbone's
+BatchNormalization is folded into the preceding convolutions; dropout and augmentation are omitted.
+Resizing is linear along each side of an image, so it is two products with constant matrices: the
+same in every runtime, antialiasing included.
 """
 
 import hashlib
@@ -12,26 +12,26 @@ import numpy as np
 
 from sklearn_patt_lite._network.architecture import backbone_convolutions
 
-IMAGE, PROBABILITIES = "image", "probabilities"  # names of what goes in, and comes out
-_EPSILON = 1e-3  # of BatchNormalization, as Keras has it
-#: Between the levels of stored features, which are 16-bit integers over ReLU6's range.
+IMAGE, PROBABILITIES = "image", "probabilities"  # names of input and output
+_EPSILON = 1e-3  # of BatchNormalization, as in Keras
+#: Step between the levels of stored features, which are 16-bit integers over ReLU6's range.
 STEP = 6 / (2**16 - 1)
 
 
-# The parts of a network: they add operations to a graph
+# Parts of a network, which add operations to a graph
 
 
 def write_prediction(graph, architecture, weights, *, flip_averaging=False):
-    """Write a network from images to probabilities; bytes.
+    """Write a network from images to probabilities; return bytes.
 
     Parameters
     ----------
     graph : LiteRTGraph or OnnxGraph
-        A new one.
+        A new graph.
     architecture : Architecture
-        Of the network; its attention is not over a batch.
+        Architecture of the network; its attention is not across a batch.
     weights : dict of str to ndarray
-        Its weights, by the paths of its variables.
+        Weights of the network, by variable path.
     flip_averaging : bool, default=False
         Whether to average over an image and its mirror image.
     """
@@ -47,7 +47,7 @@ def write_prediction(graph, architecture, weights, *, flip_averaging=False):
 
 
 def write_prediction_from_features(graph, architecture, weights, layer):
-    """Write what leads from stored features at an activation to probabilities; bytes."""
+    """Write the layers from an activation's stored features to probabilities; return bytes."""
     steps = folded_backbone(architecture, weights)
     place = [step.activation for step, *_ in steps].index(layer) + 1
     x = graph.input("features", steps[place - 1][0].shape)
@@ -56,51 +56,51 @@ def write_prediction_from_features(graph, architecture, weights, layer):
 
 
 def write_resizing(graph, architecture):
-    """Write what brings images to the backbone's size, 0 to 255; bytes."""
+    """Write the resizing of images to the backbone's size, 0 to 255; return bytes."""
     x = graph.input(IMAGE, architecture.image_shape)
     return graph.output(_resize(graph, x, architecture), "resized")
 
 
 def write_preprocessing(graph, architecture):
-    """Write what brings images to what the backbone takes; bytes."""
+    """Write the preprocessing from images to the backbone's input; return bytes."""
     x = graph.input(IMAGE, architecture.image_shape)
     return graph.output(_preprocess(graph, x, architecture), "preprocessed")
 
 
 def write_convolution(graph, step, shape):
-    """Write a step of `folded_backbone` over maps of a shape, without its activation; bytes."""
+    """Write a step of `folded_backbone` for maps of a shape, without activation; return bytes."""
     x = graph.input("map", shape)
     return graph.output(_convolve(graph, x, *step, activation=None), "convolved")
 
 
 def write_features(graph, steps, shape, *, encoded):
-    """Write some steps of the backbone: to stored features, from others or from images; bytes.
+    """Write backbone steps from images or stored features to stored features; return bytes.
 
     Parameters
     ----------
     graph : LiteRTGraph or OnnxGraph
-        A new one.
+        A new graph.
     steps : list of tuple
-        From `folded_backbone`, or a part of them.
+        Steps from `folded_backbone`, or a part of them.
     shape : tuple of int
-        Of what goes in: a map, or an image of the backbone's size.
+        Input shape: that of a map, or of an image of the backbone's size.
     encoded : bool
-        Whether that is stored features, and not an image.
+        Whether the input is stored features, not an image.
     """
     x = graph.input("map", shape)
     x = graph.scale(x, STEP) if encoded else _to_unit(graph, x)
-    # `Engine` truncates to integers: half a step more makes that rounding.
+    # `Engine` truncates to integers; adding half a step rounds instead.
     x = graph.scale(_backbone(graph, x, steps), 1 / STEP, 0.5)
     return graph.output(x, "features")
 
 
 def _preprocess(graph, x, architecture):
-    """Bring images of 0 to 255 to what the backbone takes."""
+    """Resize images, and scale 0 to 255 to the backbone's input range."""
     return _to_unit(graph, _resize(graph, x, architecture))
 
 
 def _to_unit(graph, x):
-    """Map 0 to 255 to -1 to 1; grey to three channels."""
+    """Scale 0 to 255 to -1 to 1, and repeat grey to three channels."""
     x = graph.scale(x, 1 / 127.5, -1)
     return graph.join_channels([x, x, x]) if x.shape[2] == 1 else x
 
@@ -122,7 +122,7 @@ def _backbone(graph, x, steps):
 def _convolve(graph, x, step, kernel, bias, *, activation):
     convolve = graph.convolve_depthwise if step.is_depthwise else graph.convolve
     padding = "same"
-    # Where a side is even, "same" pads by one row and column at the end, too.
+    # For an even side, "same" itself pads one row and column at the end.
     if step.pads_end and x.shape[0] % 2:
         x, padding = graph.pad_end(x), "valid"
     name = step.activation
@@ -131,7 +131,7 @@ def _convolve(graph, x, step, kernel, bias, *, activation):
 
 
 def _head(graph, x, architecture, weights):
-    """From the backbone's map to probabilities; see `build_network` for what the layers are."""
+    """Write the head, from the backbone's map to probabilities; see `build_network` for layers."""
     extract = {
         "separable": _separable_patches,
         "conv": _conv_patches,
@@ -173,7 +173,7 @@ def _conv_pointwise_patches(graph, x, architecture, weights):
 
 
 def _attention_patches(graph, x, architecture, weights):
-    # A larger patch covers the whole map, too; LiteRT would take memory for its cells.
+    # A larger patch also covers just the whole map, but LiteRT would take memory for its cells.
     x = graph.average_pool(x, min(architecture.patch_size, x.shape[0]))
     x = _pointwise(graph, x, weights, "patch_pointwise")
     gate = _pointwise(graph, x, weights, "patch_gate_hidden")
@@ -203,7 +203,7 @@ def folded_backbone(architecture, weights):
     Returns
     -------
     list of (Convolution, ndarray, ndarray)
-        In order, with kernel and bias, float32.
+        Convolutions in order, with kernel and bias, float32.
     """
     folded = []
     for step in backbone_convolutions(architecture):
@@ -215,7 +215,7 @@ def folded_backbone(architecture, weights):
 
 
 def _linear(weights, name):
-    """BatchNormalization as what it does to a channel: a factor, and then an offset."""
+    """Return BatchNormalization as a factor and an offset for each channel."""
     gamma, beta, mean, variance = (
         weights[f"{name}/{variable}"]
         for variable in ("gamma", "beta", "moving_mean", "moving_variance")
@@ -230,10 +230,10 @@ def resizing_matrix(side, size, antialias):
     Returns
     -------
     ndarray of shape (size, side), dtype float32
-        Weights of the pixels for each new one; rows sum to 1.
+        Weights of the old pixels for each new pixel; rows sum to 1.
     """
     scale = side / size
-    # In the middle of each new pixel, in old ones; and how far it sees from there.
+    # Centre of each new pixel, in old pixels; and how far its weights reach from there.
     middle = (np.arange(size) + 0.5) * scale - 0.5
     reach = max(scale, 1.0) if antialias else 1.0
     weights = np.maximum(0, 1 - abs(np.arange(side) - middle[:, np.newaxis]) / reach)
@@ -241,7 +241,7 @@ def resizing_matrix(side, size, antialias):
 
 
 def digest_of(steps):
-    """16-byte digest of folded steps: their arrays, and what is done with them."""
+    """Return a 16-byte digest of folded steps: their arrays and their settings."""
     settings = repr([step for step, *_ in steps]).encode()
     digest = hashlib.blake2b(settings, digest_size=16)
     for _, *arrays in steps:

@@ -1,4 +1,4 @@
-"""A fitted network as its weights; the Keras network is built from them when it is first needed."""
+"""A fitted network's weights, from which the Keras network is built on first use."""
 
 import threading
 
@@ -6,7 +6,7 @@ from sklearn_patt_lite._process import FIT_LOCK, keep_to_share_of_cores
 
 
 class KeptNetwork:
-    """A network, or the weights around which it is built when it is first needed.
+    """Network, or the weights from which it is built on first use.
 
     Parameters
     ----------
@@ -15,10 +15,10 @@ class KeptNetwork:
     network : keras.Model, default=None
         From `build_network`.
     weights : dict of str to ndarray or callable, default=None
-        Its weights by the paths of its variables, where there is no network; or what reads them,
-        when they are first needed.
+        Its weights by variable path, if there is no network; or a function that reads them on first
+        use.
     policy : str, default=None
-        The dtype policy to build it under.
+        The dtype policy to build it with.
     """
 
     def __init__(self, architecture, network=None, *, weights=None, policy=None):
@@ -28,14 +28,14 @@ class KeptNetwork:
 
     @property
     def is_built(self):
-        """Whether there is a network yet."""
+        """Whether the network has been built."""
         return self._network is not None
 
     def get(self):
-        """Get the network."""
+        """Return the network; build it if needed."""
         if self._network is None:
             self.settle()
-            with FIT_LOCK, self._lock:  # in this order: a fit holds the first, and may settle
+            with FIT_LOCK, self._lock:  # in this order: a fit holds the first and may call `settle`
                 if self._network is None:
                     keep_to_share_of_cores()
                     from sklearn_patt_lite._network.parts import rebuild_network
@@ -45,13 +45,13 @@ class KeptNetwork:
         return self._network
 
     def settle(self):
-        """Read the weights now, if they were not needed yet."""
+        """Read the weights now, if they have not been read yet."""
         with self._lock:
             if callable(self._weights):
                 self._weights = self._weights()
 
     def state(self):
-        """Give what a pickle or a file needs: weights, neither an optimizer's state nor a graph."""
+        """Return the state for a pickle or a file: weights, but no optimizer state or graph."""
         self.settle()
         with self._lock:
             network, weights, policy = self._network, self._weights, self._policy

@@ -1,4 +1,4 @@
-"""Graphs in LiteRT's format, written from arrays: no TensorFlow is needed to make one."""
+"""Graphs in LiteRT's format, written from arrays without TensorFlow."""
 
 import flatbuffers
 import numpy as np
@@ -6,23 +6,23 @@ from ai_edge_litert import schema_py_generated as schema
 
 from sklearn_patt_lite._network.tensors import Tensor, map_shape
 
-_BATCH = -1  # its size is known when the graph is run
+_BATCH = -1  # its size is known only when the graph is run
 _PADDINGS = {"same": schema.Padding.SAME, "valid": schema.Padding.VALID}
 _ACTIVATIONS = {
     None: schema.ActivationFunctionType.NONE,
     "relu": schema.ActivationFunctionType.RELU,
     "relu6": schema.ActivationFunctionType.RELU6,
 }
-_VERSIONS = {"FULLY_CONNECTED": 5}  # the first that keeps dimensions; other operators' is 1
-_MOST_IN_A_BYTE = 127  # larger codes of operators stand in a field that was added later
+_VERSIONS = {"FULLY_CONNECTED": 5}  # the first that keeps dimensions; other operators use 1
+_MOST_IN_A_BYTE = 127  # larger operator codes are in a field that was added later
 
 
 class LiteRTGraph:
-    """Writes operations on float32 tensors for LiteRT; see `_network/tensors.py`."""
+    """Writer of operations on float32 tensors for LiteRT; see `_network/tensors.py`."""
 
     def __init__(self):
         self._tensors, self._operators, self._codes = [], [], {}
-        self._buffers = [schema.BufferT()]  # the first is that of tensors without constants
+        self._buffers = [schema.BufferT()]  # the first is for tensors without constants
         self._input = None
 
     def input(self, name, shape):
@@ -31,7 +31,7 @@ class LiteRTGraph:
         return self._input
 
     def output(self, x, name):
-        """Write the graph that computes a tensor; bytes."""
+        """Write the graph that computes a tensor; return bytes."""
         graph = schema.SubGraphT(
             tensors=self._tensors,
             inputs=[self._input.key],
@@ -79,7 +79,7 @@ class LiteRTGraph:
         return self._add("DEPTHWISE_CONV_2D", [x, kernel, bias], shape, options, name)
 
     def pad_end(self, x):
-        """Pad a map with a row of zeros below, and a column at the right."""
+        """Pad a map with a row of zeros at the bottom and a column at the right."""
         rows, columns, channels = x.shape
         padding = np.array([[0, 0], [0, 1], [0, 1], [0, 0]], dtype=np.int32)
         shape = (rows + 1, columns + 1, channels)
@@ -100,25 +100,25 @@ class LiteRTGraph:
         return self._transpose(x, (2, 3, 1))
 
     def flip(self, x):
-        """Mirror a map, left to right."""
+        """Flip a map left to right."""
         axis = np.array([2], dtype=np.int32)
         return self._add("REVERSE_V2", [x, axis], x.shape, schema.ReverseV2OptionsT())
 
     # Any tensors
 
     def scale(self, x, factor, offset=None):
-        """Multiply by a number, or one for each channel, and add another."""
+        """Multiply by a number, or one per channel, and add another if given."""
         x = self._add("MUL", [x, _float32(factor)], x.shape, schema.MulOptionsT())
         if offset is None:
             return x
         return self._add("ADD", [x, _float32(offset)], x.shape, schema.AddOptionsT())
 
     def multiply(self, x, y):
-        """Multiply a map by one of a single channel."""
+        """Multiply a map by a single-channel map."""
         return self._add("MUL", [x, y], x.shape, schema.MulOptionsT())
 
     def dense(self, x, kernel, bias, *, activation=None):
-        """Multiply the last axis by a kernel (in, out), and add a bias, if there is one."""
+        """Multiply the last axis by a kernel (in, out), and add a bias, if any."""
         options = schema.FullyConnectedOptionsT(_ACTIVATIONS[activation], keepNumDims=True)
         inputs = [x, np.ascontiguousarray(kernel.T), *([] if bias is None else [bias])]
         shape = (*x.shape[:-1], kernel.shape[1])
@@ -139,13 +139,13 @@ class LiteRTGraph:
         return self._add("LOGISTIC", [x], x.shape)
 
     def average(self, x, *axes):
-        """Average over axes, the batch's being 0."""
+        """Average over axes; the batch is axis 0."""
         shape = tuple(n for axis, n in enumerate(x.shape, start=1) if axis not in axes)
         where = np.array(axes, dtype=np.int32)
         return self._add("MEAN", [x, where], shape, schema.ReducerOptionsT())
 
     def reshape(self, x, shape):
-        """Reshape what is in a row of the batch."""
+        """Reshape each row of the batch."""
         return self._reshape(x, (_BATCH, *shape))
 
     def join_channels(self, tensors):
@@ -176,7 +176,7 @@ class LiteRTGraph:
         return self._add("RESHAPE", [x, where], shape[1:], options)
 
     def _add(self, operator, inputs, shape, options=None, name=None):
-        """Add an operator on tensors and constants; its result has a shape, without the batch."""
+        """Add an operator on tensors and constants; `shape` is its output's, without the batch."""
         inputs = [x if isinstance(x, Tensor) else self._constant(x) for x in inputs]
         name = name or f"{operator.lower()}_{len(self._operators)}"
         result = self._tensor((_BATCH, *shape), name)
@@ -193,7 +193,7 @@ class LiteRTGraph:
         return result
 
     def _code(self, operator):
-        """Place of an operator in the list of those that are used."""
+        """Return the index of an operator in the list of those that are used."""
         if operator not in self._codes:
             code = getattr(schema.BuiltinOperator, operator)
             entry = schema.OperatorCodeT(
@@ -227,14 +227,14 @@ class LiteRTGraph:
 
 
 class _Buffer(schema.BufferT):
-    """The bytes of an array, aligned as the format asks for and the generated class forgets."""
+    """Bytes of an array, aligned as the format requires and the generated class does not."""
 
     def __init__(self, array):
         super().__init__()
         self._bytes = array.tobytes()
 
     def Pack(self, builder):  # FlatBuffers' name
-        """Write the buffer; its place."""
+        """Write the buffer; return its offset."""
         builder.StartVector(1, len(self._bytes), 16)
         start = builder.Head() - len(self._bytes)
         builder.Bytes[start : builder.Head()] = self._bytes

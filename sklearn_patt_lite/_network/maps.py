@@ -1,4 +1,4 @@
-"""The maps inside a network: where their cells look, and the network before and behind them."""
+"""Feature maps of a network: their receptive fields, and the network before and after them."""
 
 from keras import Model, layers, ops
 
@@ -11,7 +11,7 @@ from sklearn_patt_lite._network.parts import (
 
 
 def _map_layers(network):
-    """The layers from image to patches, one after the other, without the gate beside them."""
+    """List the layers from image to patches, in order, without the gate beside them."""
     gate = {"patch_gate_hidden", "patch_gate"}
     patches = [
         layer for layer in head_layers(network) if layer.output.ndim == 4 and layer.name not in gate
@@ -20,7 +20,7 @@ def _map_layers(network):
 
 
 def maps_of(network):
-    """List the layers at which a network can be split in two, and that hold a map.
+    """List the layers with a feature map at which a network can be split in two.
 
     Parameters
     ----------
@@ -30,17 +30,18 @@ def maps_of(network):
     Returns
     -------
     list of str
-        Names of layers of the backbone and of the patch extraction whose output has the shape
-        (n, rows, columns, channels), and through which everything goes.
+        Names of layers of the backbone and of the patch extraction whose output has the shape (n,
+        rows, columns, channels), and that all data passes through.
     """
     return [layer.name for layer in _map_layers(network)]
 
 
 def places_of(network, layer):
-    """Find where the cells of a map look: the centres of their receptive fields.
+    """Find the centres of the receptive fields of a map's cells.
 
-    MobileNetV1 pads at the right and below only where it halves a map, so that a cell looks at a
-    place right and below of its share of the image: by half a cell behind four of them.
+    Where MobileNetV1 halves a map, it pads only at the right and bottom. So the centre of a cell's
+    receptive field lies to the right of and below the cell's share of the image: by half a cell
+    after four such layers.
 
     Parameters
     ----------
@@ -52,9 +53,9 @@ def places_of(network, layer):
     Returns
     -------
     distance : int
-        Between neighbouring cells, in pixels of the network's `input_size`.
+        Distance between neighbouring cells, in pixels of the network's `input_size`.
     first : float
-        Place of the first cell, that of the first pixel being 0.
+        Position of the first cell; the first pixel is at 0.
     """
     distance, first = 1, 0.0
     for step in _map_layers(network):
@@ -67,7 +68,7 @@ def places_of(network, layer):
 
 
 def _window(layer):
-    """Kernel, stride and padding before the first cell, of a layer over a map."""
+    """Return a layer's kernel size, stride, and padding before the first cell."""
     if isinstance(layer, layers.ZeroPadding2D):
         return 1, 1, layer.padding[0][0]
     kernel = getattr(layer, "kernel_size", getattr(layer, "pool_size", (1,)))[0]
@@ -79,12 +80,12 @@ def _window(layer):
 
 
 def last_map(network):
-    """Name the backbone's last activation, at `output_layer`."""
+    """Return the name of the backbone's last activation, at `output_layer`."""
     return backbone_of(network).layers[-1].name
 
 
 def split_at(network, layer):
-    """Split a network in two.
+    """Split a network in two at a feature map.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def split_at(network, layer):
     to_map : callable
         From images (n, height, width, channels), values 0 to 255, to the layer's map.
     to_logits : callable
-        From the map to what the softmax is taken of: a tensor of shape (n, n_classes), float32.
+        From the map to the logits: a tensor of shape (n, n_classes), float32.
     """
     backbone, last = backbone_of(network), network.get_layer("probabilities")
     names = [inner.name for inner in backbone.layers]
@@ -113,7 +114,7 @@ def split_at(network, layer):
         rest.append(head_of(network, until="probabilities"))
 
     def to_map(images):
-        return way(images, training=False)  # layers that augment do so unless told
+        return way(images, training=False)  # otherwise augmentation layers are active
 
     def to_logits(x):
         for part in rest:
@@ -129,7 +130,7 @@ def patches_of(network):
     Parameters
     ----------
     network : keras.Model
-        From `build_network`, with patches: attention over them, or their mean.
+        From `build_network`, with patches that are attended over or averaged.
 
     Returns
     -------
@@ -160,5 +161,5 @@ def patches_of(network):
 
 
 def patch_grid(network):
-    """Rows and columns of a network's patches."""
+    """Return the numbers of rows and columns of a network's patches."""
     return tuple(network.get_layer("tokens").input.shape[1:3])

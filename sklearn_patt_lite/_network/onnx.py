@@ -1,19 +1,19 @@
-"""Graphs in ONNX' format, written from arrays."""
+"""Graphs in ONNX format, written from arrays."""
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from sklearn_patt_lite._network.tensors import Tensor, map_shape
 
-_OPSET, _IR = 17, 8  # ONNX Runtime has known them since 2022
-_BATCH = "n"  # its size is known when the graph is run
+_OPSET, _IR = 17, 8  # supported by ONNX Runtime since 2022
+_BATCH = "n"  # its size is known only when the graph is run
 _PADDINGS = {"same": "SAME_UPPER", "valid": "VALID"}
 
 
 class OnnxGraph:
-    """Writes operations on float32 tensors for ONNX; see `_network/tensors.py`.
+    """Writer of operations on float32 tensors for ONNX; see `_network/tensors.py`.
 
-    Inside the graph, maps are (batch, channels, rows, columns), which ONNX wants.
+    Inside the graph, maps are (batch, channels, rows, columns), as ONNX requires.
     """
 
     def __init__(self):
@@ -28,7 +28,7 @@ class OnnxGraph:
         return self._add("Transpose", [Tensor(name, shape)], shape, perm=[0, 3, 1, 2])
 
     def output(self, x, name):
-        """Write the graph that computes a tensor; bytes."""
+        """Write the graph that computes a tensor; return bytes."""
         if len(x.shape) == 3:
             x = self._add("Transpose", [x], x.shape, perm=[0, 2, 3, 1])
         self._nodes.append(helper.make_node("Identity", [x.key], [name]))
@@ -61,7 +61,7 @@ class OnnxGraph:
         return self._activate(self._add("Conv", [x, kernel, bias], shape, **settings), activation)
 
     def pad_end(self, x):
-        """Pad a map with a row of zeros below, and a column at the right."""
+        """Pad a map with a row of zeros at the bottom and a column at the right."""
         rows, columns, channels = x.shape
         padding = np.array([0, 0, 0, 0, 0, 0, 1, 1])
         return self._add("Pad", [x, padding], (rows + 1, columns + 1, channels))
@@ -79,14 +79,14 @@ class OnnxGraph:
         return self._add("MatMul", [x, np.ascontiguousarray(columns.T)], shape)
 
     def flip(self, x):
-        """Mirror a map, left to right."""
+        """Flip a map left to right."""
         start, end, axis, step = (np.array([n]) for n in (-1, np.iinfo(np.int64).min, 3, -1))
         return self._add("Slice", [x, start, end, axis, step], x.shape)
 
     # Any tensors
 
     def scale(self, x, factor, offset=None):
-        """Multiply by a number, or one for each channel, and add another."""
+        """Multiply by a number, or one per channel, and add another if given."""
         x = self._add("Mul", [x, self._by_channel(x, factor)], x.shape)
         return x if offset is None else self._add("Add", [x, self._by_channel(x, offset)], x.shape)
 
@@ -96,11 +96,11 @@ class OnnxGraph:
         return values.reshape(-1, 1, 1) if len(x.shape) == 3 and values.ndim else values
 
     def multiply(self, x, y):
-        """Multiply a map by one of a single channel."""
+        """Multiply a map by a single-channel map."""
         return self._add("Mul", [x, y], x.shape)
 
     def dense(self, x, kernel, bias, *, activation=None):
-        """Multiply the last axis by a kernel (in, out), and add a bias, if there is one."""
+        """Multiply the last axis by a kernel (in, out), and add a bias, if any."""
         x = self._add("MatMul", [x, kernel], (*x.shape[:-1], kernel.shape[1]))
         if bias is not None:
             x = self._add("Add", [x, bias], x.shape)
@@ -121,13 +121,13 @@ class OnnxGraph:
         return self._add("Sigmoid", [x], x.shape)
 
     def average(self, x, *axes):
-        """Average over axes, the batch's being 0."""
+        """Average over axes; the batch is axis 0."""
         shape = tuple(n for axis, n in enumerate(x.shape, start=1) if axis not in axes)
         inside = [axis + 1 for axis in axes] if len(x.shape) == 3 else list(axes)
         return self._add("ReduceMean", [x], shape, axes=inside, keepdims=0)
 
     def reshape(self, x, shape):
-        """Reshape what is in a row of the batch."""
+        """Reshape each row of the batch."""
         if len(x.shape) == 3:
             x = self._add("Transpose", [x], x.shape, perm=[0, 2, 3, 1])
         return self._add("Reshape", [x, np.array([-1, *shape])], shape)
@@ -152,7 +152,7 @@ class OnnxGraph:
         return x if activation is None else self._add("Relu", [x], x.shape)
 
     def _add(self, operator, inputs, shape, **attributes):
-        """Add an operator on tensors and constants; its result has a shape, without the batch."""
+        """Add an operator on tensors and constants; `shape` is its output's, without the batch."""
         names = [x.key if isinstance(x, Tensor) else self._constant(x) for x in inputs]
         result = f"{operator.lower()}_{len(self._nodes)}"
         self._nodes.append(helper.make_node(operator, names, [result], **attributes))

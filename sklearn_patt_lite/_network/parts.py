@@ -1,4 +1,4 @@
-"""The parts of a built network, found by the names of its layers."""
+"""Parts of a built network, found by layer name."""
 
 import math
 
@@ -16,12 +16,12 @@ from sklearn_patt_lite._process import (
 
 
 def backbone_of(network):
-    """The truncated MobileNetV1, a model of its own in the network."""
+    """Return the truncated MobileNetV1, a nested model of the network."""
     return network.get_layer(BACKBONE)
 
 
 def backbone_after(network, layer):
-    """The backbone's layers behind one of them, and the shape of an image's map there."""
+    """Return the backbone's layers after one of them, and the shape of its output map."""
     layers = backbone_of(network).layers
     last = backbone_of(network).get_layer(layer)
     return layers[layers.index(last) + 1 :], tuple(last.output.shape[1:])
@@ -33,21 +33,22 @@ def image_to_backbone(network):
 
 
 def head_layers(network):
-    """The layers behind the backbone."""
+    """Return the layers after the backbone."""
     return network.layers[network.layers.index(backbone_of(network)) + 1 :]
 
 
 def head_of(network, until=None):
-    """What is behind the backbone, as a model of the same layers; `until` ends before a layer."""
+    """Make a model of the layers after the backbone; `until` ends it before a layer."""
     end = network.output if until is None else network.get_layer(until).input
     return keras.Model(head_layers(network)[0].input, end)
 
 
 def set_trainable(network, unfreeze_layers, *, normalization=False):
-    """Let the head train, and some of the backbone's layers, counted from its end.
+    """Let the head train, and the given number of the backbone's last layers.
 
-    None unfreezes all, BatchNormalization included; with a number it trains only if
-    `normalization`, and otherwise stays in inference mode. More layers than there are means all.
+    None unfreezes all layers, BatchNormalization included. With a number, BatchNormalization trains
+    only if `normalization`, and otherwise stays in inference mode. A number above the number of
+    layers means all.
     """
     backbone = backbone_of(network)
     backbone.trainable = True
@@ -60,14 +61,14 @@ def set_trainable(network, unfreeze_layers, *, normalization=False):
 
 
 def set_dropout(network, *, patches, tokens, attention):
-    """Set the rates of dropout: of the patch map's channels, tokens, and the attention's output."""
+    """Set the dropout rates of the patch map's channels, the tokens and the attention's output."""
     network.get_layer("patch_dropout").rate = patches
     network.get_layer("token_dropout").rate = tokens
     network.get_layer("attention_dropout").rate = attention
 
 
 def frozen_until(network):
-    """Name the last activation of the backbone before the first layer that trains, or None."""
+    """Return the backbone's last activation before the first layer that trains, or None."""
     last = None
     for layer in backbone_of(network).layers:
         if layer.trainable_weights:
@@ -78,9 +79,9 @@ def frozen_until(network):
 
 
 def is_small(network, layer, factor=1):
-    """Whether the map at a layer of the backbone holds at most `factor` times an image's values.
+    """Return whether a backbone layer's map holds at most `factor` times an image's values.
 
-    Larger features cost more to keep than to compute again.
+    Larger features cost more to keep than to recompute.
     """
     if layer is None:
         return False
@@ -90,14 +91,14 @@ def is_small(network, layer, factor=1):
 
 
 def new_network(architecture, policy="float32"):
-    """Build a network that is about to get its weights; see `policy_of` for its policy."""
+    """Build a network whose weights will be replaced; see `policy_of` for its policy."""
     # Any seed: the weights are replaced.
     with keras_settings(policy), FIT_LOCK, seeded(0):
         return build_network(architecture)
 
 
 def rebuild_network(architecture, weights, policy):
-    """Build a network around weights that it had; see `named_weights`."""
+    """Rebuild a network from its weights; see `named_weights`."""
     network = new_network(architecture, policy)
     for variable in network.weights:
         variable.assign(weights[variable.path])
@@ -105,12 +106,12 @@ def rebuild_network(architecture, weights, policy):
 
 
 def named_weights(network):
-    """A network's weights as ndarrays, by the paths of its variables: "conv1/kernel"."""
+    """Return a network's weights as ndarrays, by variable path: "conv1/kernel"."""
     return {variable.path: np.asarray(to_numpy(variable)) for variable in network.weights}
 
 
 def policy_of(network):
-    """Name the dtype policy of Keras that a network was built under."""
+    """Return the name of the Keras dtype policy that a network was built with."""
     return backbone_of(network).dtype_policy.name
 
 

@@ -8,7 +8,7 @@ For images of 224×224 pixels, shapes without the batch::
       → 4 tokens of 256 → dense, ReLU, BatchNormalization                4×32
       → attention over the tokens → mean → dense, softmax                classes
 
-Every dropout layer stands in the network at a rate that means nothing: a training stage sets it.
+The rates of the dropout layers here are placeholders: each training stage sets them.
 """
 
 import math
@@ -42,19 +42,19 @@ def build_network(architecture):
     Parameters
     ----------
     architecture : Architecture
-        What to build.
+        Architecture to build.
 
     Returns
     -------
     keras.Model
-        Takes float32 images of shape (n, *architecture.image_shape), gives float32
+        Takes float32 images of shape (n, *architecture.image_shape) and returns float32
         probabilities of shape (n, n_classes), or maps of shape (n, rows, columns, channels) if
-        `n_classes` is None. Its weights are random; `draw_weights` draws those of a seed.
+        `n_classes` is None. Its weights are random; `draw_weights` draws them from a seed.
 
     Raises
     ------
     ValueError
-        If `output_layer` is none of MobileNetV1's, or `input_size` is too small; the message
+        If `output_layer` is not one of MobileNetV1's, or `input_size` is too small; the message
         names the smallest that works.
     """
     check_architecture(architecture)
@@ -71,8 +71,8 @@ def build_network(architecture):
 def draw_weights(network, seed):
     """Draw the random weights of a network, and the seeds of its random layers, from one seed.
 
-    When it is built, Keras draws them from Python's `random`, which other threads (an event loop,
-    say) may use at the same time.
+    While a network is built, Keras draws them from Python's `random`, which other threads (an event
+    loop, say) may use at the same time.
     """
     rng = np.random.default_rng(seed)
     for variable in network.variables:
@@ -100,13 +100,13 @@ def _preprocess(images, architecture):
             x = layers.RandomTranslation(SHIFT, SHIFT, name="shift", **edge)(x)
             x = layers.RandomZoom(ZOOM, name="zoom", **edge)(x)
         x = layers.RandomContrast(CONTRAST, name="contrast")(x)
-    if channels == 1:  # last: all that comes before treats channels alike, and takes a third
+    if channels == 1:  # last: earlier layers treat channels alike, and cost a third
         x = layers.Concatenate(name="grey_to_rgb")([x, x, x])
     return layers.Rescaling(1 / 127.5, offset=-1, name="scale")(x)
 
 
 def build_backbone(architecture):
-    """Build MobileNetV1 to `output_layer`, as a model of its own, with Keras' layer names."""
+    """Build MobileNetV1 up to `output_layer` as a nested model, with Keras' layer names."""
     policy = keras.config.dtype_policy().name
     key = architecture.input_size, architecture.alpha, architecture.output_layer, policy
     return keras.models.clone_model(_BACKBONES.get(key, lambda: _truncate(architecture)))
@@ -115,7 +115,7 @@ def build_backbone(architecture):
 def _truncate(architecture):
     """Build the whole MobileNetV1, and copy its layers up to `output_layer`."""
     size = architecture.input_size
-    with seeded(0):  # random numbers that follow do not depend on what is cached
+    with seeded(0):  # so that later random numbers do not depend on the cache
         whole = keras.applications.MobileNet(
             input_shape=(size, size, 3), alpha=architecture.alpha, include_top=False, weights=None
         )
@@ -125,12 +125,12 @@ def _truncate(architecture):
         output = whole.output
         if architecture.output_layer is not None:
             output = whole.get_layer(architecture.output_layer).output
-        # A copy, since the layers refer to those behind them.
+        # A copy, because the layers refer to those after them.
         return keras.models.clone_model(keras.Model(whole.input, output, name=BACKBONE))
 
 
 def _extract_patches(x, architecture):
-    """Map the backbone's cells to patches, whose cells are the attention's tokens."""
+    """Map the backbone's cells to patches, which become the attention's tokens."""
     extract = {
         "separable": _separable_patches,
         "conv": _conv_patches,
@@ -143,7 +143,7 @@ def _extract_patches(x, architecture):
 
 
 def _separable_patches(x, architecture):
-    """The paper's block: any map to 2×2 patches of depth `n_filters`."""
+    """Apply the paper's block: from any map to 2×2 patches of depth `n_filters`."""
     depth, patch = architecture.n_filters, architecture.patch_size
     relu = {"padding": "same", "activation": "relu"}
     x = layers.SeparableConv2D(depth, patch, patch, name="patch_conv_1", **relu)(x)
@@ -153,7 +153,7 @@ def _separable_patches(x, architecture):
 
 
 def _conv_patches(x, architecture):
-    """Table 5's patches: one convolution whose kernel is its stride."""
+    """Make Table 5's patches: one convolution whose kernel size equals its stride."""
     patch = architecture.patch_size
     return layers.Conv2D(
         architecture.n_filters, patch, patch, padding="same", activation="relu", name="patch_conv"
@@ -161,18 +161,18 @@ def _conv_patches(x, architecture):
 
 
 def _conv_pointwise_patches(x, architecture):
-    """The block that the paper's grid search began with: the same, and a pointwise convolution."""
+    """Make the block that the paper's grid search began with: Table 5's, then a pointwise conv."""
     x = _conv_patches(x, architecture)
     pointwise = {"padding": "same", "activation": "relu", "name": "patch_pointwise"}
     return layers.Conv2D(architecture.n_filters, 1, **pointwise)(x)
 
 
 def _attention_patches(x, architecture):
-    """Weight each patch by one number between 0 and 1 that is computed from the patch itself.
+    """Weight each patch by a number between 0 and 1 that is computed from the patch itself.
 
-    The paper's Table 6 compares with "patch attention" and does not define it. This is in the
-    manner of gACNN's gate unit (Li et al., 2019): average the cells of a patch, map them to
-    `n_filters`, and scale the patch by a sigmoid gate, so that a covered patch can be ignored.
+    The paper's Table 6 compares with "patch attention" but does not define it. This is modelled on
+    gACNN's gate unit (Li et al., 2019): average the cells of a patch, map them to `n_filters`, and
+    scale the patch by a sigmoid gate, so that an occluded patch can be ignored.
     """
     patch = architecture.patch_size
     x = layers.AveragePooling2D(patch, padding="same", name="patch_pool")(x)
@@ -198,7 +198,7 @@ def _classify(x, architecture):
     if x.ndim == 3:
         x = layers.GlobalAveragePooling1D(name="pool")(x)
     x = layers.Dropout(0.5, name="attention_dropout")(x)
-    # In float32 whatever the precision of the rest: probabilities sum to 1.
+    # In float32 whatever the precision of the rest, so that probabilities sum to 1.
     return layers.Dense(
         architecture.n_classes, activation="softmax", dtype="float32", name="probabilities"
     )(x)
@@ -218,7 +218,7 @@ def _attend(tokens, name):
 
 
 def _attend_across_batch(x):
-    """The published notebook's mistake, here to reproduce it: the *images* are the tokens."""
+    """Reproduce the published notebook's mistake: the *images* are the tokens."""
     x = ops.expand_dims(x, 0)  # 1 × batch × 32
     x = layers.Attention(use_scale=True, name="batch_attention")([x, x])
     return ops.squeeze(x, 0)

@@ -1,6 +1,6 @@
-"""Where a network's weights come from, before it is trained.
+"""Sources of a network's weights before training.
 
-All sources become one thing: the arrays of each layer, by the layer's name.
+Each source is read into the same form: the arrays of each layer, by layer name.
 """
 
 import functools
@@ -28,12 +28,12 @@ from sklearn_patt_lite._network.patt_lite import BACKBONE
 
 DRAWN_ALPHA = 0.25
 _IMAGENET_ALPHAS = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}
-#: Variables of layers, in the order in which Keras keeps them.
+#: Variables of layers, in Keras' order.
 _VARIABLES = (
     *("depthwise_kernel", "pointwise_kernel", "kernel", "bias"),
     *("gamma", "beta", "moving_mean", "moving_variance", "scale"),
 )
-_LABELS = "labels"  # of an earlier classifier, among its layers' arrays: no layer has that name
+_LABELS = "labels"  # key of an earlier classifier's labels among its arrays; no layer has this name
 _IMAGENET_URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/"
 
 
@@ -45,22 +45,22 @@ def load_weights(network, source, architecture, classes=()):
     network : keras.Model
         From `build_network`.
     source : {"imagenet", "fer2013", "drawn"}, path or None
-        As `PAttLiteClassifier`'s `backbone_weights`; None leaves the random weights.
+        As `backbone_weights` of `PAttLiteClassifier`; None keeps the random weights.
     architecture : Architecture
         Of the network.
     classes : array-like, default=()
-        Labels, in the order of the last layer's units: those that an earlier classifier knew are
-        taken over.
+        Labels, in the order of the last layer's units. The units of labels that an earlier
+        classifier was trained on are copied from it.
 
     Raises
     ------
     FileNotFoundError
-        If `source` is a path at which there is no file.
+        If `source` is a path that is not a file.
     ConnectionError
-        If the ImageNet weights are neither on disk nor to be had.
+        If the ImageNet weights are not on disk and cannot be downloaded.
     ValueError
-        If there are no such weights for the architecture's `alpha`, or the file does not hold
-        the backbone, or is damaged.
+        If there are no such weights for the architecture's `alpha`, or if the file does not hold
+        the backbone or is damaged.
     """
     if source is None:
         return
@@ -76,7 +76,7 @@ def load_weights(network, source, architecture, classes=()):
         elif _fits(layer, arrays):
             layer.set_weights(arrays)
         else:
-            return  # what comes behind it has learned to read another layer
+            return  # later layers were trained on another layer's output
 
 
 def read_weights(source, alpha):
@@ -112,7 +112,7 @@ def _set_backbone_layer(layer, weights, source):
 
 
 def _set_known_classes(layer, arrays, classes, labels):
-    """Take over the units of classes that are among the labels; others stay random."""
+    """Copy the units of classes that are among the labels; the others stay random."""
     given = layer.get_weights()
     shapes = [(*array.shape[:-1], len(labels)) for array in given]
     if arrays is None or [array.shape for array in arrays] != shapes:
@@ -125,7 +125,7 @@ def _set_known_classes(layer, arrays, classes, labels):
 
 
 def _fits(layer, arrays):
-    """Whether the arrays are a layer's own; its seed generator's state is not among them."""
+    """Return whether arrays have the shapes of a layer's weights, which exclude seed states."""
     shapes = [tuple(weight.shape) for weight in layer.weights]
     return bool(shapes) and arrays is not None and [a.shape for a in arrays] == shapes
 
@@ -136,7 +136,7 @@ def _by_name(layers):
 
 @functools.lru_cache(maxsize=2)
 def _imagenet_weights(alpha):
-    """Keras' own ImageNet weights, those for 224×224 pixels at every input size."""
+    """Read Keras' own ImageNet weights, those for 224×224 pixels at every input size."""
     if alpha not in _IMAGENET_ALPHAS:
         raise ValueError(
             f"There are no ImageNet weights for alpha={alpha}; "
@@ -160,19 +160,19 @@ def _imagenet_weights(alpha):
 
 @functools.lru_cache(maxsize=1)
 def _drawn_weights(alpha):
-    """The library's own backbone, trained on drawn faces: `examples/train_drawn_backbone.py`."""
+    """Read the library's backbone, trained on drawn faces: `examples/train_drawn_backbone.py`."""
     if alpha != DRAWN_ALPHA:
         raise ValueError(f"backbone_weights='drawn' has alpha={DRAWN_ALPHA}; got alpha={alpha}.")
     file = importlib.resources.files("sklearn_patt_lite") / "weights" / "drawn.npz"
     weights = {}
     with file.open("rb") as stream, np.load(stream) as arrays:
-        for key in arrays.files:  # "conv_dw_1/0": layer and place among its weights, in order
+        for key in arrays.files:  # "conv_dw_1/0": layer and index among its weights
             weights.setdefault(key.split("/")[0], []).append(arrays[key].astype(np.float32))
     return weights
 
 
 def _saved_classifier(path):
-    """The layers of an earlier classifier, saved with `classifier.save_model(path)`."""
+    """Read the layers of an earlier classifier, saved with `classifier.save_model(path)`."""
     try:
         with zipfile.ZipFile(path) as archive:
             arrays = read_arrays(read_member(archive, WEIGHTS))
@@ -192,10 +192,10 @@ def _saved_classifier(path):
 
 
 def _saved_network(path):
-    """The layers of an earlier classifier, saved with `classifier.model_.save(path)`."""
+    """Read the layers of an earlier classifier, saved with `classifier.model_.save(path)`."""
     try:
         network = keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras says "not found" of files that are there and damaged
+    except Exception as error:  # Keras reports files that exist but are damaged as "not found"
         raise ValueError(f"backbone_weights={str(path)!r} cannot be read: {error}") from error
     names = [layer.name for layer in network.layers]
     if BACKBONE not in names:
@@ -207,7 +207,7 @@ def _saved_network(path):
 
 
 def _mobilenet_file(path, alpha):
-    """The weights of a whole `keras.applications.MobileNet(include_top=False)`."""
+    """Read the weights of a whole `keras.applications.MobileNet(include_top=False)`."""
     mobilenet = keras.applications.MobileNet(
         input_shape=(224, 224, 3), alpha=alpha, include_top=False, weights=None
     )

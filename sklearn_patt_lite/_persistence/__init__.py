@@ -1,1 +1,1 @@
-"""Fitted classifiers in files: for this library, and for other runtimes."""
+"""Files of fitted classifiers, for this library and for other runtimes."""

@@ -16,7 +16,7 @@ _SPLITS = {
 
 
 def model_card(metadata, description):
-    """Fill in the card from what `save` writes about a classifier; Markdown."""
+    """Fill in the card from the metadata that `save` writes; return Markdown."""
     template = importlib.resources.files(__package__).joinpath("card.md").read_text("utf-8")
     history, classes = metadata["history"], metadata["classes"]["values"]
     validation = history["validation"]

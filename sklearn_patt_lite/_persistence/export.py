@@ -1,7 +1,7 @@
-"""A fitted network as one file for another runtime: images in, probabilities out.
+"""Export of a fitted network to another runtime: images in, probabilities out.
 
-For LiteRT and ONNX it is the graph of `_network/graph.py`, by which `predict_proba` predicts too; a
-SavedModel is Keras' own network.
+For LiteRT and ONNX the file holds the graph of `_network/graph.py`, which `predict_proba` uses too;
+a SavedModel is Keras' own network.
 """
 
 import contextlib
@@ -41,10 +41,10 @@ from sklearn_patt_lite._network.parts import (
 from sklearn_patt_lite._persistence.save import plain
 from sklearn_patt_lite._process import keras_settings, on_tensorflow, without_chatter
 
-TOLERANCE = 1e-4  # largest difference of a probability that float32 graphs may show
-_AGREEMENT = 0.97  # share of labels that 8 bits should leave as they are
-_BATCH = 8  # images that are compared at once
-_N_CALIBRATION = 100  # images: means of activations do not change with more
+TOLERANCE = 1e-4  # largest allowed difference of a probability with float32 graphs
+_AGREEMENT = 0.97  # share of labels that 8 bits should leave unchanged
+_BATCH = 8  # images compared at once
+_N_CALIBRATION = 100  # images: more do not change the means of activations
 _NOT_THE_FIRST = r"^(?!.*\bconv1_relu\b).*"  # convolution
 _SUFFIXES = {".tflite": "litert", ".onnx": "onnx", "": "saved_model"}
 _NEEDS = {
@@ -56,7 +56,7 @@ _NEEDS = {
 
 @dataclasses.dataclass(frozen=True)
 class ExportReport:
-    """What `PAttLiteClassifier.export_model` wrote, and how near it is to the classifier.
+    """Result of `PAttLiteClassifier.export_model`: what it wrote, and how close to the classifier.
 
     Attributes
     ----------
@@ -67,13 +67,13 @@ class ExportReport:
     format : str
         "litert", "onnx" or "saved_model".
     n_bytes : int
-        Size, of all files in a folder.
+        Size in bytes; for a folder, of all its files together.
     n_images : int
-        Images that were compared.
+        Number of images that were compared.
     max_difference : float
         Largest difference of a probability.
     agreement : float
-        Share of the images whose label is the same, in [0, 1].
+        Share of images whose predicted label is the same, in [0, 1].
     """
 
     path: str
@@ -85,7 +85,7 @@ class ExportReport:
     agreement: float
 
     def __str__(self):
-        """One line: size, differences and agreement."""
+        """Return one line: size, differences and agreement."""
         return (
             f"{self.path}: {self.format}, {self.n_bytes / 1e6:.2f} MB; on {self.n_images} images "
             f"probabilities differ by at most {self.max_difference:.1e}, {self.agreement:.1%} of "
@@ -95,7 +95,7 @@ class ExportReport:
 
 @keras_settings()
 def export(fitted, classes, path, format, images, calibration):
-    """Write a network for another runtime, and compare what it says there.
+    """Write a network for another runtime, and compare its predictions there.
 
     Parameters
     ----------
@@ -104,13 +104,13 @@ def export(fitted, classes, path, format, images, calibration):
     classes : ndarray of shape (n_classes,)
         The labels.
     path : path-like
-        Where.
+        Path to write to.
     format : {"litert", "onnx", "saved_model"} or None
-        For which runtime; None: as the suffix of `path` says.
+        Format to write; None: chosen by the suffix of `path`.
     images : ndarray of shape (n, *image_shape)
         Images to compare on, 0 to 255.
     calibration : ndarray of shape (m, *image_shape) or None
-        With them, weights of 8 bits.
+        Images to calibrate 8-bit weights on; None keeps float32.
 
     Returns
     -------
@@ -202,7 +202,7 @@ def _check_parity(report, *, is_float):
 
 @contextlib.contextmanager
 def _new(path, format):
-    """Write a file or folder that is there as a whole or not at all."""
+    """Write a file or folder either completely or not at all."""
     if format != "saved_model":
         with replaced(path) as part:
             yield part
@@ -218,7 +218,7 @@ def _new(path, format):
 
 
 def _files(path):
-    """All files of a file or folder, in order."""
+    """List all files of a file or folder, in order."""
     return sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
 
 
@@ -236,7 +236,7 @@ def _write_litert(network, architecture, path, calibration, flip_averaging):
 def _to_8_bits(model):
     """Store the kernels of convolutions in 8 bits, each output channel with its own scale.
 
-    They are nearly all of the file. The first one, depthwise kernels and activations stay in
+    They make up nearly all of the file. The first one, depthwise kernels and activations stay in
     float32: activations in 8 bits cost one label in seven, and the others are small.
     """
     from ai_edge_quantizer import qtyping, quantizer
@@ -255,7 +255,7 @@ def _correct_biases(architecture, weights, images):
     Equalization and Bias Correction", ICCV 2019, Section 4.2; here with data.
     """
     n = min(len(images), _N_CALIBRATION)
-    images = images[np.linspace(0, len(images) - 1, n).astype(int)]  # of all classes, if sorted
+    images = images[np.linspace(0, len(images) - 1, n).astype(int)]  # from all classes, if sorted
     exact = rounded = Engine(write_preprocessing(LiteRTGraph(), architecture))(images)
     corrected = dict(weights)
     for step, kernel, bias in folded_backbone(architecture, weights):
@@ -265,19 +265,19 @@ def _correct_biases(architecture, weights, images):
         if coarse is not kernel:
             shift = (exact.mean((0, 1, 2)) - rounded.mean((0, 1, 2))).astype(np.float32)
             rounded += shift
-            # What BatchNormalization adds is the bias of the folded convolution.
+            # BatchNormalization's offset is the bias of the folded convolution.
             corrected[f"{step.name}_bn/beta"] = weights[f"{step.name}_bn/beta"] + shift
         exact, rounded = np.clip(exact, 0, 6), np.clip(rounded, 0, 6)
     return corrected
 
 
 def _convolve(step, kernel, bias, x):
-    """One convolution of the backbone, without its activation, over maps."""
+    """Apply one convolution of the backbone to maps, without its activation."""
     return Engine(write_convolution(LiteRTGraph(), (step, kernel, bias), x.shape[1:]))(x)
 
 
 def _round_to_8_bits(kernel):
-    """Round a kernel as LiteRT's quantizer does: symmetric, by output channel."""
+    """Round a kernel as LiteRT's quantizer does: symmetric, per output channel."""
     scale = np.abs(kernel).max(axis=(0, 1, 2)) / 127
     scale[scale == 0] = 1
     return (np.rint(kernel / scale) * scale).astype(np.float32)
@@ -295,7 +295,7 @@ def _write_onnx(network, architecture, path, calibration, flip_averaging):
 def _write_saved_model(network, architecture, path, calibration, flip_averaging):
     import tensorflow as tf
 
-    # As constants: a network brings along all that it was trained with.
+    # As constants: a network would bring along everything it was trained with.
     constants = [
         [to_numpy(variable) for variable in variables]
         for variables in (network.trainable_variables, network.non_trainable_variables)
@@ -319,11 +319,11 @@ def _write_saved_model(network, architecture, path, calibration, flip_averaging)
 _WRITERS = {"litert": _write_litert, "onnx": _write_onnx, "saved_model": _write_saved_model}
 
 
-# What they say
+# Predictions of exported graphs
 
 
 def _predict(run, images):
-    """Run images through an exported graph: a single one, and then batches."""
+    """Run images through an exported graph: first a single one, then batches."""
     places = [0, *range(1, len(images), _BATCH), len(images)]
     parts = [images[i:j].astype(np.float32) for i, j in itertools.pairwise(places)]
     return np.concatenate([run(part) for part in parts if len(part)])
@@ -355,7 +355,7 @@ _RUNNERS = {"litert": _run_litert, "onnx": _run_onnx, "saved_model": _run_saved_
 
 
 def _contract(report, architecture, classes, part, calibration):
-    """What the file beside it says: what goes in, what comes out, and what was compared."""
+    """Return the contents of the sidecar file: the input, the output and the comparison."""
     height, width, channels = architecture.image_shape
     digest = hashlib.sha256()
     for file in _files(part):

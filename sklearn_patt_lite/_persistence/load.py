@@ -1,4 +1,4 @@
-"""Reading what `save` wrote, and refusing everything else."""
+"""Read what `save` wrote, and refuse everything else."""
 
 import dataclasses
 import os
@@ -33,7 +33,7 @@ from sklearn_patt_lite._network.kept import KeptNetwork
 from sklearn_patt_lite._persistence.save import FORMAT, FORMAT_VERSION, NOT_KEPT, digest
 from sklearn_patt_lite._process import DTYPE_POLICIES
 
-_LONGEST_SIDE = 2**13  # pixels: the side of the images that a prediction resizes to
+_LONGEST_SIDE = 2**13  # pixels: maximum side of the images that a prediction resizes to
 _FORMER_NETWORK = "model.keras"  # a member of files of format 2
 
 
@@ -65,8 +65,8 @@ def load(path, names, constraints):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is not such a file, or damaged, or holds anything that it should not; the message
-        says what. Nothing of it has been run.
+        If the file was not written by `save`, is damaged, or holds anything that it should not; the
+        message says what. No code from the file has been run.
     """
     path = Path(path)
     try:
@@ -201,7 +201,7 @@ def _read_architecture(fields, constraints):
             **dict.fromkeys(("height", "width"), sides),
             "n_classes": [Interval(Integral, 2, None, closed="left")],
             "channels": [Options(Integral, {1, 3})],
-            "input_size": sides,  # "auto" no more
+            "input_size": sides,  # no longer "auto"
             "augment": ["boolean"],
             "affine": ["boolean"],
         }
@@ -225,7 +225,7 @@ def _read_classes(classes, n_classes):
 
 
 def _to_classes(values, kind):
-    """Make an array of a dtype of exactly these labels, in order."""
+    """Make an array of a given dtype with exactly these labels, in order."""
     if kind != "object":
         found = re.fullmatch(r"[<>|=][biufU](\d{1,6})", str(kind))
         if found is None or int(found[1]) > max(64, *(len(str(value)) for value in values)):
@@ -283,7 +283,7 @@ def _read_parameters(parameters, names):
 
 
 def _read_weights(content, architecture):
-    """Read a network's arrays, by the paths of its variables."""
+    """Read a network's arrays, by variable path."""
     arrays = read_arrays(content)
     expected = weight_shapes(architecture)
     found = {name: array.shape for name, array in arrays.items()}

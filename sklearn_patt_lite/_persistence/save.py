@@ -1,7 +1,7 @@
-"""A fitted classifier in one file that holds data only: to load one runs nothing of it.
+"""Save a fitted classifier to one file that holds only data: loading it runs no code from it.
 
-`_network/archive.py` says what is in the archive. When it is loaded, the network is built from the
-architecture, and takes its arrays from the weights.
+`_network/archive.py` describes the archive. When it is loaded, the network is built from the
+architecture, and its arrays are taken from the weights.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from sklearn_patt_lite._persistence.card import model_card
 FORMAT = "sklearn-patt-lite"
 FORMAT_VERSION = 3
 _LIBRARIES = ("sklearn-patt-lite", "scikit-learn", "keras", "tensorflow", "numpy")
-_LARGE = 0.04  # share of all weights from which on an array is large
+_LARGE = 0.04  # an array with at least this share of all weights is large
 #: Parameters that belong to a machine or a process, not to what was learned.
 NOT_KEPT = ("memory", "checkpoint_dir", "verbose")
 
@@ -39,13 +39,13 @@ def save(fitted, classes, history, parameters, path, description=None, half_prec
     history : dict
         Its `history_`.
     parameters : dict
-        Of `get_params`.
+        Parameters from `get_params`.
     path : path-like
-        Where; a file there is replaced, once the new one is whole.
+        Path of the file; an existing one is replaced once the new one is complete.
     description : str, default=None
-        For the model card.
+        Text for the model card.
     half_precision : bool, default=False
-        Whether to write nearly all of the weights as float16: the large kernels.
+        Whether to write the large kernels, nearly all of the weights, as float16.
 
     Raises
     ------
@@ -90,9 +90,9 @@ def save(fitted, classes, history, parameters, path, description=None, half_prec
 
 
 def _halved(arrays):
-    """Halve large kernels, which sum over many channels: that averages rounding errors.
+    """Convert large kernels to float16: summing over many channels averages rounding errors.
 
-    The others are a tenth of the weights, and change probabilities as much as these do.
+    The other arrays are a tenth of the weights, and would change probabilities as much as these do.
     """
     large = _LARGE * sum(array.size for array in arrays.values())
     return {
@@ -119,14 +119,14 @@ def digest(content):
 
 def _plain_parameter(name, value):
     if isinstance(value, np.random.RandomState):
-        return None  # a state that runs on: nobody can have the same fit again
-    if isinstance(value, dict):  # class_weight: JSON knows strings as keys only
+        return None  # its state has advanced: nobody can repeat the fit
+    if isinstance(value, dict):  # class_weight: JSON allows only strings as keys
         return {"pairs": [[plain(name, key), plain(name, each)] for key, each in value.items()]}
     return plain(name, os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
 def plain(name, value):
-    """Turn a label or a parameter into what JSON knows; `name` is for the error."""
+    """Convert a label or a parameter to a JSON type; `name` is for the error."""
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, bool | int | float | str):
         return value

@@ -1,1 +1,1 @@
-"""Training: what a fit trains on, its stages, and the loop that runs them."""
+"""Training: a fit's data, its stages, and the loop that runs them."""

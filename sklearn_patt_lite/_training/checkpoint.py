@@ -1,7 +1,7 @@
 """Checkpoints of a fit: its completed stages, and its state after the last epoch.
 
-An epoch depends on this state and on its own seed only. So a fit that was killed resumes after its
-last epoch, and ends with the same weights as without the interruption.
+An epoch depends only on this state and on its own seed. So a fit that was killed resumes after its
+last epoch and ends with the same weights as an uninterrupted fit.
 """
 
 import hashlib
@@ -30,8 +30,8 @@ _LIBRARIES = (
     "torch",
     "ai-edge-litert",
 )
-#: Errors that NumPy and zipfile raise for damaged bytes. OSError is not one of them: a temporary
-#: failure of the disk must not discard a good checkpoint.
+#: Errors that NumPy and zipfile raise for damaged bytes. OSError is excluded: a temporary disk
+#: failure must not discard a good checkpoint.
 _DAMAGE = (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
@@ -41,7 +41,7 @@ class Checkpoint:
     Parameters
     ----------
     path : Path, default=None
-        File of the checkpoint, which is read if it exists. None keeps the state in memory only.
+        Checkpoint file, read if it exists. None keeps the state in memory only.
 
     Attributes
     ----------
@@ -59,8 +59,8 @@ class Checkpoint:
     def __init__(self, path=None):
         self.histories, self.reached = {}, None
         self._path, self._is_closed = path, False
-        self._network = None  # the network's values where the current stage began
-        self._epoch = None  # what was read about the last epoch of the current stage
+        self._network = None  # the network's values at the start of the current stage
+        self._epoch = None  # state after the last epoch of the current stage, as read
         if path is not None:
             os.makedirs(path.parent, exist_ok=True)
             remove_abandoned(path.parent)
@@ -68,12 +68,12 @@ class Checkpoint:
 
     @property
     def n_epochs(self):
-        """Epochs of the current stage that a resumed fit has behind it."""
+        """Number of epochs of the current stage that a resumed fit has already completed."""
         return 0 if self._epoch is None else self._epoch["n_epochs"]
 
     @property
     def how_to_resume(self):
-        """What to do after an interruption."""
+        """Advice for the user after an interruption."""
         if self._is_closed:
             return (
                 "The fit was interrupted. Run it again unchanged, with the same checkpoint_dir: it "
@@ -90,16 +90,16 @@ class Checkpoint:
         )
 
     def restore(self, network):
-        """Bring a network to the beginning of the current stage, or to the end of the last."""
+        """Restore a network to the start of the current stage, or to the end of the last one."""
         if self._network is not None:
             _assign(network, self._network)
 
     def begin_stage(self, network):
-        """Remember the network with which a stage begins."""
+        """Record the network's values at the start of a stage."""
         self._network = _values(network)
 
     def resume(self, trained, callbacks, history):
-        """Restore the state after the last epoch of the current stage, if it has had one.
+        """Restore the state after the last epoch of the current stage, if there was one.
 
         Parameters
         ----------
@@ -112,12 +112,12 @@ class Checkpoint:
         """
         if self._epoch is None:
             return
-        # Forget it: the stages after this one begin with their first epoch.
+        # Clear it: later stages start at their first epoch.
         epoch, self._epoch = self._epoch, None
         _assign(trained, epoch["trained"])
         _assign(trained.optimizer, epoch["optimizer"])
         # Keras has no way to save and restore callbacks. Only one of them, EarlyStopping, has
-        # `best_weights`, so that a single list of arrays is enough.
+        # `best_weights`, so a single list of arrays is enough.
         for callback, state in zip(callbacks, epoch["callbacks"], strict=True):
             vars(callback).update(state)
             if hasattr(callback, "best_weights"):
@@ -127,10 +127,10 @@ class Checkpoint:
         history.epoch = list(range(epoch["n_epochs"]))
 
     def end_epoch(self, trained, callbacks, history):
-        """Keep where an epoch has ended; parameters as in `resume`."""
+        """Save the state at the end of an epoch; parameters as in `resume`."""
         if self._path is None:
             return
-        # Before the first epoch that is best, EarlyStopping has no weights.
+        # EarlyStopping has no weights before its first best epoch.
         best = [getattr(callback, "best_weights", None) or [] for callback in callbacks]
         epoch = {
             "n_epochs": len(history.epoch),
@@ -153,7 +153,7 @@ class Checkpoint:
         self._write(epoch, arrays)
 
     def end_stage(self, name, history, reached, network):
-        """Keep that a stage has ended, and the network as it is now."""
+        """Record the end of a stage, and the network's current values."""
         self.histories[name], self.reached = history, reached
         # Without a file, the next `begin_stage` takes the network's values.
         if self._path is not None:
@@ -161,7 +161,7 @@ class Checkpoint:
             self._write(None, {})
 
     def close(self):
-        """Write nothing more: what comes now is another fit's, or depends on more than this one."""
+        """Stop writing: a callback ended the stage, and the file belongs to a fit without it."""
         self._path, self._is_closed = None, self._path is not None
 
     def _write(self, epoch, arrays):
@@ -222,7 +222,7 @@ def checkpoint_path(folder, network, *identity):
 
 
 def _values(owner):
-    """Values of the variables of a model (its weights, and the state of its seeds) or optimizer."""
+    """Return the values of the variables of a model (weights and seed states) or optimizer."""
     return [to_numpy(variable) for variable in _variables(owner)]
 
 
@@ -241,5 +241,5 @@ def _count(file, kind):
 
 
 def _plain(value):
-    """A callback's number as JSON knows it, unchanged."""
+    """Convert a NumPy scalar to the equal Python number, for JSON; keep other values."""
     return value.item() if isinstance(value, np.generic) else value

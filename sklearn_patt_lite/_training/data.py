@@ -1,4 +1,4 @@
-"""What a fit trains on, and what it is validated on."""
+"""Training and validation data of a fit."""
 
 import dataclasses
 from typing import Any
@@ -16,20 +16,20 @@ from sklearn_patt_lite.model_selection._holdout import split_validation
 
 @dataclasses.dataclass(frozen=True)
 class TrainingData:
-    """Images, encoded labels and weights to train on, and what the training is validated on."""
+    """Training images, encoded labels and sample weights, and the validation data."""
 
     X: Any  # ndarray of uint8 or ImageFiles, (n, height, width, channels)
     y: np.ndarray  # (n,), integers from 0
     sample_weight: np.ndarray  # (n,)
     X_val: Any = None
     y_val: np.ndarray | None = None
-    classes: np.ndarray | None = None  # the labels behind y
+    classes: np.ndarray | None = None  # the original labels, which y indexes
     split: dict[str, Any] | None = None  # where X_val came from: `history_["validation"]`
-    digests: dict[str, str] | None = None  # of all that `fit` was given: `history_["data"]`
+    digests: dict[str, str] | None = None  # of the data passed to `fit`: `history_["data"]`
 
     @classmethod
     def read(cls, X, y, sample_weight, groups, validation, settings, seed):
-        """Check what `fit` was given, encode the labels, and set validation data apart.
+        """Check the arguments of `fit`, encode the labels, and split off validation data.
 
         Parameters
         ----------
@@ -50,11 +50,11 @@ class TrainingData:
         Raises
         ------
         TypeError, ValueError, FileNotFoundError
-            If something cannot be used; the message names the culprit.
+            If an argument cannot be used; the message names the culprit.
         """
         images = as_source(X, settings.input_size)
         classes, codes = _encode_labels(y, images)
-        settings.architecture(images.shape[1:], len(classes))  # before images are copied
+        settings.architecture(images.shape[1:], len(classes))  # check before images are copied
         weights = _check_sample_weight(sample_weight, images, ensure_non_negative=True)
         if groups is not None:
             groups = check_subjects(groups)
@@ -83,7 +83,7 @@ class TrainingData:
 
     @property
     def validation(self):
-        """What Keras takes as `validation_data`."""
+        """The validation data as Keras takes it in `validation_data`."""
         return None if self.X_val is None else (self.X_val, self.y_val)
 
 

@@ -1,8 +1,8 @@
-"""A fit in the order in which it happens: network, stages, epochs.
+"""Run a fit: build the network, then train stage by stage and epoch by epoch.
 
 Stage 1 trains the head on a frozen backbone; stage 2 unfreezes the backbone's last layers. With
-`recipe="paper"` both follow the paper and its notebook, except that *validation* data drives early
-stopping, the reduction of the learning rate and the choice of the best weights.
+`recipe="paper"`, both stages follow the paper and its notebook, except that *validation* data
+drives early stopping, learning rate reduction and the choice of the best weights.
 """
 
 import math
@@ -38,17 +38,17 @@ from sklearn_patt_lite._training.stages import (
     stages_of,
 )
 
-_KERAS_VERBOSE = (0, 2, 1)  # silent, a line an epoch, a bar: Keras counts them otherwise
+_KERAS_VERBOSE = (0, 2, 1)  # silent, one line per epoch, a bar: Keras numbers them differently
 
 
 @keras_settings()
 def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None, task=None):
-    """Build a network, and train it as the settings say.
+    """Build a network, and train it according to the settings.
 
     Parameters
     ----------
     data : TrainingData
-        What to train on, and what to validate on.
+        Training and validation data.
     settings : Settings
         Settings of the fit.
     seed : int
@@ -56,16 +56,16 @@ def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None, task=
     memory : FeatureMemory, default=None
         Memory that keeps the features of frozen layers after the fit.
     checkpoint_dir : path-like, default=None
-        Folder for a checkpoint after each epoch. If it has one of this fit, the fit resumes.
+        Folder for a checkpoint after each epoch. If it holds one of this fit, the fit resumes.
     task : Task, default=None
-        The fit, for callbacks, which hear of its stages and epochs. None: there are no callbacks.
+        The fit's task, which notifies callbacks of its stages and epochs. None: no callbacks.
 
     Returns
     -------
     fitted : FittedNetwork
         The trained network.
     history : dict
-        The history of each stage, by its name, and the numbers of "features"; see
+        The history of each stage, by name, and the counts under "features"; see
         `PAttLiteClassifier.history_`.
 
     Raises
@@ -133,7 +133,7 @@ def _initial_network(architecture, backbone_weights, classes, seed):
 
 
 def _identity(network, architecture, stages, data, settings, seed):
-    """All that a fit's result depends on, besides the network that it begins with."""
+    """Return everything that a fit's result depends on, besides the initial network."""
     given = data_digests(*data.validation) if data.split["split"] == "given" else None
     trained_by = (stages, settings.batch_size, settings.augment)
     sets = (data.digests, data.split, given, data.sample_weight)
@@ -142,7 +142,7 @@ def _identity(network, architecture, stages, data, settings, seed):
 
 
 def _may_train_on_features(network, settings):
-    # Mixed precision would need Keras' scaling of the loss; features are computed on the CPU.
+    # Mixed precision would need Keras' loss scaling; features are computed on the CPU.
     is_plain = policy_of(network) == "float32" and on_tensorflow() and not on_accelerator()
     has_views = settings.augment != "exact" and not settings.end_to_end
     return is_plain and has_views and settings.attention != "batch"
@@ -158,20 +158,20 @@ def _progress(stages, features, settings):
 
 
 class StagedFit:
-    """Trains a network stage after stage, and each stage epoch after epoch.
+    """Training of a network, stage by stage and epoch by epoch.
 
     Parameters
     ----------
     network : keras.Model
         From `build_network`; trained in place.
     stages : list of Stage
-        What to train, and how, in order.
+        Stages to run, in order.
     data : TrainingData
         Training and validation data.
     batch_size : int
         Number of images per gradient step.
     seed : int
-        Seed for the order of the images, and for what trainers draw.
+        Seed for the order of the images and for the trainers' random numbers.
     features : FrozenFeatures, default=None
         Features for the stages in which they are cheaper than images. None: train on images.
     open_trainer : callable, default=None
@@ -183,10 +183,11 @@ class StagedFit:
     verbose : int, default=0
         Keras' `verbose` of `keras.Model.fit`.
     task : Task, default=None
-        The fit, for callbacks, which hear of its stages and epochs. None: there are no callbacks.
+        The fit's task, which notifies callbacks of its stages and epochs. None: no callbacks.
     state : callable, default=None
-        Takes the histories of the stages until now, and what returns that which a trainer has
-        learned and the network lacks. Returns a task's state: the fitted network and its history.
+        Takes the stages' histories so far, and a callable that returns the weights that a trainer
+        has learned but not yet copied to the network. Returns a task's state: the fitted network
+        and its history.
     """
 
     def __init__(
@@ -230,7 +231,7 @@ class StagedFit:
         ValueError
             If the training diverged.
         """
-        # To where the current stage began; its own epochs come back in `_run_stage`.
+        # Back to the start of the current stage; `_run_stage` restores the epochs completed since.
         self._checkpoint.restore(self._network)
         for name, history in self._checkpoint.histories.items():
             self._task.skip(name, len(history["loss"]))
@@ -257,12 +258,12 @@ class StagedFit:
         return self._checkpoint.histories
 
     def _run_stage(self, stage, task):
-        """Train for a stage, and keep the weights of its best epoch; return its history."""
+        """Run a stage and keep the weights of its best epoch; return its history."""
         callbacks = stage_callbacks(stage, has_validation=self._data.X_val is not None)
         history = keras.callbacks.History()
         with self._trainer(stage) as trainer:
             events = self._events(stage, [*callbacks, history], trainer.model)
-            # After the events' beginning, which resets the callbacks.
+            # After `on_train_begin`, which resets the callbacks.
             self._checkpoint.resume(trainer.model, callbacks, history)
             first = len(history.epoch)
             for _ in range(first):
@@ -279,14 +280,14 @@ class StagedFit:
                 epoch_task.begin(state)
                 self._run_epoch(stage, trainer, events, epoch, is_first=epoch == first)
                 if epoch_task.end(state) and epoch + 1 < stage.epochs:
-                    self._checkpoint.close()  # of a fit without that callback
+                    self._checkpoint.close()  # it belongs to a fit without that callback
                     break
                 self._checkpoint.end_epoch(trainer.model, callbacks, history)
             events.on_train_end()
         return _numbers(history, best_epoch(callbacks, len(history.epoch)))
 
     def _so_far(self, stage=None, learned=dict):
-        """State of the fit, for callbacks: of the stages behind it, and perhaps of one more."""
+        """Return the fit's state for callbacks: completed stages and, if given, one more."""
         return self._state({**self._checkpoint.histories, **(stage or {})}, learned)
 
     def _trainer(self, stage):
@@ -296,7 +297,7 @@ class StagedFit:
         return train_on_features(self._network, stage, self._data, self._features, **settings)
 
     def _events(self, stage, callbacks, model):
-        """Begin a stage for its callbacks and the progress display."""
+        """Start a stage in its callbacks and the progress display; return the callback list."""
         n_steps = math.ceil(len(self._data.y) / self._batch_size)
         events = keras.callbacks.CallbackList(
             callbacks,
@@ -319,7 +320,7 @@ class StagedFit:
         with without_copy_warnings():
             events.on_epoch_begin(epoch)
         self._progress.begin_epoch(epoch, is_first=is_first)
-        # To call back after each step costs a little: not if nobody watches.
+        # Calling back after each step costs a little, so do it only if it is used.
         is_watched = self._verbose != 0 or self._progress.watches
         logs = trainer.epoch(epoch, on_step if is_watched else None)
         self._progress.end_epoch()
@@ -333,12 +334,12 @@ class StagedFit:
             events.on_epoch_end(epoch, logs)
 
     def _end_stage(self, stage, history, task):
-        """Go back to what the stage began with if no epoch of it was better.
+        """End a stage; restore the weights that it started from if no epoch was better.
 
         Returns
         -------
         bool
-            Whether a callback wants it to be the last.
+            Whether a callback asks to stop after this stage.
         """
         reached = self._checkpoint.reached
         if "val_accuracy" in history:
@@ -348,7 +349,7 @@ class StagedFit:
                 history["best_epoch"] = -1
             else:
                 reached = best
-        # Before the checkpoint is written: a fit that is run again is to ask the callback, too.
+        # Before the checkpoint is written: a fit that is run again must ask the callback, too.
         stops = task.end(lambda: self._so_far({stage.name: history}))
         if stops and stage is not self._stages[-1]:
             self._checkpoint.close()
@@ -357,6 +358,6 @@ class StagedFit:
 
 
 def _numbers(history, best):
-    """A stage's history as plain numbers, and the epoch whose weights are those of the network."""
+    """Return a stage's history as plain numbers, with the epoch of the network's weights."""
     numbers = {name: [float(v) for v in values] for name, values in history.history.items()}
     return {**numbers, "best_epoch": best}

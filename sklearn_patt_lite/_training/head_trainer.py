@@ -1,8 +1,8 @@
-"""Training of the layers after the frozen ones, on features, without Keras' overhead per step.
+"""Train the layers after the frozen ones on features, without Keras' overhead per step.
 
-In `keras.Model.fit`, a step of the head takes a few milliseconds, most of them overhead. Here
-TensorFlow loops over the steps, and XLA compiles the loop if there are many. Tracing and compiling
-take seconds, so trainers are cached for the other fits of a search.
+In `keras.Model.fit`, a gradient step of the head takes a few milliseconds, most of it overhead.
+Here TensorFlow loops over the steps, and XLA compiles the loop if there are many. Tracing and
+compiling take seconds, so trainers are cached for the other fits of a search.
 """
 
 import json
@@ -25,10 +25,10 @@ from sklearn_patt_lite._training.progress import timed
 from sklearn_patt_lite._training.quick_layers import quick_copy
 from sklearn_patt_lite._training.stages import cross_entropy, optimizer
 
-_CHUNK = 128  # most rows per call of TensorFlow, unless a batch is larger
+_CHUNK = 128  # maximum rows per call of TensorFlow, unless a batch is larger
 _TRAINERS = LRUCache(16)
-# From this many steps on, XLA compiles them: it costs seconds once, and saves milliseconds per step
-# (examples/benchmarks/short_fits.py).
+# With at least this many steps, XLA compiles them: it costs seconds once and saves milliseconds per
+# step (examples/benchmarks/short_fits.py).
 _MANY_STEPS = 200
 
 
@@ -41,7 +41,7 @@ def head_trainer(network, layer, stage, batch_size, n_steps):
     key = json.dumps([shape, settings, configs])
 
     def make():
-        with seeded(0):  # of weights that are replaced
+        with seeded(0):  # any seed: the weights are replaced
             model = _copy(network, tail, shape)
         return HeadTrainer(model, stage, batch_size, compiled=compiled)
 
@@ -49,7 +49,7 @@ def head_trainer(network, layer, stage, batch_size, n_steps):
 
 
 def _copy(network, tail, shape):
-    """Copy the layers from features to probabilities; their weights are new."""
+    """Copy the layers from features to probabilities, with new weights."""
     head = keras.models.clone_model(head_of(network), clone_function=quick_copy)
     if not tail:
         return head
@@ -60,7 +60,7 @@ def _copy(network, tail, shape):
 
 
 class HeadTrainer:
-    """Trains a copy of a network's layers from features to probabilities.
+    """Trainer for a copy of a network's layers from features to probabilities.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class HeadTrainer:
     batch_size : int
         Number of images per gradient step.
     compiled : bool
-        Whether XLA compiles the steps of whole batches.
+        Whether XLA compiles the steps of full batches.
     """
 
     def __init__(self, model, stage, batch_size, *, compiled):
@@ -85,7 +85,7 @@ class HeadTrainer:
         shape = model.input.shape[1:]
         by_rows = self._signature(None, shape)
         self._steps = tf.function(self._run_steps, input_signature=by_rows, autograph=False)
-        # XLA compiles each shape separately, which takes seconds: chunks have one size.
+        # XLA compiles each shape separately, which takes seconds, so all chunks have the same size.
         chunk = [*self._signature(self.chunk_size, shape), tf.TensorSpec((), tf.int32)]
         self._compiled_steps = tf.function(
             self._run_steps, input_signature=chunk, autograph=False, jit_compile=True
@@ -114,14 +114,14 @@ class HeadTrainer:
             theirs.assign(mine)
 
     def learned(self, network):
-        """Copy the weights under the names that they have in the network."""
+        """Return a copy of the weights, by the paths of the network's variables."""
         return {theirs.path: to_numpy(mine) for mine, theirs in self._pairs(network)}
 
     def _pairs(self, network):
         theirs = {layer.name: layer for layer in _all_layers(network)}
         for layer in _all_layers(self.model):
-            if layer.name in theirs:  # the inputs' names are not
-                # Dropout that was made with a rate of 0 has no seeds.
+            if layer.name in theirs:  # input layers have other names
+                # Dropout created with a rate of 0 has no seeds.
                 yield from zip(layer.variables, theirs[layer.name].variables, strict=False)
 
     def train(self, chunks, on_chunk=None):
@@ -151,7 +151,7 @@ class HeadTrainer:
             yield self._steps(*_cast(x[first:], y[first:], weights[first:]))
 
     def evaluate(self, chunks):
-        """Loss and accuracy on validation data, under the names of Keras."""
+        """Compute loss and accuracy on validation data, under Keras' names."""
         totals, n = np.zeros(2), 0
         for x, y in chunks:
             scores = self._score(*_cast(x, y))
@@ -160,9 +160,10 @@ class HeadTrainer:
         return {"val_loss": totals[0] / n, "val_accuracy": totals[1] / n}
 
     def _run_steps(self, x, y, weights, n_steps=None):
-        """Take all steps of these rows, or the first; return summed losses and right answers."""
+        """Run all steps, or the first `n_steps`; return sums of losses and correct predictions."""
         n_rows = tf.shape(x)[0]
-        # A compiled chunk is padded to a fixed length, so its caller says how many steps have data.
+        # A compiled chunk is padded to a fixed length, so the caller passes the number of steps
+        # with data.
         if n_steps is None:
             n_steps = -(-n_rows // self._batch_size)
 
@@ -183,7 +184,7 @@ class HeadTrainer:
         return tf.while_loop(lambda i, *_: i < n_steps, step, start, parallel_iterations=1)[1:]
 
     def _run_step(self, x, y, weights):
-        """One gradient step; the batch's sum of losses and number of right answers."""
+        """Run one gradient step; return the batch's sums of losses and correct predictions."""
         x = _decode(x)
         with tf.GradientTape() as tape:
             probabilities = self.model(x, training=True)
@@ -201,7 +202,7 @@ class HeadTrainer:
 
 
 def _all_layers(model):
-    """All layers that hold variables of their own, those of nested models too."""
+    """Yield all layers with variables of their own, including those of nested models."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from _all_layers(layer)
@@ -214,7 +215,7 @@ def _all_layers(model):
 
 
 def _decode(features):
-    """Turn stored features into what they stand for."""
+    """Decode stored features to float32."""
     return tf.cast(features, tf.float32) * STEP
 
 
@@ -232,6 +233,6 @@ def _filled(array, n):
 
 
 def _cast(x, y, weights=None):
-    """What TensorFlow's functions were told to expect."""
+    """Cast arrays to the dtypes of the traced functions' signatures."""
     arrays = [x, y.astype(np.int32)]
     return arrays if weights is None else [*arrays, weights.astype(np.float32)]

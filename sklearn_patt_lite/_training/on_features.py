@@ -1,4 +1,4 @@
-"""Training on the features of frozen layers, in the stages in which that is cheaper than images."""
+"""Train on features of frozen layers, in the stages in which this is cheaper than on images."""
 
 import contextlib
 import math
@@ -15,7 +15,7 @@ from sklearn_patt_lite._training.stages import Trainer, epoch_order, set_stage
 
 
 class FrozenFeatures:
-    """Features to train and validate on, for the stages in which they are cheaper than images.
+    """Training and validation features, for the stages in which they are cheaper than images.
 
     Parameters
     ----------
@@ -30,18 +30,18 @@ class FrozenFeatures:
     memory : FeatureMemory or None
         Memory that keeps the features after the fit.
     augment : bool or "affine"
-        In which views training images are shown; see `choose_views`.
+        Which views of the training images are used; see `choose_views`.
     """
 
     def __init__(self, network, architecture, stages, data, memory=None, *, augment):
         self._augment, self._n_views = augment, count_views(augment)
         self._layers = {stage: _frozen_until(network, stage) for stage in stages}
-        # A memory serves other fits, which may be many: it may keep what a fit alone would not.
+        # A memory may serve many other fits, so it may keep features that a single fit would not.
         factor = 2 if self._n_views == math.inf and memory is not None else 1
         self._kept = {name for name in self._layers.values() if is_small(network, name, factor)}
         if 1 < self._n_views < math.inf:
-            # Features that are not kept would be computed in the few views of the bank again and
-            # again: rather train on images, in views without number.
+            # Features that are not kept would be recomputed again and again for the few views of
+            # the bank: train on images instead, with an unlimited number of views.
             self._layers = {s: n if n in self._kept else None for s, n in self._layers.items()}
         self._memory, self._data = memory, data
         self._banks = {}
@@ -53,16 +53,16 @@ class FrozenFeatures:
                 self._banks["validation"] = FeatureBank(frozen, data.X_val, cache)
 
     def layer(self, stage):
-        """The activation whose features a stage trains on; None for the image."""
+        """Return the activation whose features a stage trains on; None for images."""
         return self._layers[stage]
 
     def kept_layer(self, stage):
-        """The same, if its features are worth keeping."""
+        """Return the same activation if its features are worth keeping; None otherwise."""
         return self._layers[stage] if self._layers[stage] in self._kept else None
 
     @property
     def counts(self):
-        """Number of feature rows that were computed, and number that were found in the cache."""
+        """Numbers of feature rows that were computed, and that were found in the cache."""
         banks = self._banks.values()
         return {
             "computed": sum(bank.n_computed for bank in banks),
@@ -83,7 +83,7 @@ class FrozenFeatures:
         }
 
     def training_chunks(self, stage, epoch, order, chunk_size):
-        """Go through the training data in an order, in pieces: features, labels, weights."""
+        """Yield chunks of the training data in the given order: features, labels, weights."""
         bank, data = self._banks["train"], self._data
         views = choose_views(bank.digests, epoch, self._augment)
         worth_keeping = self._worth_keeping(stage, epoch % self._n_views, self._n_views)
@@ -93,7 +93,7 @@ class FrozenFeatures:
             yield x, data.y[rows], data.sample_weight[rows]
 
     def validation_chunks(self, stage, chunk_size):
-        """Go through the validation data in pieces: features and labels."""
+        """Yield chunks of the validation data: features and labels."""
         bank, layer = self._banks["validation"], self._layers[stage]
         worth_keeping = self._worth_keeping(stage, 0, 1)
         for start in range(0, len(bank), chunk_size):
@@ -102,7 +102,7 @@ class FrozenFeatures:
             yield x, self._data.y_val[rows]
 
     def _worth_keeping(self, stage, i_view, n_views):
-        """The layers whose features of each image's i-th view will be asked for again."""
+        """Return the layers whose features of each image's i-th view will be needed again."""
         if self._memory is not None:  # other fits may need them, too
             return self._kept
         # Epoch i shows each image in its i-th view. So a later stage needs that view if it has more
@@ -120,7 +120,7 @@ def _frozen_until(network, stage):
 
 @contextlib.contextmanager
 def train_on_features(network, stage, data, features, *, batch_size, seed):
-    """Open a trainer on features; parameters as `train_on_arrays`, and `FrozenFeatures`."""
+    """Open a trainer on features; parameters as `train_on_arrays`, plus `FrozenFeatures`."""
     set_stage(network, stage)
     n_steps = stage.epochs * math.ceil(len(data.y) / batch_size)
     trainer = head_trainer(network, features.layer(stage), stage, batch_size, n_steps)

@@ -1,7 +1,7 @@
-"""Training on images, by Keras' own steps: images in arrays, or in files that are read meanwhile.
+"""Train on images with Keras' own training steps: arrays, or files read during training.
 
-SciKeras gives what `keras.Model.fit` lacks on TensorFlow: operations that are deterministic, with
-the global seeds put back afterwards. Importing it patches how Keras' models are pickled.
+On TensorFlow, SciKeras adds what `keras.Model.fit` lacks: deterministic operations, with the global
+seeds restored afterwards. Importing it patches how Keras models are pickled.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from sklearn_patt_lite._training.stages import Trainer, epoch_order, epoch_seed,
 
 
 def trainer_for(data):
-    """Choose what opens a `Trainer` for training data: see `train_on_arrays`."""
+    """Choose the function that opens a `Trainer` for training data; see `train_on_arrays`."""
     if isinstance(data.X, ImageFiles):
         return train_on_files
     return train_by_scikeras if on_tensorflow() else train_on_arrays
@@ -35,23 +35,23 @@ def train_on_arrays(network, stage, data, *, batch_size, seed):
     network : keras.Model
         From `build_network`; trained in place.
     stage : Stage
-        What to train, and how.
+        Stage to run.
     data : TrainingData
-        On what.
+        Training and validation data.
     batch_size : int
-        Images a gradient step.
+        Number of images per gradient step.
     seed : int
-        Of the order of the images, and of what the backend draws.
+        Seed for the order of the images and for the backend's random numbers.
 
     Yields
     ------
     Trainer
-        For the stage.
+        Trainer of the stage.
     """
     model = prepare(network, stage)
 
     def run_epoch(epoch, on_step):
-        # Backends shuffle each in their own way, and by seeds of their own.
+        # Each backend shuffles in its own way, with its own seeds.
         order = epoch_order(seed, epoch, len(data.y))
         with seeded(epoch_seed(seed, epoch)):
             history = model.fit(
@@ -72,17 +72,17 @@ def train_on_arrays(network, stage, data, *, batch_size, seed):
 @contextlib.contextmanager
 def train_by_scikeras(network, stage, data, *, batch_size, seed):
     """Open a trainer on images in an array, on TensorFlow; parameters as `train_on_arrays`."""
-    # TensorFlow reads TF_DETERMINISTIC_OPS when it is first asked. SciKeras sets the variable
-    # before it asks, so it would find determinism on and never turn it off again. Later random
-    # operations without a seed would fail. So ask first.
+    # TensorFlow reads TF_DETERMINISTIC_OPS on the first query. SciKeras sets the variable before it
+    # queries, so it would find determinism enabled and never disable it again. Later random
+    # operations without a seed would fail. So query first.
     is_op_determinism_enabled()
     model = prepare(network, stage)
-    # A stage needs its own wrapper: with `warm_start` SciKeras silently keeps the optimizer of
-    # the stage before, its learning rate and its list of what trains.
+    # Each stage needs its own wrapper: with `warm_start`, SciKeras silently keeps the previous
+    # stage's optimizer, with its learning rate and its list of trainable variables.
     classifier = _EncodedLabelsClassifier(
         lambda: model,
         warm_start=True,
-        shuffle=False,  # by TensorFlow's seed, which takes a second to set
+        shuffle=False,  # shuffling would use TensorFlow's seed, which takes a second to set
         batch_size=batch_size,
         verbose=0,
     )
@@ -105,7 +105,7 @@ def train_by_scikeras(network, stage, data, *, batch_size, seed):
 
 
 class _EncodedLabelsClassifier(KerasClassifier):
-    """SciKeras' classifier for labels that are encoded already.
+    """SciKeras' classifier for labels that are already encoded.
 
     SciKeras would encode the training labels again, but not the validation labels. If a class were
     missing from training, the codes of the classes after it would no longer agree.
@@ -121,9 +121,9 @@ class _EncodedLabelsClassifier(KerasClassifier):
 
 @contextlib.contextmanager
 def train_on_files(network, stage, data, *, batch_size, seed):
-    """Open a trainer on images in files: for more than fit in memory.
+    """Open a trainer on image files, for more images than fit in memory.
 
-    Parameters as `train_on_arrays`. SciKeras takes arrays only, hence Keras and `tf.data`.
+    Parameters as `train_on_arrays`. SciKeras takes only arrays, so this uses Keras and `tf.data`.
     """
     errors = []
     model = prepare(network, stage)
@@ -142,7 +142,7 @@ def train_on_files(network, stage, data, *, batch_size, seed):
                 seed=epoch_seed(seed, epoch),
             ),
             validation_data=validation,
-            shuffle=False,  # the dataset does
+            shuffle=False,  # the dataset shuffles
             callbacks=_watching(on_step),
             verbose=0,
         )
@@ -152,13 +152,13 @@ def train_on_files(network, stage, data, *, batch_size, seed):
         with tensorflow_random_state(seed):
             yield Trainer(model, run_epoch)
     except tf.errors.OpError:
-        if errors:  # TensorFlow would tell of it in its own words
+        if errors:  # the original error, not TensorFlow's version of it
             raise errors[0] from None
         raise
 
 
 def batches(images, y, sample_weight, batch_size, errors, *, seed=None):
-    """Make a dataset of batches that are read in parallel, ahead of their use.
+    """Make a dataset of batches that are read in parallel and prefetched.
 
     Parameters
     ----------
@@ -167,16 +167,16 @@ def batches(images, y, sample_weight, batch_size, errors, *, seed=None):
     y, sample_weight : ndarray of shape (n,)
         Their labels and weights.
     batch_size : int
-        Images a batch.
+        Number of images per batch.
     errors : list
-        Gets the exceptions of reading, which TensorFlow does not hand on.
+        Collects exceptions raised while reading, which TensorFlow does not pass on.
     seed : int, default=None
-        Of the order of the images; None keeps their own.
+        Seed for the order of the images; None keeps the given order.
 
     Returns
     -------
     tf.data.Dataset
-        Of (images, labels, weights).
+        Dataset of (images, labels, weights).
     """
 
     def read(rows):
@@ -193,12 +193,12 @@ def batches(images, y, sample_weight, batch_size, errors, *, seed=None):
 
     rows = tf.data.Dataset.range(len(y))
     if seed is not None:
-        rows = rows.shuffle(len(y), seed=seed)  # of numbers: images are read behind it
+        rows = rows.shuffle(len(y), seed=seed)  # only row numbers: images are read after this
     return rows.batch(batch_size).map(load, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
 
 
 def _watching(on_step):
-    """Callbacks that tell of each gradient step, if anybody wants to know."""
+    """Make callbacks that report each gradient step to `on_step`, unless it is None."""
     return [] if on_step is None else [keras.callbacks.LambdaCallback(on_train_batch_end=on_step)]
 
 

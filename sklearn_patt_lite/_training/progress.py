@@ -7,11 +7,11 @@ import warnings
 
 _SOON = 10  # seconds into an epoch before its progress is shown and the fit's duration estimated
 _RENEWED = 1, 30  # seconds between updates: one line on a terminal, a new line in other streams
-_LONG = 3600  # estimated seconds from which a fit gets a warning
+_LONG = 3600  # estimated seconds above which a fit gets a warning
 
 
 class Progress:
-    """Shows the progress of each epoch, and warns once if the fit may take hours.
+    """Progress display of each epoch, with one warning if the fit may take hours.
 
     Parameters
     ----------
@@ -40,20 +40,20 @@ class Progress:
 
     @property
     def watches(self):
-        """Whether anybody needs to hear of each step."""
+        """Whether `step` needs to be called after each step."""
         return self._shows or self._judges
 
     def begin_stage(self, stage, n_steps):
         """Begin a stage whose epochs have `n_steps` steps."""
         self._stage, self._n_steps = stage, n_steps
         self._judges = stage in self._stages and not self._has_warned
-        self._last_epoch = None  # its seconds
+        self._last_epoch = None  # its duration in seconds
 
     def begin_epoch(self, epoch, *, is_first):
-        """Begin an epoch; `is_first` of its stage in this process."""
+        """Begin an epoch; `is_first` if it is its stage's first in this process."""
         self._epoch, self._once = epoch, 0.0
         self._began = self._shown = self._clock()
-        # The first step compiles: the pace is that of those after it.
+        # The first step compiles, so the pace is measured on later steps.
         self._start = None if is_first else (self._began, 0)
 
     def step(self, n_done, once=0.0):
@@ -62,9 +62,9 @@ class Progress:
         Parameters
         ----------
         n_done : int
-            How many of this epoch until now.
+            Number of steps of this epoch so far.
         once : float, default=0.0
-            Seconds that the last of them waited for features of frozen layers: those will not be
+            Seconds that the last of them waited for features of frozen layers, which will not be
             computed again.
         """
         if not self.watches:
@@ -81,7 +81,7 @@ class Progress:
             self._show(self._describe(now, n_done, computes=once > 0))
 
     def end_epoch(self):
-        """End an epoch, its validation included."""
+        """End an epoch, including its validation."""
         self._last_epoch = self._clock() - self._began
         self._clear()
 
@@ -101,10 +101,10 @@ class Progress:
         )
 
     def _judge(self, now, n_done):
-        """Warn if what is left, at the pace until now, takes long."""
+        """Warn if the rest of the fit would take long at the pace so far."""
         self._judges = False
         # An epoch takes `once` seconds to compute features of frozen layers, which only the first
-        # `passes` epochs of a stage do, and `again` seconds for all else, in every epoch.
+        # `passes` epochs of a stage do, and `again` seconds for everything else, in every epoch.
         n_steps = n_done - self._start[1]
         once = self._once / n_steps * self._n_steps
         again = self._per_step(now, n_done) * self._n_steps - once
@@ -120,7 +120,7 @@ class Progress:
             warnings.warn(self._warning(seconds), UserWarning, stacklevel=2)
 
     def _warning(self, seconds):
-        # More layers train in the stages behind the first, which has shown its pace.
+        # Later stages train more layers than the first, whose pace was measured.
         more = " or more" if len(seconds) > 1 else ""
         parts = [
             f"{duration(s)}{more if i else ''} for up to {stage.epochs} epochs of stage "
@@ -143,7 +143,7 @@ class Progress:
         if not self._file().isatty():
             print(line, file=self._file(), flush=True)
             return
-        line = line[: shutil.get_terminal_size().columns - 1]  # a longer one could not be renewed
+        line = line[: shutil.get_terminal_size().columns - 1]  # a longer one cannot be overwritten
         print("\r" + line.ljust(self._width), end="", file=self._file(), flush=True)
         self._width = len(line)
 
@@ -154,7 +154,7 @@ class Progress:
 
 
 def duration(seconds):
-    """Format a duration with the precision that a person needs.
+    """Format a duration with the precision that a reader needs.
 
     Examples
     --------
@@ -169,12 +169,12 @@ def duration(seconds):
 
 
 def timed(items):
-    """Go through an iterable, and tell how many seconds each item was waited for.
+    """Iterate over items, and measure how many seconds each one was waited for.
 
     Yields
     ------
     tuple of float and object
-        The seconds, and the item.
+        Seconds, and the item.
     """
     asked = time.monotonic()
     for item in items:

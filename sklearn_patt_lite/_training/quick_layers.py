@@ -1,4 +1,4 @@
-"""Layers of the head that compute the same as Keras' own, in a form that is quicker on a CPU."""
+"""Layers of the head that compute the same as Keras' own, but faster on a CPU."""
 
 import math
 
@@ -6,11 +6,11 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-_UNROLLED = 64  # terms; with twice as many XLA's code is slow, and takes long to compile
+_UNROLLED = 64  # terms; with twice as many, XLA's code is slow and takes long to compile
 
 
 def quick_copy(layer):
-    """Copy a layer, without its weights: as a quick one if there is such a kind."""
+    """Copy a layer without its weights, as the faster version if there is one."""
     quick = {
         layers.SeparableConv2D: _SeparablePatches,
         layers.Conv2D: _Patches,
@@ -21,7 +21,7 @@ def quick_copy(layer):
 
 
 class _Patches(layers.Conv2D):
-    """A convolution whose kernel is its stride, as a product of two matrices."""
+    """Convolution whose kernel size equals its stride, as a product of two matrices."""
 
     def convolution_op(self, inputs, kernel):
         """Map (n, height, width, channels) to (n, rows, columns, filters)."""
@@ -34,7 +34,7 @@ class _Patches(layers.Conv2D):
 
 
 class _SeparablePatches(layers.SeparableConv2D):
-    """A separable convolution whose kernel is its stride, as sums and a product of matrices."""
+    """Separable convolution whose kernel size equals its stride, as sums and a matrix product."""
 
     def call(self, inputs):
         """Map (n, height, width, channels) to (n, rows, columns, filters)."""
@@ -42,7 +42,7 @@ class _SeparablePatches(layers.SeparableConv2D):
         depthwise = ops.squeeze(self.depthwise_kernel, -1)
         pointwise = ops.reshape(self.pointwise_kernel, (-1, self.filters))
         _, rows, side, columns, _, channels = patches.shape
-        # Unrolled, there is a term per cell of a patch, and in the gradient one per patch.
+        # Unrolling makes one term per cell of a patch and, in the gradient, one per patch.
         is_small = max(rows * columns, side**2) <= _UNROLLED
         sums = _unrolled_sums(patches, depthwise) if is_small else _sums(patches, depthwise)
         outputs = ops.reshape(sums, (-1, channels)) @ pointwise + self.bias
@@ -58,8 +58,8 @@ class _Dropout(layers.Dropout):
             return inputs
         seed = tf.cast(self.seed_generator.next(), tf.uint32)
         position = tf.cast(tf.range(tf.size(inputs)), tf.uint32)
-        # Hashed twice: seeds that differ by one, as those of neighbouring steps do, or positions
-        # that do, must not give numbers that are alike.
+        # Hashed twice: seeds that differ by one, as in consecutive steps, or positions that differ
+        # by one must not give similar numbers.
         drawn = _hash(_hash(position + _hash(seed[0])) ^ _hash(seed[1]))
         kept = drawn >= tf.constant(int(self.rate * 2**32), tf.uint32)
         return tf.where(tf.reshape(kept, tf.shape(inputs)), inputs / (1 - self.rate), 0.0)
@@ -104,10 +104,10 @@ def _unrolled_sums(patches, kernel):
 
 
 def _divide(x, side):
-    """Divide maps, padded as "same" does: (n, rows, side, columns, side, channels)."""
+    """Pad maps as "same" does, and divide them: (n, rows, side, columns, side, channels)."""
     _, height, width, channels = x.shape
     rows, columns = math.ceil(height / side), math.ceil(width / side)
     missing = rows * side - height, columns * side - width
-    # An odd cell is added at the end, as Keras does it.
+    # An odd cell of padding is added at the end, as in Keras.
     x = ops.pad(x, [(0, 0), *((m // 2, m - m // 2) for m in missing), (0, 0)])
     return ops.reshape(x, (-1, rows, side, columns, side, channels))

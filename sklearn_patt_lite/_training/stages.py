@@ -1,4 +1,4 @@
-"""The stages of training, and what each of them trains with: schedule, loss, optimizer."""
+"""The stages of training, with the schedule, loss and optimizer of each."""
 
 import dataclasses
 import math
@@ -20,7 +20,7 @@ DECAY_EPOCHS = 80  # epochs after which inverse time decay has halved the learni
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A stage of training: what trains in it, and how."""
+    """Stage of training: which layers train, and with which settings."""
 
     name: str  # its key in the history
     epochs: int
@@ -35,10 +35,10 @@ class Stage:
     schedule: str = "plateau"  # learning rate schedule: "plateau" or "cosine"
     label_smoothing: float = 0.0
     normalization: bool = False  # whether BatchNormalization of the unfrozen layers trains
-    refits: bool = False  # whether that starts from statistics of the training images
+    refits: bool = False  # whether it starts from statistics of the training images
 
     def describe(self, data, n_epochs=0):
-        """One line on what is about to happen, `n_epochs` epochs into the stage."""
+        """Describe in one line what the stage will do after `n_epochs` completed epochs."""
         layers = "all" if self.unfreeze_layers is None else f"the last {self.unfreeze_layers}"
         trains = "frozen" if self.unfreeze_layers == 0 else f"{layers} layers train"
         validated = "none" if data.X_val is None else len(data.X_val)
@@ -82,18 +82,18 @@ def stages_of(settings):
 
 
 def head_stage(*, dropout, **settings):
-    """Stage 1: the backbone is frozen."""
+    """Make stage 1: the backbone is frozen."""
     return Stage(name="head", unfreeze_layers=0, token_dropout=dropout, **settings)
 
 
 def end_to_end_stage(**settings):
-    """One stage in which everything trains."""
+    """Make a single stage in which everything trains."""
     stage = head_stage(**settings)
     return dataclasses.replace(stage, name="end_to_end", unfreeze_layers=None, normalization=True)
 
 
 def finetune_stage(*, dropout, **settings):
-    """Stage 2: the last layers of the backbone train too."""
+    """Make stage 2: the last layers of the backbone train too."""
     return Stage(
         name="finetune",
         token_dropout=dropout,
@@ -109,13 +109,13 @@ class Trainer(NamedTuple):
 
     #: Compiled, with its optimizer built. Callbacks monitor it, and checkpoints store it.
     model: keras.Model
-    #: Trains for an epoch. Takes its number, counted from 0, and None or a function that it calls
-    #: after each step, or each chunk of steps, with the number of the last step, the logs and, of
-    #: chunks, the seconds that its data was waited for. Returns the epoch's "loss", "accuracy" and,
-    #: with validation data, "val_loss" and "val_accuracy".
+    #: Trains for an epoch. Takes the epoch's number, counted from 0, and a function or None. The
+    #: function is called after each step, or each chunk of steps, with the number of the last step,
+    #: the logs and, for chunks, the seconds spent waiting for the data. Returns the epoch's "loss",
+    #: "accuracy" and, with validation data, "val_loss" and "val_accuracy".
     epoch: Callable[..., dict[str, float]]
-    #: Returns what the model has learned until now and does not share with the network: values of
-    #: the network's variables, by their paths.
+    #: Returns what the model has learned so far and does not share with the network: values of the
+    #: network's variables, by path.
     learned: Callable[[], dict[str, np.ndarray]] = dict
 
 
@@ -155,7 +155,7 @@ def compile_for(model, stage):
 
 
 def cross_entropy(stage):
-    """Make a stage's loss: labels (n,) and probabilities (n, n_classes) to losses (n,)."""
+    """Make a stage's loss, from labels (n,) and probabilities (n, n_classes) to losses (n,)."""
     if not stage.label_smoothing:
         return keras.losses.sparse_categorical_crossentropy
 
@@ -169,7 +169,7 @@ def cross_entropy(stage):
 
 
 def set_stage(model, stage):
-    """Set what trains in a stage, and at which dropout rates."""
+    """Set which layers train in a stage, and the dropout rates."""
     set_trainable(model, stage.unfreeze_layers, normalization=stage.normalization)
     set_dropout(
         model,
@@ -182,8 +182,8 @@ def set_stage(model, stage):
 def optimizer(stage):
     """Make the optimizer of a stage."""
     adam = keras.optimizers.Adam(stage.learning_rate, global_clipnorm=stage.clipnorm)
-    # Keras sums gradients over replicas, of which there is only one. The sum leaks memory:
-    # TensorFlow registers a gradient for it, which keeps each fit's graph until the process ends.
+    # Keras sums gradients over replicas, but there is only one. The sum leaks memory: TensorFlow
+    # registers a gradient for it, which keeps each fit's graph until the process ends.
     adam._all_reduce_sum_gradients = list
     return adam
 
@@ -195,12 +195,12 @@ def stage_callbacks(stage, *, has_validation):
         return callbacks
     watch = {"monitor": "val_accuracy", "mode": "max", "min_delta": MIN_DELTA}
     if stage.patience is not None and stage.schedule == "plateau":
-        # The notebook waits 3 epochs of a patience of 5 before it lowers the rate.
+        # The notebook lowers the rate after 3 epochs, with a patience of 5 for early stopping.
         patience = max(1, round(0.6 * stage.patience))
         callbacks.append(
             keras.callbacks.ReduceLROnPlateau(patience=patience, min_lr=MIN_LEARNING_RATE, **watch)
         )
-    # Patience that outlasts the stage never stops it, but restores the best weights.
+    # A patience as long as the stage never stops it, but restores the best weights.
     patience = stage.epochs if stage.patience is None else stage.patience
     callbacks.append(
         keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True, **watch)
@@ -238,6 +238,6 @@ def _inverse_time(stage):
 
 
 def best_epoch(callbacks, n_epochs):
-    """The epoch whose weights were kept: without validation data, the last."""
+    """Return the epoch whose weights were kept; without validation data, the last one."""
     stopping = [c for c in callbacks if isinstance(c, keras.callbacks.EarlyStopping)]
     return int(stopping[0].best_epoch) if stopping else n_epochs - 1

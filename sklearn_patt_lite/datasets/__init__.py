@@ -1,4 +1,4 @@
-"""Databases of facial expressions, and drawn faces that need no download."""
+"""Loaders for databases of facial expressions, and drawn faces that need no download."""
 
 from sklearn_patt_lite.datasets._challenging import load_challenging_subset
 from sklearn_patt_lite.datasets._ckplus import load_ckplus

@@ -26,15 +26,15 @@ COMMON = {
 
 
 def list_images(folder):
-    """List the image files in a folder by their names; see `list_files`."""
+    """List the paths of the image files in a folder, by name; see `list_files`."""
     return [os.path.join(folder, name) for name in list_files(folder)[0]]
 
 
 def list_files(folder):
     """List the names of the image files in a folder, and those of its other files.
 
-    Hidden files, such as the `._` twins that some archives leave, are passed over. Only files
-    without a suffix are opened, to see what they are.
+    Hidden files, such as the `._` twins that some archives leave, are skipped. Only files without a
+    suffix are opened, to see whether they are images.
     """
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if not entry.is_dir()]
@@ -47,7 +47,7 @@ def list_files(folder):
 
 
 def _image_suffixes():
-    """Suffixes of files that Pillow and its plugins read."""
+    """List the suffixes of files that Pillow and its plugins can read."""
     formats = set(readable_formats())
     return {suffix for suffix, name in Image.registered_extensions().items() if name in formats}
 
@@ -59,12 +59,12 @@ def _is_image(path, suffixes):
     try:
         with Image.open(path, formats=readable_formats()):
             return True
-    except Exception:  # of damaged files Pillow raises nearly all that there is
+    except Exception:  # for damaged files, Pillow raises nearly any exception
         return False
 
 
 def list_folders(folder):
-    """List the folders in a folder by their names, hidden ones excepted; paths. None in a file."""
+    """List the paths of the folders in a folder, by name, without hidden ones; [] for a file."""
     if not os.path.isdir(folder):
         return []
     with os.scandir(folder) as entries:
@@ -73,7 +73,7 @@ def list_folders(folder):
 
 
 def find_below(root, name):
-    """Find a file or folder by its name: in a folder, or in one that is in it; None."""
+    """Find a file or folder by name, in a folder or its direct subfolders; None if not found."""
     for folder in (root, *list_folders(root)):
         if (folder / name).exists():
             return folder / name
@@ -81,13 +81,13 @@ def find_below(root, name):
 
 
 def read_lines(path):
-    """Read the lines of a text file that are not blank, whatever system wrote it."""
+    """Read the non-blank lines of a text file, whatever system wrote it."""
     text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
     return [line for line in text.splitlines() if line.strip()]
 
 
 def check_root(root, layout):
-    """Make a path of what the user gave, if something is there."""
+    """Convert the user's root to a Path, and check that it exists."""
     root = Path(root).expanduser()
     if not root.exists():
         problem = f"There is no {str(root)!r}"
@@ -96,7 +96,7 @@ def check_root(root, layout):
 
 
 def incomplete(root, problem, layout):
-    """Make the error for a tree that is not as it should be."""
+    """Make the error for a tree with a wrong layout."""
     names = sorted(os.listdir(root)) if os.path.isdir(root) else ["a file"]
     shown = ", ".join(names[:_N_SHOWN]) + (", …" if len(names) > _N_SHOWN else "")
     return FileNotFoundError(
@@ -106,7 +106,7 @@ def incomplete(root, problem, layout):
 
 
 def check_counts(database, unit, found, published):
-    """Warn if numbers are not the published ones.
+    """Warn if numbers differ from the published ones.
 
     Parameters
     ----------
@@ -127,12 +127,12 @@ def check_counts(database, unit, found, published):
             f"{database}: {sum(found.values()):,} {unit}, published are "
             f"{sum(published.values()):,}.{details}",
             UserWarning,
-            stacklevel=4,  # of the loader's caller, behind the validation of parameters
+            stacklevel=4,  # the loader's caller, above parameter validation
         )
 
 
 def count(values):
-    """Count equal values: a dict in the values' order."""
+    """Count equal values; return a dict, sorted by value."""
     names, counts = np.unique(np.asarray(values, dtype=str), return_counts=True)
     return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
@@ -148,21 +148,21 @@ def make_bunch(
     image_size=None,
     n_jobs=None,
 ):
-    """Make what a loader returns.
+    """Make the return value of a loader.
 
     Parameters
     ----------
     rows : dict
-        Columns with a value a row: "expression" (names), "paths" or "images", and whatever
-        else the database tells; None for what it does not tell.
+        Columns with one value per row: "expression" (names), "paths" or "images", and whatever
+        else the database provides; None for what it does not provide.
     database : str
-        Its name.
+        Name of the database.
     about : str
-        What it is; the numbers are added.
+        Description of the database; the numbers are added.
     target_names : sequence of str
         The classes, in order.
     as_paths, return_X_y, image_size, n_jobs
-        As the loaders have them.
+        As in the loaders.
 
     Returns
     -------

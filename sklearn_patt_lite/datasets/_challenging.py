@@ -1,4 +1,4 @@
-"""The challenging subsets of RAF-DB and FERPlus: covered and turned faces."""
+"""The challenging subsets of RAF-DB and FERPlus: occluded and turned faces."""
 
 import re
 import warnings
@@ -19,7 +19,7 @@ from sklearn_patt_lite.datasets._bunch import (
 )
 from sklearn_patt_lite.datasets._expressions import select_rows
 
-_LISTS = {  # file and number of different images
+_LISTS = {  # file, and number of distinct images
     ("RAF-DB", "occlusion"): ("RAF_DB_dir/rafdb_occlusion_list.txt", 734),
     ("RAF-DB", "pose30"): ("RAF_DB_dir/val_raf_db_list.txt", 1247),
     ("RAF-DB", "pose45"): ("RAF_DB_dir/val_raf_db_list_45.txt", 558),
@@ -43,52 +43,52 @@ def load_challenging_subset(
     data: Bunch, lists_root: PathLike, name: Literal["occlusion", "pose30", "pose45"]
 ) -> Bunch:
     """
-    Take from RAF-DB or FERPlus the faces that are covered, or turned away.
+    Select the occluded or turned faces of RAF-DB or FERPlus.
 
-    Scores on these, beside the score on all test images, tell what covering and turning a face
+    Scores on these, compared with the score on all test images, show how much occlusion or pose
     costs.
 
     Parameters
     ----------
     data : Bunch
-        From `load_rafdb` or `load_ferplus`, with the test images (``split="test"``).
+        Data from `load_rafdb` or `load_ferplus`, with the test images (``split="test"``).
     lists_root : path-like
-        A copy of https://github.com/kaiwang960112/Challenge-condition-FER-dataset, which holds
+        A copy of https://github.com/kaiwang960112/Challenge-condition-FER-dataset, which contains
         the lists of [1]_.
     name : {"occlusion", "pose30", "pose45"}
-        Faces partly covered, or turned by more than 30 or 45 degrees. Those of "pose45" are in
-        "pose30" as well.
+        Faces that are partly occluded, or turned by more than 30 or 45 degrees. Those of "pose45"
+        are also in "pose30".
 
     Returns
     -------
     Bunch
-        The rows of `data` that are listed, in its order, with its labels; and
+        The listed rows of `data`, in its order and with its labels; and
 
         n_listed : int
-            Lines of the list.
+            Number of lines in the list.
         duplicates : ndarray of str
-            Names that are listed more than once. They are taken once.
+            Names that are listed more than once. Each is used once.
         missing : ndarray of str
             Names that are listed, but not in `data`.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such list.
+        If the list is not found.
     ValueError
-        If `data` is of another database, if the list cannot be read, or if none of its images is
+        If `data` is from another database, if the list cannot be read, or if none of its images is
         in `data`.
 
     Warns
     -----
     UserWarning
-        If listed images are not in `data`, or if the list has not the published length.
+        If listed images are not in `data`, or if the list does not have the published length.
 
     See Also
     --------
     load_rafdb : Loads RAF-DB.
     load_ferplus : Loads FERPlus.
-    make_expression_faces : Draws faces, some of them covered or turned.
+    make_expression_faces : Draws faces, some of them occluded or turned.
 
     Notes
     -----
@@ -99,9 +99,10 @@ def load_challenging_subset(
     FERPlus        605   1170    633
     ======== ========= ====== ======
 
-    These are the different names in the published lists, and what the PAtt-Lite paper's Table 2
-    sums to; [1]_ counts one more in some. FERPlus' lists were made with labels of their own: with
-    ``labels_as="majority"`` some of their images have no label, and are reported as missing.
+    These are the numbers of distinct names in the published lists, and the sums of the PAtt-Lite
+    paper's Table 2; [1]_ counts one more in some. FERPlus' lists were made with labels of their
+    own: with ``labels_as="majority"``, some of their images have no label, and are reported as
+    missing.
 
     References
     ----------

@@ -37,7 +37,7 @@ Extended Cohn-Kanade (CK+): grey and color frames of posed expressions, recorded
 P. Lucey, J. F. Cohn, T. Kanade, J. Saragih, Z. Ambadar and I. Matthews, CVPR Workshops 2010."""
 
 _CODES = "neutral", "angry", "contempt", "disgust", "fear", "happy", "sad", "surprise"
-_SEQUENCES = {  # labelled ones
+_SEQUENCES = {  # numbers of labelled sequences
     "angry": 45,
     "contempt": 18,
     "disgust": 59,
@@ -83,24 +83,24 @@ def load_ckplus(
     """
     Load CK+ from disk: the peak frames of its labelled sequences, with their subjects.
 
-    A sequence begins with the neutral face and ends at the peak of an expression, which its label
-    names. The official release and two copies at Kaggle are understood; one of these,
-    `ckextended.csv`, does not tell the subjects.
+    A sequence begins with the neutral face and ends at the peak of the expression that its label
+    names. The official release and two copies from Kaggle are supported; one of these,
+    `ckextended.csv`, does not identify subjects.
 
     Parameters
     ----------
     root : path-like
-        The folder that holds `cohn-kanade-images` and `Emotion` (official release), or `CK+48`
-        (Kaggle), or `ckextended.csv` (Kaggle) or that file; a folder around it will do.
+        The folder that contains `cohn-kanade-images` and `Emotion` (official release), or `CK+48`
+        (Kaggle), or `ckextended.csv` (Kaggle), or that file itself; its parent folder works, too.
     frames : {"peak3", "peak1"}, default="peak3"
-        The last three frames of each sequence, as is usual, or the last one.
+        The last three frames of each sequence, as is usual, or only the last one.
     include_neutral : bool, default=False
-        Whether to take the first frame of each sequence as well, as "neutral"; of
-        `ckextended.csv`, the rows that are labelled so. CK+48 has none.
+        Whether to also load the first frame of each sequence, as "neutral"; for `ckextended.csv`,
+        the rows with this label. CK+48 has none.
     image_size : int, default=224
-        Side of the square, in pixels, to which files are brought; the official frames, 640×490
-        or 640×480 pixels, are stretched. Crop them to the face first. Not used for
-        `ckextended.csv`, whose images have 48×48.
+        Side, in pixels, of the square to which files are resized. The official frames, 640×490 or
+        640×480 pixels, are stretched: crop them to the face first. Not used for `ckextended.csv`,
+        whose images have 48×48 pixels.
     as_paths : bool, default=False
         Return paths instead of images, for data larger than memory. No image is opened.
     n_jobs : int, default=None
@@ -114,7 +114,7 @@ def load_ckplus(
         With n rows, sorted by subject, sequence and frame:
 
         images : ndarray of shape (n, image_size, image_size, 3), dtype uint8
-            RGB. Of `ckextended.csv`: (n, 48, 48), grey.
+            RGB. For `ckextended.csv`: (n, 48, 48), grey.
         paths : ndarray of shape (n,), dtype object
             Instead of images, if `as_paths`; each a `str`.
         target : ndarray of shape (n,), dtype int64
@@ -124,9 +124,9 @@ def load_ckplus(
         groups : ndarray of shape (n,), dtype str
             Subject of each image ("S005"). None for `ckextended.csv`.
         sequence : ndarray of shape (n,), dtype str
-            Its sequence ("S005_001"). Not for `ckextended.csv`.
+            Sequence of each image ("S005_001"). Not for `ckextended.csv`.
         frame : ndarray of shape (n,), dtype int64
-            Its number in the sequence, from 1. Not for `ckextended.csv`.
+            Number of each image in its sequence, from 1. Not for `ckextended.csv`.
         split : None or ndarray of shape (n,), dtype str
             None; for `ckextended.csv` "train", "validation" or "test", which share subjects.
         database, DESCR : str
@@ -138,24 +138,24 @@ def load_ckplus(
     Raises
     ------
     FileNotFoundError
-        If there is no such tree, or parts of it are missing. The message says what was looked
-        for, what was found, and what a right tree looks like.
+        If there is no such tree, or if parts of it are missing. The message says what was looked
+        for, what was found, and what a correct tree looks like.
     ValueError
-        If a label or an image cannot be read, or if the layout cannot give what is asked for.
+        If a label or an image cannot be read, or if the layout cannot provide what is requested.
 
     Warns
     -----
     UserWarning
         If numbers differ from the published ones; and always for `ckextended.csv`: without
-        subjects no split can keep them apart.
+        subjects, no split can keep people apart.
 
     See Also
     --------
-    sklearn_patt_lite.model_selection.SubjectKFold : The ten folds of subjects that are usual.
+    sklearn_patt_lite.model_selection.SubjectKFold : Makes the usual ten folds of subjects.
 
     Notes
     -----
-    593 sequences of 123 subjects; 327 of them, of 118 subjects, are labelled:
+    CK+ has 593 sequences of 123 subjects; 327 of them, of 118 subjects, are labelled:
 
     ============ ===== ======== ======= ==== ===== === ======== ===
     .            angry contempt disgust fear happy sad surprise sum
@@ -166,13 +166,12 @@ def load_ckplus(
 
     `ckextended.csv` has 920 rows.
 
-    A sequence without a label file has no label, and is left out. Three frames of one sequence
-    are nearly one image: split by `groups`, and see examples/ckplus_folds.py for the score a
+    A sequence without a label file has no label, and is left out. The three frames of a sequence
+    are nearly identical: split by `groups`, and see examples/ckplus_folds.py for the score per
     sequence.
 
-    CK+ [1]_ is free for research that is not commercial, to those who sign its agreement; ask
-    for it at https://www.jeffcohn.net/resources. Some subjects allow their faces to be printed,
-    most do not.
+    CK+ [1]_ is free for non-commercial research to those who sign its agreement; request it at
+    https://www.jeffcohn.net/resources. Some subjects allow their faces to be printed, most do not.
 
     References
     ----------
@@ -213,7 +212,7 @@ def load_ckplus(
             "the same people on both sides, and scores on them are too good. The official "
             "release and CK+48 tell subjects.",
             UserWarning,
-            stacklevel=3,  # of the caller, behind the validation of parameters
+            stacklevel=3,  # the loader's caller, above parameter validation
         )
         check_counts(table.name, "rows", {"all": len(rows)}, {"all": _CSV_ROWS})
         return make_bunch(_take_rows(rows, include_neutral), **common)
@@ -227,7 +226,7 @@ def load_ckplus(
 
 
 def _find_sequences(root, include_neutral):
-    """Find the labelled sequences of either tree; None if there is none."""
+    """Find the labelled sequences in either layout; None if there are none."""
     images = root if root.name == "cohn-kanade-images" else find_below(root, "cohn-kanade-images")
     if images is not None:
         emotions = find_below(images.parent, "Emotion") or find_below(root, "Emotion")
@@ -251,7 +250,7 @@ def _official_sequences(images, emotions):
     for subject in list_folders(emotions):
         for folder in list_folders(subject):
             labels = sorted(folder.glob("[!.]*_emotion.txt"))
-            if not labels:  # no label is no mistake: a folder without a file says so
+            if not labels:  # not an error: an empty folder means no label
                 continue
             place = images / subject.name / folder.name
             frames = _number(list_images(place)) if place.is_dir() else []
@@ -271,7 +270,7 @@ def _official_sequences(images, emotions):
 
 
 def _read_label(path):
-    """Read a file such as `   3.0000000e+00`."""
+    """Read a label file, such as `   3.0000000e+00`."""
     text = path.read_text(errors="replace").strip()
     try:
         code = float(text)
@@ -294,7 +293,7 @@ def _cropped_sequences(folder):
 
 
 def _number(paths):
-    """Order frames by the numbers in their names; files with other names are none."""
+    """Order frames by the numbers in their names; files with other names are ignored."""
     matches = [(_FRAME.fullmatch(Path(path).stem), path) for path in paths]
     return sorted((int(match[3]), path) for match, path in matches if match)
 

@@ -1,4 +1,4 @@
-"""One order and one spelling of the expressions, whatever a database calls them."""
+"""One order and one spelling of expressions, whatever a database calls them."""
 
 import re
 from typing import Literal
@@ -9,10 +9,10 @@ from sklearn.utils._param_validation import StrOptions
 
 from sklearn_patt_lite._typing import Names, validate_params
 
-#: In FER2013's order and spelling, with contempt behind: the order of all `target_names`.
+#: In FER2013's order and spelling, followed by contempt: the order of all `target_names`.
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
 
-_NO_COLUMNS = {"target_names", "duplicates", "missing"}  # however long they are
+_NO_COLUMNS = {"target_names", "duplicates", "missing"}  # whatever their length
 
 _SPELLINGS = {
     **{name: name for name in EXPRESSIONS},
@@ -33,7 +33,7 @@ _NUMBER = re.compile(r"^\d+[\s._-]+")  # as in "1 Anger", "03_happy"
 
 
 def spell(name):
-    """Bring an expression's name to this library's spelling; None if it names none.
+    """Convert an expression's name to this library's spelling; None if it is no expression.
 
     Examples
     --------
@@ -65,46 +65,47 @@ def map_expressions(
     others: Literal["drop", "raise"] = "drop",
 ) -> Bunch:
     """
-    Bring a database to another's expressions, for tests across databases.
+    Map a database to the expressions of another, for cross-database tests.
 
-    A classifier knows the expressions of the database that it was trained on, in their order. Bring
-    another database to them before its labels are compared with predictions.
+    A classifier knows only the expressions of the database that it was trained on, in their order.
+    Map another database to them before comparing its labels with predictions.
 
     Parameters
     ----------
     data : Bunch
-        From one of this package's loaders.
+        Data from one of this package's loaders.
     target_names : array-like of str
-        The expressions wanted, in order: those of another Bunch, or of a classifier that was
-        trained on another database. Usual spellings are understood ("anger", "1 Happiness").
+        Expressions to map to, in order: those of another Bunch, or of a classifier that was trained
+        on another database. Usual spellings are understood ("anger", "1 Happiness").
     merge : dict of str to str, default=None
-        Expressions to be counted as others, such as ``{"contempt": "disgust"}``.
+        Expressions to merge into others, such as ``{"contempt": "disgust"}``.
     others : {"drop", "raise"}, default="drop"
-        What becomes of rows whose expression is not in `target_names`.
+        What to do with rows whose expression is not in `target_names`.
 
     Returns
     -------
     Bunch
-        A new one, with the rows that are left, whose `target` are indices of the new
-        `target_names`; every field with a value a row is cut alike.
+        New Bunch with the remaining rows. Its `target` holds indices into the new `target_names`;
+        every other field with one value per row has the same rows.
 
     Raises
     ------
     ValueError
-        If `target_names` holds a name twice, if `merge` names an expression that is unknown or
-        not wanted, if no row is left, or, with ``others="raise"``, if rows would be dropped.
+        If `target_names` holds a name twice, if `merge` maps an unknown expression or maps to one
+        that is not in `target_names`, if no row is left, or, with ``others="raise"``, if rows would
+        be dropped.
     InvalidParameterError
-        If a parameter is of a wrong type. It is a `ValueError`.
+        If a parameter has a wrong type. This is a `ValueError`.
 
     See Also
     --------
-    load_face_folder : Loads faces whose classes may need it.
+    load_face_folder : Loads faces whose classes may need mapping.
     sklearn_patt_lite.metrics.expression_report : Scores predictions.
 
     Notes
     -----
-    The 8 classes of FERPlus or CK+ become the 7 of FER2013 or RAF-DB without contempt, or with
-    contempt merged into another; 7 become 8 without loss, and no row is of the eighth.
+    The 8 classes of FERPlus or CK+ become the 7 of FER2013 or RAF-DB if contempt is dropped or
+    merged into another class; 7 become 8 without loss, and the eighth has no rows.
 
     Examples
     --------
@@ -131,7 +132,7 @@ def map_expressions(
 
 
 def _known(name):
-    """Spell a name, or keep it as it is: folders of faces may hold other classes, too."""
+    """Spell a name, or keep it as it is: folders of faces may contain other classes, too."""
     return spell(name) or str(name)
 
 
@@ -158,25 +159,25 @@ def _check_rest(target, old_target, names, others):
 
 
 def in_order_of(names, target):
-    """Count the rows of each class that has any, by its name."""
+    """Count the rows of each class, by name; leave out classes without rows."""
     counts = np.bincount(target, minlength=len(names))
     return {name: int(n) for name, n in zip(names, counts, strict=True) if n > 0}
 
 
 def select_rows(data, rows):
-    """Make a Bunch of some rows: of every field that has a value a row.
+    """Select rows of a Bunch, in every field that has one value per row.
 
     Parameters
     ----------
     data : Bunch
-        With `target`, which says how many rows there are.
+        With `target`, whose length is the number of rows.
     rows : ndarray
         Mask or indices.
 
     Returns
     -------
     Bunch
-        A new one.
+        New Bunch.
     """
     n = len(data.target)
 

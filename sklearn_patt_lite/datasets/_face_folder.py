@@ -1,4 +1,4 @@
-"""Any database that has a folder per class."""
+"""Loader for any database with one folder per class."""
 
 import os
 import re
@@ -61,30 +61,31 @@ def load_face_folder(
     return_X_y: bool = False,
 ) -> BunchOrXy:
     r"""
-    Load faces from a tree with a folder per class.
+    Load faces from a tree with one folder per class.
 
-    For databases that have no loader here, and for photographs of your own. The folder tells the
-    expression; `groups_from` says what tells the subject, by which images should be split.
+    Use this for databases that have no loader here, and for your own photographs. The folder gives
+    the expression, and `groups_from` the subject, by which images should be split.
 
     Parameters
     ----------
     root : path-like
-        The folder with the classes' folders, in which images may lie at any depth. Where it holds
-        `train`, `test` or `validation` instead, each of these holds the classes' folders.
+        The folder that contains the classes' folders, in which images may lie at any depth. If it
+        contains `train`, `test` or `validation` instead, each of these contains the classes'
+        folders.
     groups_from : {"jaffe", "kdef"}, str, re.Pattern or callable, default=None
-        What tells the subject of an image.
+        How to find the subject of an image.
 
         - "jaffe": file names such as `KA.AN1.39.tiff`, of subject KA.
         - "kdef": file names such as `AF01ANS.JPG`, of subject F01, session A.
-        - another str, or a pattern: a regular expression, which is searched in the file's name
-          and whose first group is the subject, such as ``r"^(S\d+)_"``.
-        - a callable: of the image's `pathlib.Path`, gives the subject.
-        - None: nothing does.
+        - another str, or a pattern: a regular expression that is searched for in the file name and
+          whose first group is the subject, such as ``r"^(S\d+)_"``.
+        - a callable: takes the image's `pathlib.Path`, and returns the subject.
+        - None: subjects are not known.
     unreadable : {"raise", "drop"}, default="raise"
-        What becomes of images that cannot be read: an error names them, or they are left out, with
-        a warning. To find them reads each image once more.
+        What to do with images that cannot be read: raise an error that names them, or leave them
+        out with a warning. "drop" reads each image once more, to find them.
     image_size : int, default=224
-        Side of the square, in pixels, to which images are brought.
+        Side, in pixels, of the square to which images are resized.
     as_paths : bool, default=False
         Return paths instead of images, for data larger than memory. No image is opened.
     n_jobs : int, default=None
@@ -104,10 +105,10 @@ def load_face_folder(
         target : ndarray of shape (n,), dtype int64
             Index into `target_names`.
         target_names : ndarray of shape (n_classes,), dtype str
-            If all folders are called as expressions ("happy", "Happiness"), these, in this
-            library's order and spelling; else the folders' names, sorted.
+            If all folders are named after expressions ("happy", "Happiness"), these, in this
+            library's order and spelling; otherwise the folder names, sorted.
         groups : None or ndarray of shape (n,), dtype str
-            What `groups_from` tells.
+            Subject of each image, by `groups_from`.
         split : None or ndarray of shape (n,), dtype str
             "train", "validation" or "test", if there are such folders.
         unreadable : list of str
@@ -121,31 +122,31 @@ def load_face_folder(
     Raises
     ------
     FileNotFoundError
-        If there is no such folder, no image in folders in it, or if the classes' folders lie
-        deeper in it; the message says where.
+        If the folder does not exist, if no images are in folders in it, or if the classes' folders
+        lie deeper in it; the message says where.
     ValueError
-        If an image cannot be read, or if a file's name does not tell the subject.
+        If an image cannot be read, or if no subject is found in a file name.
 
     Warns
     -----
     UserWarning
         If files or folders are left out, with their numbers; if each class shows one subject, and
-        each another: the folders may be people.
+        each a different one: the folders may be people.
 
     See Also
     --------
-    map_expressions : Brings the classes to another database's.
+    map_expressions : Maps the classes to those of another database.
     sklearn_patt_lite.preprocessing.FaceCropper : Crops photographs to the face.
 
     Notes
     -----
-    What Pillow and its plugins read is an image. Links are followed. Hidden files are passed over,
-    and other files with a warning.
+    Every file that Pillow and its plugins can read counts as an image. Links are followed. Hidden
+    files are skipped; other files are skipped with a warning.
 
-    JAFFE [1]_: 213 images of 10 women, free for research that is not commercial, at
-    https://zenodo.org/records/3451524. KDEF [2]_: 4,900 images of 70 people, likewise, at
-    https://kdef.se. Both come with all images in one folder, or a folder per subject: sort them
-    into folders by the expression in their names (AN, DI, FE or AF, HA, NE, SA, SU).
+    JAFFE [1]_ has 213 images of 10 women, free for non-commercial research, at
+    https://zenodo.org/records/3451524. KDEF [2]_ has 4,900 images of 70 people, on the same terms,
+    at https://kdef.se. Both come with all images in one folder, or one folder per subject: sort
+    them into folders by the expression in their names (AN, DI, FE or AF, HA, NE, SA, SU).
 
     References
     ----------
@@ -211,7 +212,7 @@ def load_face_folder(
 
 
 def _warn_of_subjects_as_classes(labels, groups):
-    """Warn of a tree of people at the top, where expressions should be."""
+    """Warn if the classes' folders seem to be people instead of expressions."""
     pairs, subjects = set(zip(labels, groups, strict=True)), set(groups)
     if len(subjects) > 1 and len(pairs) == len(subjects) == len(set(labels)):
         warnings.warn(
@@ -219,7 +220,7 @@ def _warn_of_subjects_as_classes(labels, groups):
             "each: are the folders people, not expressions? Then give paths, labels and groups to "
             "the classifier as they are.",
             UserWarning,
-            stacklevel=4,  # of the caller, behind the validation of parameters
+            stacklevel=4,  # the loader's caller, above parameter validation
         )
 
 
@@ -229,7 +230,7 @@ def _list_tree(root):
 
     def visit(folder, place, parents):
         real = os.path.realpath(folder)
-        if real in parents:  # a link to a folder that it is in
+        if real in parents:  # a link to one of its parent folders
             return
         for names, of_tree in zip(list_files(folder), (images, others), strict=True):
             of_tree += [(*place, name) for name in names]
@@ -242,7 +243,7 @@ def _list_tree(root):
 
 
 def _check_level(root, images, depth):
-    """Refuse a folder that has the classes' folders not in it, but deeper."""
+    """Refuse a folder if the classes' folders are not directly in it, but deeper."""
     in_parts = (path for path in images if path[0].lower() in _SPLITS and len(path) > 2)
     if not depth and any(spell(path[1]) for path in in_parts):
         problem = "Beside train, validation or test there are other folders with images"
@@ -257,7 +258,7 @@ def _check_level(root, images, depth):
 
 
 def _find_expressions(images, depth):
-    """Find folders, one or two levels deeper, with folders that are called as expressions."""
+    """Find folders, one or two levels deeper, that contain folders named after expressions."""
     expressions = defaultdict(set)
     for path in images:
         for level in range(depth + 1, min(depth + 3, len(path) - 1)):
@@ -268,14 +269,14 @@ def _find_expressions(images, depth):
 
 
 def _find_only_folder(images, depth):
-    """Find the only class, if it holds nothing but folders, several of them."""
+    """Find the only class, if its folder contains nothing but several folders."""
     below = {path[depth + 1] if len(path) > depth + 2 else None for path in images}
     is_alone = len({path[depth] for path in images}) == 1
     return {images[0][: depth + 1]} if is_alone and len(below - {None}) == len(below) > 1 else set()
 
 
 def _warn_of_others(paths):
-    """Warn of files that are left out, with their numbers by suffix."""
+    """Warn about files that are left out, with their numbers by suffix."""
     suffixes = Counter(
         os.path.splitext(path[-1])[1].lower() or "without a suffix"
         for path in paths
@@ -287,12 +288,12 @@ def _warn_of_others(paths):
             f"{sum(suffixes.values())} files are left out, which are no images or in no class's "
             f"folder: {numbers}.",
             UserWarning,
-            stacklevel=4,  # of the caller, behind the validation of parameters
+            stacklevel=4,  # the loader's caller, above parameter validation
         )
 
 
 def _find_unreadable(root, images, n_jobs):
-    """Find the images that cannot be read, and warn of them."""
+    """Find the images that cannot be read, and warn about them."""
     paths = [os.path.join(root, *path) for path in images]
     failures = find_unusable(paths, n_jobs)
     if len(failures) == len(images):
@@ -302,7 +303,7 @@ def _find_unreadable(root, images, n_jobs):
             f"{len(failures)} of {len(images)} images cannot be read, and are left out; first: "
             f"{failures[min(failures)]}.",
             UserWarning,
-            stacklevel=4,  # of the caller, behind the validation of parameters
+            stacklevel=4,  # the loader's caller, above parameter validation
         )
     return {images[row] for row in failures}
 

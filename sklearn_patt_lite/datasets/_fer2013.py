@@ -1,4 +1,4 @@
-"""FER2013: small grey faces from a web search, of a competition in 2013."""
+"""FER2013: small grey faces from a web search, for a competition in 2013."""
 
 import re
 import warnings
@@ -73,20 +73,20 @@ def load_fer2013(
     return_X_y: bool = False,
 ) -> BunchOrXy:
     """
-    Load FER2013 from disk, by its official split.
+    Load FER2013 from disk, with its official split.
 
-    Tables of pixels and Kaggle's folders of files are understood; both give grey images of 48×48
-    pixels. Their subjects are not known, so that no split can keep people apart.
+    Tables of pixels and Kaggle's folders of files are supported; both give grey images of 48×48
+    pixels. Subjects are not known, so no split can keep people apart.
 
     Parameters
     ----------
     path : path-like
         `fer2013.csv` or `icml_face_data.csv`, or a folder with one of them, or with Kaggle's
-        folders `train` and `test`, or `train` and `validation`; a folder around it will do.
+        folders `train` and `test`, or `train` and `validation`; the parent folder works, too.
     split : {"train", "validation", "test", "all"}, default="train"
-        Which images: the competition's "Training", "PublicTest" and "PrivateTest". Kaggle's
-        folder `test` holds the last two; the file names tell which. A copy with folders `train` and
-        `validation` has another split, and no "test".
+        Which images to load: the competition's "Training", "PublicTest" or "PrivateTest", or all.
+        Kaggle's folder `test` contains the last two; the file names show which. A copy with folders
+        `train` and `validation` has a different split, and no "test".
     as_paths : bool, default=False
         Return paths instead of images (folders only). No image is opened.
     n_jobs : int, default=None
@@ -120,20 +120,20 @@ def load_fer2013(
     Raises
     ------
     FileNotFoundError
-        If there is no such file or tree, or parts of it are missing. The message says what was
-        looked for, what was found, and what is right.
+        If there is no such file or tree, or if parts of it are missing. The message says what was
+        looked for, what was found, and what is correct.
     ValueError
-        If a row or an image cannot be read, if a file's name does not tell its split, or if paths
-        are asked for and there are none.
+        If a row or an image cannot be read, if a file name does not show the split, or if paths are
+        requested and there are none.
 
     Warns
     -----
     UserWarning
-        If numbers differ from the published ones, or if the copy has a split of its own.
+        If numbers differ from the published ones, or if the copy has its own split.
 
     See Also
     --------
-    load_ferplus : The same images, with labels by ten people each.
+    load_ferplus : Loads the same images, labelled by ten people each.
 
     Notes
     -----
@@ -145,9 +145,9 @@ def load_fer2013(
     test         491      55  528   879  594      416     626  3,589
     ========== ===== ======= ==== ===== ==== ======== ======= ======
 
-    Many images occur more than once, in other splits and with other labels too.
+    Many images occur more than once, also in different splits and with different labels.
 
-    FER2013 [1]_ comes from a web search, so that its images are their owners'. It is at
+    FER2013 [1]_ comes from a web search, so its images belong to their owners. It is available at
     https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge
     under the competition's rules.
 
@@ -197,7 +197,7 @@ def find_table(root):
     Parameters
     ----------
     root : Path
-        It, or a folder with it.
+        The file, or a folder that contains it.
     """
     if root.is_file():
         return root
@@ -205,7 +205,7 @@ def find_table(root):
 
 
 def read_rows(table):
-    """Go through a table: (where, split, expression, pixels), the pixels as text."""
+    """Iterate over a table: (where, split, expression, pixels), with pixels as text."""
     for number, row in enumerate(read_csv(table, ["emotion", "Usage", "pixels"]), 1):
         where = f"{str(table)!r}, row {number}"
         code, usage, pixels = row
@@ -240,7 +240,7 @@ def _read_folders(root, split):
             "This copy of FER2013, with folders train and validation, has a split of its own: its "
             "scores are not to be compared with published ones.",
             UserWarning,
-            stacklevel=4,  # of the loader's caller, behind the validation of parameters
+            stacklevel=4,  # the loader's caller, above parameter validation
         )
     for part, _, path, expression in sorted(found, key=lambda row: (_PARTS.index(row[0]), row[1])):
         if split in (part, "all"):

@@ -75,30 +75,30 @@ def load_ferplus(
     Parameters
     ----------
     fer2013 : path-like
-        `fer2013.csv` or `icml_face_data.csv`, or a folder with it. A copy of FER2013 in folders
-        will not do: rows are joined by their order.
+        `fer2013.csv` or `icml_face_data.csv`, or a folder that contains it. A copy of FER2013 in
+        folders does not work: rows are joined by their order.
     labels : path-like
-        `fer2013new.csv`, or the folder of FERPlus that holds it.
+        `fer2013new.csv`, or the folder of FERPlus that contains it.
     split : {"train", "validation", "test", "all"}, default="train"
-        Which images: "Training", "PublicTest" and "PrivateTest".
+        Which images to load: "Training", "PublicTest" or "PrivateTest", or all.
     labels_as : {"majority", "argmax", "plurality", "weighted"}, default="majority"
-        How ten votes become labels.
+        How the ten votes become labels.
 
-        - "majority": by the authors' rule. Single votes do not count; the expression with most
-          votes is the label if it has more than half of those that are left. Images without
-          such a majority, and those that are not known or no face, are left out.
-        - "argmax": the expression with most votes, however few; of equals, the first in FERPlus'
-          order (neutral, happy, surprise, sad, angry, disgust, fear, contempt), so that an image
-          that all ten call no face is neutral. Images whose name occurred before are left out.
-          This gives the numbers of the PAtt-Lite paper [2]_ (Table 1).
-        - "plurality": the column with most votes of all ten; images that it calls unknown or no
-          face are left out. This gives the numbers of near-neutral-fer [3]_.
-        - "weighted": a row for each image and each expression that has votes, single votes not
-          counting, with its share of the votes as `sample_weight`, so that `fit` learns from all
-          of them. Votes for "unknown" and "no face" count in the sum: who doubts weighs less.
-          `groups` are the images: a split by them keeps an image's rows together.
+        - "majority": the authors' rule. Single votes do not count; the expression with the most
+          votes is the label if it has more than half of the remaining votes. Images without such a
+          majority, and those that are unknown or no face, are left out.
+        - "argmax": the expression with the most votes, however few; in a tie, the first in FERPlus'
+          order (neutral, happy, surprise, sad, angry, disgust, fear, contempt), so an image that
+          all ten call no face is neutral. Images whose name occurred before are left out. This
+          reproduces the numbers of the PAtt-Lite paper [2]_ (Table 1).
+        - "plurality": the column with the most votes, of all ten; images for which it is unknown or
+          no face are left out. This reproduces the numbers of near-neutral-fer [3]_.
+        - "weighted": one row for each image and each expression that has votes, not counting single
+          votes, with its share of the votes as `sample_weight`, so `fit` learns from all of them.
+          Votes for "unknown" and "no face" count in the total, so doubtful images weigh less.
+          `groups` are the images: splitting by them keeps an image's rows together.
     as_paths : bool, default=False
-        Not possible, and refused: the table holds pixels.
+        Not supported; True raises an error: the table holds pixels.
     return_X_y : bool, default=False
         Return ``(X, y)`` instead of a Bunch.
 
@@ -114,15 +114,16 @@ def load_ferplus(
         target_names : ndarray of shape (8,), dtype str
             angry, disgust, fear, happy, sad, surprise, neutral, contempt.
         groups : None or ndarray of shape (n,), dtype int64
-            With "weighted", the image's row in the files, from 0; it is not known who is who.
+            With "weighted", the image's row in the files, from 0; otherwise None. Subjects are not
+            known.
         split : ndarray of shape (n,), dtype str
             "train", "validation" or "test".
         names : ndarray of shape (n,), dtype str
             FERPlus' name of the image ("fer0032226"), by which `load_challenging_subset` finds it.
         votes : ndarray of shape (n, 10), dtype int64
-            For FERPlus' ten columns, in its own order; all that were given.
+            All votes for FERPlus' ten columns, in FERPlus' order, single votes included.
         sample_weight : ndarray of shape (n,), dtype float64
-            With "weighted" only, above 0; the rows of an image sum to 1 at most.
+            Only with "weighted"; above 0, and the rows of an image sum to at most 1.
         database, DESCR : str
             "FERPlus", and a description.
 
@@ -132,10 +133,10 @@ def load_ferplus(
     Raises
     ------
     FileNotFoundError
-        If a file is missing, or if `fer2013` leads to images in folders.
+        If a file is missing, or if `fer2013` is a copy in folders.
     ValueError
-        If the files do not belong together (numbers of rows, or their splits, differ), if a row
-        cannot be read, or if paths are asked for.
+        If the files do not belong together (the numbers of rows, or their splits, differ), if a row
+        cannot be read, or if paths are requested.
 
     Warns
     -----
@@ -144,8 +145,8 @@ def load_ferplus(
 
     See Also
     --------
-    load_fer2013 : The same images, with their first labels.
-    load_challenging_subset : Takes the covered or turned faces of the test images.
+    load_fer2013 : Loads the same images, with their original labels.
+    load_challenging_subset : Selects the occluded or turned faces of the test images.
 
     Notes
     -----
@@ -157,8 +158,8 @@ def load_ferplus(
     plurality 28,389      3,553 3,546
     ========= ====== ========== =====
 
-    Rows without a name, 173, are no faces, and left out. Names and rows drift apart from row 60
-    on, so that files of FER2013 cannot be found by names. Four names occur twice.
+    The 173 rows without a name are not faces, and are left out. From row 60 on, names no longer
+    match row numbers, so files of FER2013 cannot be found by name. Four names occur twice.
 
     FERPlus' labels [1]_ are under the MIT licence, at https://github.com/microsoft/FERPlus; the
     images are FER2013's (see `load_fer2013`).
@@ -249,7 +250,7 @@ def _read_labels(table):
 
 
 def _majority(names, votes):
-    """By the authors' rule, `FERPlusReader._process_data` of their ferplus.py."""
+    """Apply the authors' rule, `FERPlusReader._process_data` in their ferplus.py."""
     votes = _without_single_votes(votes)
     most = votes.max(axis=1)
     label = votes.argmax(axis=1)
@@ -259,7 +260,7 @@ def _majority(names, votes):
 
 
 def _argmax(names, votes):
-    """Without a threshold, each name once: so the paper's numbers come about."""
+    """Apply no threshold, and use each name once: this reproduces the paper's numbers."""
     expressions = votes[:, : len(_NAMES)]
     first = np.zeros(len(names), dtype=bool)
     first[np.unique(names, return_index=True)[1]] = True
@@ -268,7 +269,7 @@ def _argmax(names, votes):
 
 
 def _plurality(names, votes):
-    """By the rule of near-neutral-fer's loader."""
+    """Apply the rule of near-neutral-fer's loader."""
     label = votes.argmax(axis=1)
     image = np.flatnonzero((label < len(_NAMES)) & (names != ""))
     return image, label[image], np.ones(len(image))
@@ -284,7 +285,7 @@ def _without_single_votes(votes):
     return np.where(votes > 1, votes, 0)
 
 
-# Functions of names and votes; rows, expressions (FERPlus' columns) and weights.
+# Each takes names and votes, and returns rows, expressions (FERPlus' columns) and weights.
 _LABELS = {
     "majority": _majority,
     "argmax": _argmax,
@@ -294,7 +295,7 @@ _LABELS = {
 
 
 def _read_images(table, parts, wanted):
-    """Read the wanted rows' images, having compared all rows' splits."""
+    """Read the images of the wanted rows, and check the splits of all rows."""
     images, n = [], 0
     for n, (where, part, _, pixels) in enumerate(read_rows(table), 1):
         if n > len(parts) or part != parts[n - 1]:

@@ -1,4 +1,4 @@
-"""Images as FER2013 ships them: a row of a CSV file each, pixels as text."""
+"""Images in FER2013's format: one row of a CSV file each, with pixels as text."""
 
 import csv
 import warnings
@@ -10,14 +10,14 @@ SPLITS = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"
 
 
 def read_csv(path, columns):
-    """Go through a CSV file; yields a list of the columns' values a row.
+    """Iterate over a CSV file; yield a list of the columns' values for each row.
 
     Column names may have spaces around them and any case.
 
     Raises
     ------
     ValueError
-        If a column or a value is missing; the message names the file, and the row, from 1.
+        If a column or a value is missing; the message names the file and the row, counted from 1.
     """
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as stream:
         reader = csv.reader(stream)
@@ -35,12 +35,12 @@ def read_csv(path, columns):
 
 
 def parse_pixels(text, where):
-    """Turn the text of an image into (48, 48), uint8; `where` names it in errors."""
+    """Convert the text of an image to (48, 48), uint8; `where` names it in errors."""
     problem = f"{where}: expected {SIDE**2} pixels from 0 to 255, got {text[:40]!r}…"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", DeprecationWarning)  # how NumPy tells of other text
-            pixels = np.fromstring(text, dtype=np.int32, sep=" ")  # so wide as to show 256, too
+            warnings.simplefilter("error", DeprecationWarning)  # raised by NumPy for other text
+            pixels = np.fromstring(text, dtype=np.int32, sep=" ")  # wide enough to detect 256, too
     except (ValueError, DeprecationWarning) as error:
         raise ValueError(problem) from error
     if len(pixels) != SIDE**2 or pixels.min() < 0 or pixels.max() > 255:
@@ -49,14 +49,14 @@ def parse_pixels(text, where):
 
 
 def parse_code(text, names, where):
-    """Turn a code into the name that it stands for."""
+    """Convert a code to the name that it stands for."""
     if not text.isdecimal() or int(text) >= len(names):
         raise ValueError(f"{where}: expected a code from 0 to {len(names) - 1}, got {text!r}.")
     return names[int(text)]
 
 
 def parse_usage(text, where):
-    """Turn a "Usage" into the name of a split."""
+    """Convert a "Usage" to the name of a split."""
     if text not in SPLITS:
         raise ValueError(f"{where}: expected one of {list(SPLITS)}, got {text!r}.")
     return SPLITS[text]

@@ -60,23 +60,24 @@ def load_rafdb(
     return_X_y: bool = False,
 ) -> BunchOrXy:
     """
-    Load RAF-DB's basic expressions from disk, by its official split.
+    Load RAF-DB's basic expressions from disk, with its official split.
 
-    The official release and Kaggle's copy are understood. The subjects are not known, so that no
-    split can keep people apart.
+    The official release and Kaggle's copy are supported. Subjects are not known, so no split can
+    keep people apart.
 
     Parameters
     ----------
     root : path-like
-        The folder that holds `EmoLabel` and `Image` (official release; its `basic` folder), or
-        `DATASET` (Kaggle); a folder around it will do.
+        The folder that contains `EmoLabel` and `Image` (official release; its `basic` folder), or
+        `DATASET` (Kaggle); its parent folder works, too.
     split : {"train", "test", "all"}, default="train"
-        Which images. There is no validation part: cut one off "train", and look at "test" once.
+        Which images to load. There is no validation part: split one off "train", and use "test"
+        only once.
     kind : {"aligned", "original"}, default="aligned"
         Faces cropped and aligned to 100×100 pixels, or the photographs they come from (official
         release only).
     image_size : int, default=100
-        Side of the square, in pixels, to which images are brought.
+        Side, in pixels, of the square to which images are resized.
     as_paths : bool, default=False
         Return paths instead of images, for data larger than memory. No image is opened.
     n_jobs : int, default=None
@@ -102,7 +103,7 @@ def load_rafdb(
         split : ndarray of shape (n,), dtype str
             "train" or "test".
         names : ndarray of shape (n,), dtype str
-            What the image is called ("test_0007"), by which `load_challenging_subset` finds it.
+            Name of each image ("test_0007"), by which `load_challenging_subset` finds it.
         database, DESCR : str
             "RAF-DB", and a description.
 
@@ -112,10 +113,10 @@ def load_rafdb(
     Raises
     ------
     FileNotFoundError
-        If there is no such tree, or parts of it are missing. The message says what was looked
-        for, what was found, and what a right tree looks like.
+        If there is no such tree, or if parts of it are missing. The message says what was looked
+        for, what was found, and what a correct tree looks like.
     ValueError
-        If the list of labels or an image cannot be read, or if folders and labels differ.
+        If the list of labels or an image cannot be read, or if folders and labels disagree.
 
     Warns
     -----
@@ -124,7 +125,7 @@ def load_rafdb(
 
     See Also
     --------
-    load_challenging_subset : Takes the covered or turned faces of the test images.
+    load_challenging_subset : Selects the occluded or turned faces of the test images.
 
     Notes
     -----
@@ -137,8 +138,8 @@ def load_rafdb(
 
     The official codes, 1 to 7, are in this order; `target` is not.
 
-    RAF-DB [1]_ is for research that is not commercial; ask for it, from an academic address, at
-    http://www.whdeng.cn/RAF/model1.html. The photographs are their owners'.
+    RAF-DB [1]_ is for non-commercial research; request it, from an academic address, at
+    http://www.whdeng.cn/RAF/model1.html. The photographs belong to their owners.
 
     References
     ----------
@@ -176,7 +177,7 @@ def load_rafdb(
 
 
 def _official(labels, kind):
-    table = labels / "list_patition_label.txt"  # spelt so
+    table = labels / "list_patition_label.txt"  # the official spelling
     if not table.exists():
         raise incomplete(labels, "EmoLabel holds no list_patition_label.txt", LAYOUT)
     folder = labels.parent / "Image" / kind
@@ -240,7 +241,7 @@ def _kaggle(root, kind):
 
 
 def _check_table(root, folder, part, rows):
-    """Compare the folders with train_labels.csv or test_labels.csv, where it is there."""
+    """Compare the folders with train_labels.csv or test_labels.csv, if it exists."""
     places = [place / f"{part}_labels.csv" for place in (root, folder, folder.parent)]
     table = next((place for place in places if place.exists()), None)
     if table is None:

@@ -1,4 +1,4 @@
-"""Looking into fitted models."""
+"""Inspection of fitted models."""
 
 from sklearn_patt_lite.inspection._batch_invariance import BatchInvariance, batch_invariance
 from sklearn_patt_lite.inspection._class_recall import ClassRecallDisplay

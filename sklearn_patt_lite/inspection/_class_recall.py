@@ -1,4 +1,4 @@
-"""How many of each class several models get right, side by side."""
+"""Recall of each class for several models, side by side."""
 
 from __future__ import annotations
 
@@ -40,26 +40,26 @@ class ClassRecallDisplay:
     target_names : sequence of str
         Names of the classes.
     intervals : dict of str to ndarray of shape (n_classes, 2), default=None
-        95 % intervals of each recall, by the model's name; NaN where there is none.
+        95 % interval of each recall, by model name; NaN where there is none.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
-        What it is drawn on.
+        Axes with the bars.
     figure_ : matplotlib.figure.Figure
-        What that is on.
+        Figure that contains the axes.
 
     See Also
     --------
     sklearn_patt_lite.metrics.expression_report : Scores with intervals, and the confusion matrix.
-    sklearn_patt_lite.model_selection.compare_classifiers : Whether one is better.
-    sklearn.metrics.ConfusionMatrixDisplay : Which classes are taken for which.
+    sklearn_patt_lite.model_selection.compare_classifiers : Tests whether one is better.
+    sklearn.metrics.ConfusionMatrixDisplay : Which classes are confused.
 
     Notes
     -----
     Lines are 95 % percentile bootstrap intervals. Within each class, subjects are resampled, or
     images if the subjects are not known. Overlapping intervals say little about models tested on
-    the same images: compare those in pairs, with `compare_classifiers`.
+    the same images: compare such models by paired scores, with `compare_classifiers`.
 
     Examples
     --------
@@ -104,12 +104,12 @@ class ClassRecallDisplay:
         """
         Predict images with fitted classifiers, and draw their recalls.
 
-        All predict the same images, which none of them should have been trained on.
+        All classifiers predict the same images. None of them should have been trained on these.
 
         Parameters
         ----------
         estimators : dict of str to object, or object
-            Fitted classifiers by their names; or a single one.
+            Fitted classifiers by name, or a single one.
         X : array-like of length n
             Images, as the estimators take them.
         y : array-like of shape (n,)
@@ -121,7 +121,7 @@ class ClassRecallDisplay:
         random_state : int, RandomState instance or None, default=None
             Controls the bootstrap.
         ax : matplotlib.axes.Axes, default=None
-            Where to draw. By default a new figure.
+            Axes to draw on. By default a new figure.
         **kwargs : dict
             Passed on to `plot`.
 
@@ -135,11 +135,11 @@ class ClassRecallDisplay:
         ImportError
             If Matplotlib is not installed.
         ValueError
-            If labels are neither in nor indices of `target_names`, or if lengths differ.
+            If labels are neither in `target_names` nor indices into it, or if lengths differ.
 
         See Also
         --------
-        from_predictions : Takes predictions that are there already.
+        from_predictions : Takes existing predictions.
 
         Examples
         --------
@@ -183,14 +183,14 @@ class ClassRecallDisplay:
         """
         Draw the recalls of predictions.
 
-        A recall is the share of a class's images that were given this class.
+        Recall is the share of a class's images that are predicted as this class.
 
         Parameters
         ----------
         y_true : array-like of shape (n,)
             True labels.
         y_pred : dict of str to array-like of shape (n,), or array-like of shape (n,)
-            Predicted labels of each model, by its name; or of a single one.
+            Predicted labels of each model by name, or of a single model.
         groups : array-like of shape (n,), default=None
             Subject of each image, for the intervals.
         target_names : array-like of str, default=None
@@ -198,7 +198,7 @@ class ClassRecallDisplay:
         random_state : int, RandomState instance or None, default=None
             Controls the bootstrap.
         ax : matplotlib.axes.Axes, default=None
-            Where to draw. By default a new figure.
+            Axes to draw on. By default a new figure.
         **kwargs : dict
             Passed on to `plot`.
 
@@ -212,7 +212,7 @@ class ClassRecallDisplay:
         ImportError
             If Matplotlib is not installed.
         ValueError
-            If labels are neither in nor indices of `target_names`, or if lengths differ.
+            If labels are neither in `target_names` nor indices into it, or if lengths differ.
 
         See Also
         --------
@@ -255,14 +255,14 @@ class ClassRecallDisplay:
 
     def plot(self, ax: Axes | None = None) -> Self:
         """
-        Draw a group of bars for each class, a bar for each model.
+        Draw a group of bars for each class, with one bar per model.
 
-        The number of a class's images stands below its name.
+        The number of images of each class is below its name.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Where to draw. By default a new figure.
+            Axes to draw on. By default a new figure.
 
         Returns
         -------
@@ -306,7 +306,7 @@ class ClassRecallDisplay:
         return self
 
     def _errors(self, name):
-        """Lengths of a model's intervals below and above its recalls; None without intervals."""
+        """Return a model's interval lengths below and above its recalls; None without intervals."""
         if self.intervals is None:
             return None
         lengths = np.abs(self.intervals[name] - np.asarray(self.recall[name])[:, np.newaxis])
@@ -314,7 +314,7 @@ class ClassRecallDisplay:
 
 
 def _intervals(y_true, is_right, groups, classes, rng):
-    """Intervals of the recalls: (n_classes, 2), NaN where there are fewer than two units."""
+    """Compute intervals of the recalls: (n_classes, 2), NaN with fewer than two units."""
     intervals = np.full((len(classes), 2), np.nan)
     for i, label in enumerate(classes):
         of_class = y_true == label

@@ -6,20 +6,20 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_scalar
 
-# Blue and vermilion of Okabe and Ito, which the colour-blind tell apart.
+# Blue and vermilion of Okabe and Ito, which colour-blind people can tell apart.
 RIGHT, WRONG, UNKNOWN = "#0072B2", "#D55E00", "black"
 _IMAGE_INCHES = 1.6  # side of one image in a new figure
-_TITLE_INCHES = 0.4  # its title of two lines
-_BAR_INCHES = 1.1  # a bar that explains colours, with its label
+_TITLE_INCHES = 0.4  # its two-line title
+_BAR_INCHES = 1.1  # a colour bar with its label
 
 
 def check_matplotlib(name):
-    """Ask for Matplotlib.
+    """Check that Matplotlib is installed.
 
     Raises
     ------
     ImportError
-        If it is not installed; the message names who needs it, and the extra.
+        If it is not; the message says what needs it, and names the extra.
     """
     try:
         import matplotlib  # noqa: F401
@@ -31,31 +31,29 @@ def check_matplotlib(name):
 
 
 def panels(ax, n_rows, n_columns, size):
-    """Find axes for panels in rows and columns.
+    """Find or create axes for panels in rows and columns.
 
     Parameters
     ----------
     ax : None, matplotlib.axes.Axes or array-like of Axes
-        None: those of a new figure. One: its place is divided, as scikit-learn's
-        `PartialDependenceDisplay` does. Several: these, in order; there must be as many as there
-        are panels.
+        None: axes of a new figure. One: it is subdivided, as in scikit-learn's
+        `PartialDependenceDisplay`. Several: used in order; there must be one per panel.
     n_rows, n_columns : int
         Number of panels.
     size : (float, float)
-        Inches of a new figure.
+        Size of a new figure, in inches.
 
     Returns
     -------
     ndarray of shape (n_rows * n_columns,) of Axes
-        Row by row.
+        Axes, row by row.
 
     Raises
     ------
     TypeError
         If `ax` holds anything but axes.
     ValueError
-        If several axes are given, and not as many as panels, or if the place of a single one cannot
-        be divided.
+        If several axes are given, but not one per panel, or if a single one cannot be subdivided.
     """
     import matplotlib.pyplot as plt
 
@@ -78,7 +76,7 @@ def panels(ax, n_rows, n_columns, size):
 
 
 def given_axes(ax):
-    """Flatten what a user gives as `ax`: an ndarray of Axes, at least one.
+    """Flatten the `ax` that a user passes to an ndarray of at least one Axes.
 
     Raises
     ------
@@ -94,9 +92,9 @@ def given_axes(ax):
 
 
 def image_panels(ax, n, n_columns, *, with_bar=False):
-    """Find axes for n images without ticks; parameters and errors as in `panels`.
+    """Find or create axes without ticks for n images; parameters and errors as in `panels`.
 
-    With `with_bar` a new figure has room beside them for `add_colorbar`.
+    With `with_bar`, a new figure has room beside them for `add_colorbar`.
     """
     check_scalar(n_columns, "n_columns", Integral, min_val=1)
     if ax is not None and len(given_axes(ax)) == n:
@@ -119,9 +117,9 @@ def show_face(ax, image):
 
 
 def title_of(ax, predicted, probability, true=None, shown=None):
-    """Write what was predicted above an image, in blue if it is right, in vermilion if not.
+    """Write the prediction above an image, in blue if it is correct, in vermilion if not.
 
-    Below it are the true class, and the class that is shown, where these are others.
+    Below it are the true class and the class that is shown, where they differ from it.
     """
     lines, color = [f"{predicted} {100 * probability:.0f} %"], UNKNOWN
     if true is not None:
@@ -134,7 +132,7 @@ def title_of(ax, predicted, probability, true=None, shown=None):
 
 
 def add_colorbar(axes, cmap, lowest, highest, label):
-    """Explain the colours of all panels beside them."""
+    """Add a bar beside all panels that explains their colours."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 

@@ -36,7 +36,7 @@ def last_step(estimator):
 
 
 def fitted_classifier(estimator, X):
-    """Find the classifier at the end of a Pipeline or a search, and bring images to it.
+    """Find the classifier at the end of a Pipeline or a search, and transform images for it.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def fitted_classifier(estimator, X):
     classifier : PAttLiteClassifier
         The fitted classifier.
     images : ndarray of shape ``(n, *classifier.image_shape_)``
-        What its network gets, values 0 to 255.
+        Input images of its network, values 0 to 255.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def fitted_classifier(estimator, X):
 
 
 def _transformed(estimator, X):
-    """Bring images through all that comes before the last step."""
+    """Transform images with all steps before the last one."""
     if isinstance(estimator, BaseSearchCV):
         return _transformed(estimator.best_estimator_, X)
     if isinstance(estimator, Pipeline):
@@ -72,7 +72,7 @@ def _transformed(estimator, X):
 
 
 def refuse_batch_attention(classifier):
-    """Refuse a classifier whose predictions are not of one image.
+    """Refuse a classifier whose predictions depend on more than one image.
 
     Raises
     ------
@@ -87,26 +87,26 @@ def refuse_batch_attention(classifier):
 
 
 def codes_of(labels, classes, name):
-    """Find labels among the classes.
+    """Convert labels to indices of the classes.
 
     Parameters
     ----------
     labels : array-like of shape (n,)
         Labels.
     classes : ndarray of shape (n_classes,)
-        Sorted, as a classifier's `classes_`.
+        Sorted classes, as in a classifier's `classes_`.
     name : str
         What the labels are, for the error.
 
     Returns
     -------
     ndarray of shape (n,), dtype int
-        Places in `classes`.
+        Indices into `classes`.
 
     Raises
     ------
     ValueError
-        If a label is none of the classes.
+        If a label is not one of the classes.
     """
     labels = column_or_1d(labels)
     unknown = {*labels.tolist()} - {*classes.tolist()}
@@ -117,7 +117,7 @@ def codes_of(labels, classes, name):
 
 
 def check_true(y, X, classes):
-    """Check true labels, as many as images; their places in `classes`, None if there are none."""
+    """Check true labels, one per image; return their indices in `classes`, None without labels."""
     if y is None:
         return None
     check_consistent_length(X, y)
@@ -125,14 +125,14 @@ def check_true(y, X, classes):
 
 
 def classes_shown(target, logits, classes):
-    """Choose the class that is shown of each image: `target`, or the one that is predicted."""
+    """Choose the class to show for each image, `target` or the predicted one; return indices."""
     if target is None:
         return logits.argmax(axis=1)
     return np.full(len(logits), codes_of([target], classes, "target")[0])
 
 
 def in_words(logits, true, shown, classes, target_names):
-    """Predicted, true and shown labels of each image as words, and the probability."""
+    """Return the predicted, true and shown class names of each image, and the probability."""
     names = np.array(names_of(classes, target_names))
     return {
         "predicted": names[logits.argmax(axis=1)].tolist(),

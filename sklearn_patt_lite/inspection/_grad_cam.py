@@ -1,4 +1,4 @@
-"""Where the evidence lies, by the gradient at a map of the network."""
+"""Where the evidence lies, by the gradient at a feature map of the network."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ class GradCAMDisplay:
 
     Use `from_estimator` to create one. The maps follow [1]_: the channels of a feature map are
     weighted by the mean gradient of a class's score (before the softmax) and summed, and negative
-    values are set to 0. Figures 6 and 7 of PAtt-Lite [2]_ show such maps. The title of a
-    correct prediction is blue, that of a wrong one vermilion, with the true class below.
+    values are set to 0. Figures 6 and 7 of PAtt-Lite [2]_ show such maps. The title of a correct
+    prediction is blue; that of a wrong one is vermilion, with the true class below.
 
     Parameters
     ----------
     images : ndarray of shape (n, height, width, channels)
-        What the network got, values 0 to 255, with 1 or 3 channels.
+        Input images of the network, values 0 to 255, with 1 or 3 channels.
     heat_maps : ndarray of shape (n, height, width), dtype float32
         Evidence for the class, in the units of its score; never negative. `plot` divides each map
         by its own maximum, so colours show where the evidence is, not how strong.
     predicted : sequence of str
-        Name of the class that was predicted for each image.
+        Name of the predicted class of each image.
     probability : ndarray of shape (n,)
         Probability of the predicted class, 0 to 1.
     true : sequence of str, default=None
         Name of the true class of each image.
     shown : sequence of str, default=None
-        Name of the class whose evidence each map shows; the predicted ones by default.
+        Name of the class whose evidence each map shows; by default the predicted class.
 
     Attributes
     ----------
@@ -171,8 +171,8 @@ class GradCAMDisplay:
         TypeError
             If the estimator does not end with a PAttLiteClassifier.
         ValueError
-            If there is no such layer, if labels are not those of the classifier, if lengths
-            differ, or with `attention="batch"`, whose predictions are not of one image.
+            If there is no such layer, if labels are not those of the classifier, if lengths differ,
+            or with `attention="batch"`, whose predictions depend on more than one image.
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
 
@@ -224,13 +224,13 @@ class GradCAMDisplay:
         ax : matplotlib.axes.Axes or array-like of Axes, default=None
             Axes to draw on: one, which is subdivided, or one per image. By default a new figure.
         cmap : str or matplotlib.colors.Colormap, default="inferno"
-            Colours of the heat.
+            Colours of the heat maps.
         alpha : float, default=0.6
-            How opaque the hottest places are, 0 to 1.
+            Opacity of the hottest cells, 0 to 1.
         n_columns : int, default=4
-            Images in a row.
+            Number of images per row.
         colorbar : bool, default=True
-            Whether a bar beside the faces explains the colours.
+            Whether to add a bar beside the faces that explains the colours.
 
         Returns
         -------
@@ -242,7 +242,7 @@ class GradCAMDisplay:
         ImportError
             If Matplotlib is not installed.
         ValueError
-            If several axes are given, but not one an image.
+            If several axes are given, but not one per image.
 
         See Also
         --------
@@ -278,7 +278,7 @@ class GradCAMDisplay:
 
 
 def _grad_cam(classifier, images, layer, target):
-    """Compute logits, heat maps in the images' size, and the classes that they are of."""
+    """Compute logits, heat maps at the images' size, and the classes that the maps are for."""
     refuse_batch_attention(classifier)
     network = classifier.model_  # first: it imports TensorFlow quietly, or says what is missing
     from keras import ops
@@ -311,7 +311,7 @@ def _grad_cam(classifier, images, layer, target):
 def _spread(heat, places, side, shape):
     """Upsample maps (n, rows, columns) to image size, each cell at its receptive field's centre."""
     distance, first = places
-    # Centres of the images' pixels, in cells.
+    # Centres of the images' pixels, in cell coordinates.
     rows, columns = (((np.arange(n) + 0.5) * side / n - 0.5 - first) / distance for n in shape)
     grid = np.meshgrid(np.arange(len(heat)), rows, columns, indexing="ij")
     return map_coordinates(heat, grid, order=1, mode="nearest")

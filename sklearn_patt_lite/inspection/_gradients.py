@@ -5,7 +5,7 @@ from keras import backend, ops
 
 from sklearn_patt_lite._process import keras_settings
 
-_BATCH = 32  # images a forward pass
+_BATCH = 32  # images per forward pass
 
 
 @keras_settings()

@@ -1,4 +1,4 @@
-"""The mistakes that a classifier is most sure of."""
+"""The most confident mistakes of a classifier."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SIZE = 160  # side, in pixels, at which faces are shown
 
 class MistakesDisplay:
     """
-    Show the most confident mistakes: faces, what was predicted, and what is right.
+    Show the most confident mistakes: faces, with their predicted and true classes.
 
     Use `from_estimator` or `from_predictions` to create one. Look at the mistakes before you tune:
     they reveal wrong labels, crops that miss the face, and duplicate images.
@@ -49,7 +49,7 @@ class MistakesDisplay:
     indices : ndarray of shape (n,), dtype int
         Indices of these images among all predicted images.
     n_mistakes, n_total : int
-        Number of all mistakes, and of all images.
+        Total number of mistakes, and of images.
 
     Attributes
     ----------
@@ -60,9 +60,9 @@ class MistakesDisplay:
 
     See Also
     --------
-    ClassRecallDisplay : How many of each class are right.
+    ClassRecallDisplay : How many images of each class are classified correctly.
     GradCAMDisplay : Where the evidence lies.
-    sklearn.metrics.ConfusionMatrixDisplay : Which classes are taken for which.
+    sklearn.metrics.ConfusionMatrixDisplay : Which classes are confused.
 
     Examples
     --------
@@ -114,7 +114,7 @@ class MistakesDisplay:
         """
         Predict images with a fitted classifier, and draw the mistakes.
 
-        Any classifier of images with `predict_proba` will do.
+        Any image classifier with `predict_proba` can be used.
 
         Parameters
         ----------
@@ -125,7 +125,7 @@ class MistakesDisplay:
         y : array-like of shape (n,)
             Their true labels.
         n_images : int, default=12
-            Mistakes that are shown, at most.
+            Maximum number of mistakes to show.
         target_names : array-like of str, default=None
             Names of the classes; labels are these, or indices into them.
         ax : matplotlib.axes.Axes or array-like of Axes, default=None
@@ -148,7 +148,7 @@ class MistakesDisplay:
 
         See Also
         --------
-        from_predictions : Takes probabilities that are there already.
+        from_predictions : Takes existing probabilities.
 
         Examples
         --------
@@ -191,8 +191,8 @@ class MistakesDisplay:
         """
         Draw the mistakes among predictions.
 
-        They may come from `cross_val_predict`, so that every image was predicted by a classifier
-        that had not seen it.
+        They may come from `cross_val_predict`, so that every image is predicted by a classifier
+        that was not trained on it.
 
         Parameters
         ----------
@@ -201,11 +201,11 @@ class MistakesDisplay:
         y_true : array-like of shape (n,)
             True labels.
         y_proba : array-like of shape (n, n_classes)
-            Predicted probabilities, as of `predict_proba`.
+            Predicted probabilities, as returned by `predict_proba`.
         classes : array-like of shape (n_classes,), default=None
             The classes of the columns; by default the labels in `y_true`, sorted.
         n_images : int, default=12
-            Mistakes that are shown, at most.
+            Maximum number of mistakes to show.
         target_names : array-like of str, default=None
             Names of the classes; labels are these, or indices into them.
         ax : matplotlib.axes.Axes or array-like of Axes, default=None
@@ -266,7 +266,7 @@ class MistakesDisplay:
 
     def plot(self, ax: Axes | Iterable[Axes] | None = None, *, n_columns: int = 4) -> Self:
         """
-        Draw the mistaken faces.
+        Draw the misclassified faces.
 
         Above each are the predicted class, its probability, and the true class.
 
@@ -275,7 +275,7 @@ class MistakesDisplay:
         ax : matplotlib.axes.Axes or array-like of Axes, default=None
             Axes to draw on: one, which is subdivided, or one per image. By default a new figure.
         n_columns : int, default=4
-            Images in a row.
+            Number of images per row.
 
         Returns
         -------
@@ -287,7 +287,7 @@ class MistakesDisplay:
         ImportError
             If Matplotlib is not installed.
         ValueError
-            If several axes are given, but not one a mistake.
+            If several axes are given, but not one per mistake.
 
         See Also
         --------

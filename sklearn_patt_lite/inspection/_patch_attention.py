@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
-_FEW = 16  # patches that have room for numbers and arrows
+_FEW = 16  # maximum number of patches with room for numbers and arrows
 _ARROW = {
     "arrowstyle": "-|>",
     "color": "white",
@@ -56,23 +56,23 @@ class PatchAttentionDisplay:
     Parameters
     ----------
     images : ndarray of shape (n, height, width, channels)
-        What the network got, values 0 to 255, with 1 or 3 channels.
+        Input images of the network, values 0 to 255, with 1 or 3 channels.
     attention : ndarray of shape (n, n_patches, n_patches), dtype float32
-        How much each patch (row) attends to each (column); rows sum to 1. Patches are in the order
-        of reading.
+        How much each patch (row) attends to each patch (column); rows sum to 1. Patches are in
+        reading order.
     contributions : ndarray of shape (n, n_patches), dtype float32
-        What each patch adds to the score of the class that is shown, against the mean over all
+        What each patch adds to the score of the class that is shown, minus the mean over all
         classes.
     edges : tuple of two ndarrays
-        Borders of the patches' rows and columns, as shares of the image's height and width.
+        Borders of the patches' rows and columns, as fractions of the image's height and width.
     predicted : sequence of str
-        Name of the class that was predicted for each image.
+        Name of the predicted class of each image.
     probability : ndarray of shape (n,)
         Probability of the predicted class, 0 to 1.
     true : sequence of str, default=None
         Name of the true class of each image.
     shown : sequence of str, default=None
-        Name of the class of each image's contributions; the predicted ones by default.
+        Name of the class that each image's contributions are for; by default the predicted class.
 
     Attributes
     ----------
@@ -152,7 +152,7 @@ class PatchAttentionDisplay:
         """
         Compute attention and contributions in a fitted classifier, and draw them.
 
-        With `attention=None` the patches are averaged: each attends to all alike.
+        With `attention=None` the patches are averaged: each attends to all equally.
 
         Parameters
         ----------
@@ -190,7 +190,7 @@ class PatchAttentionDisplay:
 
         See Also
         --------
-        GradCAMDisplay.from_estimator : Maps of finer cells.
+        GradCAMDisplay.from_estimator : Maps with finer cells.
 
         Examples
         --------
@@ -232,21 +232,21 @@ class PatchAttentionDisplay:
         """
         Draw patches over the faces.
 
-        A patch's colour, and the number in it, are what it adds to the class's score: orange speaks
-        for the class, purple against it. The one that adds most has a frame. Arrows are the
-        attention from patch to patch, the thicker the more; they and the numbers are left away
-        beyond 16 patches.
+        A patch's colour and number show what it adds to the class's score: orange is evidence for
+        the class, purple against it. The patch that adds most is framed. Arrows show the attention
+        from patch to patch; thicker means more. With more than 16 patches, arrows and numbers are
+        omitted.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes or array-like of Axes, default=None
             Axes to draw on: one, which is subdivided, or one per image. By default a new figure.
         cmap : str or matplotlib.colors.Colormap, default="PuOr_r"
-            Colours of the contributions, from against to for.
+            Colours of the contributions, from against the class to for it.
         n_columns : int, default=4
-            Images in a row.
+            Number of images per row.
         colorbar : bool, default=True
-            Whether a bar beside the faces explains colours, numbers and arrows.
+            Whether to add a bar beside the faces that explains colours, numbers and arrows.
 
         Returns
         -------
@@ -258,11 +258,11 @@ class PatchAttentionDisplay:
         ImportError
             If Matplotlib is not installed.
         ValueError
-            If several axes are given, but not one an image.
+            If several axes are given, but not one per image.
 
         See Also
         --------
-        from_estimator : Computes what is drawn first.
+        from_estimator : Computes attention and contributions first.
 
         Examples
         --------
@@ -281,7 +281,7 @@ class PatchAttentionDisplay:
         check_consistent_length(self.images, self.attention, self.contributions, self.predicted)
         axes = image_panels(ax, len(self.images), n_columns, with_bar=colorbar)
         largest = max(np.abs(self.contributions).max(), np.finfo(np.float32).tiny)
-        digits = max(1, 1 - math.floor(math.log10(largest)))  # two that count, of the largest
+        digits = max(1, 1 - math.floor(math.log10(largest)))  # two significant ones for the largest
         for i, panel in enumerate(axes):
             show_face(panel, self.images[i])
             self._draw_patches(panel, i, cmap, largest)
@@ -329,7 +329,7 @@ class PatchAttentionDisplay:
                     panel.annotate("", (x[k], y[k]), (x[j], y[j]), arrowprops=_ARROW | strength)
 
     def _borders(self, i):
-        """Borders of rows and columns in pixels, as `imshow` counts them."""
+        """Return the borders of rows and columns in the pixel coordinates of `imshow`."""
         shape = self.images[i].shape[:2]
         return [
             np.asarray(edges) * side - 0.5 for edges, side in zip(self.edges, shape, strict=True)
@@ -363,7 +363,7 @@ def _weigh_patches(classifier, images):
 
 
 def _edges(classifier):
-    """Borders of the patches, as shares of the image's height and width."""
+    """Return the borders of the patches, as fractions of the image's height and width."""
     from sklearn_patt_lite._network.maps import maps_of, patch_grid, places_of
 
     network, side = classifier.model_, fitted_network(classifier).architecture.input_size
@@ -373,6 +373,6 @@ def _edges(classifier):
 
 
 def _borders_between(n, distance, first, side):
-    """Borders halfway between neighbouring patch centres; the outer ones are the image's."""
+    """Return borders halfway between adjacent patch centres; the outer ones are the image's."""
     between = (first + distance * (np.arange(n - 1) + 0.5) + 0.5) / side
     return np.concatenate([[0.0], np.clip(between, 0, 1), [1.0]])

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_PLACE = "candidate", "split", "stage", "epoch"  # columns that are no scores
+_PLACE = "candidate", "split", "stage", "epoch"  # columns that are not scores
 
 
 class SearchHistoryDisplay:
     """
-    Plot a score of all candidates of a search by epoch.
+    Plot a score by epoch for all candidates of a search.
 
-    Use `from_search` to create one. A line is the mean over those folds of a candidate that have
-    the epoch: after early stopping or a failed fit they are fewer. A circle marks the first epoch
+    Use `from_search` to create one. Each line is the mean over those folds of a candidate that have
+    the epoch: after early stopping or a failed fit there are fewer. A circle marks the first epoch
     of stage 2. The best candidate's line is thick.
 
     Parameters
@@ -33,14 +33,14 @@ class SearchHistoryDisplay:
     labels : list of str
         Names of the candidates.
     best_index : int or None, default=None
-        The best candidate; None marks none.
+        Index of the best candidate; None marks none.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
         Axes with the curves.
     figure_ : matplotlib.figure.Figure
-        Figure that contains them.
+        Figure that contains the axes.
 
     See Also
     --------
@@ -81,7 +81,7 @@ class SearchHistoryDisplay:
         """
         Draw the learning curves of a search.
 
-        Nothing is predicted: the monitor has written down all that is shown.
+        Nothing is predicted: everything shown was recorded by the monitor.
 
         Parameters
         ----------
@@ -104,7 +104,7 @@ class SearchHistoryDisplay:
         sklearn.exceptions.NotFittedError
             If the search is not fitted.
         ValueError
-            If the monitor has no scores of epochs of this search, or no such score.
+            If the monitor has no epoch scores of this search, or no such score.
 
         See Also
         --------
@@ -140,14 +140,14 @@ class SearchHistoryDisplay:
         """
         Draw the curves.
 
-        Epochs are counted on over both stages.
+        Epochs are numbered consecutively over both stages.
 
         Parameters
         ----------
         score : str or None, default=None
-            Column of the history; None takes "val_accuracy", or else "accuracy", or else the last.
+            Column of the history; None selects "val_accuracy", else "accuracy", else the last one.
         ax : matplotlib.axes.Axes or None, default=None
-            Where to draw; by default in a new figure.
+            Axes to draw on. By default a new figure.
 
         Returns
         -------
@@ -213,7 +213,7 @@ class SearchHistoryDisplay:
         return score
 
     def _curve(self, candidate, score):
-        """Epochs, counted on over stages, the mean over folds at each, and where stage 2 begins."""
+        """Return epochs over all stages, the mean over folds at each, and where stage 2 begins."""
         rows = self.history["candidate"] == candidate
         numbers, mean, starts, first = [], [], [], 1
         for stage in STAGES:
@@ -224,7 +224,7 @@ class SearchHistoryDisplay:
                 starts.append(len(mean))
             epochs = self.history["epoch"][of_stage]
             scores = self.history[score][of_stage]
-            known = np.unique(epochs)  # those before a resumption are not
+            known = np.unique(epochs)  # epochs before a resumption are missing
             numbers.extend(first + known)
             mean.extend(scores[epochs == epoch].mean() for epoch in known)
             first += known[-1] + 1
@@ -245,7 +245,7 @@ def _labels(results):
 
 
 def _colors(n):
-    """Make n colours that can be told apart: named ones, or of a scale if there are many."""
+    """Make n distinguishable colours: named ones, or from a colour map if there are many."""
     import matplotlib as mpl
 
     if n <= 10:

@@ -74,14 +74,14 @@ class TrainingHistoryDisplay:
         """
         Draw the history of a fitted classifier.
 
-        Nothing is predicted: the fit has written down all that is shown.
+        Nothing is predicted: everything shown was recorded by the fit.
 
         Parameters
         ----------
         estimator : PAttLiteClassifier, or a Pipeline or search that ends with one
             Fitted.
         ax : matplotlib.axes.Axes or array-like of two Axes, default=None
-            Where to draw: one, whose place is divided, or two. By default a new figure.
+            Axes to draw on: one, which is subdivided, or two. By default a new figure.
         **kwargs : dict
             Passed on to `plot`.
 
@@ -122,14 +122,14 @@ class TrainingHistoryDisplay:
 
     def plot(self, ax: Axes | Iterable[Axes] | None = None) -> Self:
         """
-        Draw accuracy and loss by epochs.
+        Draw accuracy and loss by epoch.
 
-        The two share no scale, so that each has axes of its own.
+        The two do not share a scale, so each has its own axes.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes or array-like of two Axes, default=None
-            Where to draw: one, whose place is divided, or two. By default a new figure.
+            Axes to draw on: one, which is subdivided, or two. By default a new figure.
 
         Returns
         -------
@@ -141,7 +141,7 @@ class TrainingHistoryDisplay:
         ImportError
             If Matplotlib is not installed.
         ValueError
-            If another number of axes is given.
+            If neither one nor two axes are given.
 
         See Also
         --------
@@ -164,7 +164,7 @@ class TrainingHistoryDisplay:
         return self
 
     def _draw(self, panel, curve):
-        """Draw one curve of training and of validation data, stage after stage."""
+        """Draw one score's training and validation curves, stage by stage."""
         start = 1
         for stage, name in STAGES.items():
             if stage not in self.history:

@@ -1,4 +1,4 @@
-"""Scores of expressions, with how sure they are."""
+"""Scores of expression classifiers, with confidence intervals."""
 
 from sklearn_patt_lite.metrics._epoch_scores import epoch_scores
 from sklearn_patt_lite.metrics._expression_report import ExpressionReport

@@ -1,4 +1,4 @@
-"""A scorer that reads what a fit has written down."""
+"""Scorer that reads the history of a fit."""
 
 from typing import Any
 
@@ -9,16 +9,16 @@ def epoch_scores(
     estimator: ClassifierMixin, X: object = None, y: object = None, **metadata: object
 ) -> dict[str, float]:
     """
-    Give the scores of a fit's last epoch: a scorer for scikit-learn's `ScoringMonitor`.
+    Return the scores of a fit's last epoch: a scorer for scikit-learn's `ScoringMonitor`.
 
-    The fit has computed them, so that they cost nothing. Other scorers of a monitor predict the
-    training images after each epoch. After a stage with validation data, the network may be that
-    of an earlier, better epoch.
+    The fit has already computed them, so they cost nothing. Other scorers of a monitor predict the
+    training images after each epoch. After a stage with validation data, the network may be that of
+    an earlier, better epoch.
 
     Parameters
     ----------
     estimator : PAttLiteClassifier
-        Fitted, or on its way.
+        Fitted, or being fitted.
     X, y : object, default=None
         Ignored.
     **metadata : dict

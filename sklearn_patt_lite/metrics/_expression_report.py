@@ -1,4 +1,4 @@
-"""What a report of predictions holds, and how it is printed."""
+"""Report of predictions: its contents, and how it is printed."""
 
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -15,36 +15,36 @@ SCORES = "accuracy", "balanced_accuracy", "macro_f1"
 @dataclass(frozen=True, eq=False)
 class ExpressionReport:
     """
-    What `expression_report` found: plain data, and a table when it is printed.
+    Result of `expression_report`: plain data that prints as a table.
 
-    The table gives each score with its interval, then a line a class, with what its images were
-    taken for.
+    The table shows each score with its interval, then one line per class with the predicted classes
+    of its images.
 
     Parameters
     ----------
     accuracy : float
-        Share of right predictions; 0 to 1, as all scores here.
+        Share of correct predictions; 0 to 1, like all scores here.
     balanced_accuracy : float
-        Mean of the classes' recalls: the field's "mean class accuracy", over all images at once.
+        Mean recall of the classes: the field's "mean class accuracy", over all images at once.
     macro_f1 : float
         Mean of the classes' F1 scores.
     intervals : dict of str to (float, float)
-        Confidence intervals of these three, by their names.
+        Confidence intervals of these three scores, by name.
     confidence : float
-        Their level.
+        Level of the intervals.
     resampled : {"subjects", "images"}
-        What was resampled for them.
+        What was resampled for the intervals.
     target_names : tuple of str
         The classes, in order.
     recall, precision, f1 : ndarray of shape (n_classes,)
-        Of each class; a class without images has a recall of NaN, and one that is never
-        predicted a precision of NaN.
+        Scores of each class. A class without images has a recall of NaN; a class that is never
+        predicted has a precision of NaN.
     support : ndarray of shape (n_classes,), dtype int64
-        Images of each class.
+        Number of images of each class.
     confusion : ndarray of shape (n_classes, n_classes), dtype int64
-        Numbers of images: true classes in rows, predicted ones in columns.
+        Numbers of images: true classes in rows, predicted classes in columns.
     subject_accuracy : dict or None
-        Accuracy of each subject, the worst first; None without `groups`.
+        Accuracy of each subject, lowest first; None without `groups`.
     calibration_error : float or None
         Expected calibration error of the predicted labels' probabilities, 0 to 1; None without
         `y_proba`.
@@ -88,8 +88,8 @@ class ExpressionReport:
         """
         Confusion matrix whose rows sum to 1; a class without images has a row of NaN.
 
-        Shares can be compared between classes that have not equally many images. The diagonal is
-        the classes' recalls.
+        Shares can be compared between classes with different numbers of images. The diagonal holds
+        the recall of each class.
 
         See Also
         --------
@@ -112,12 +112,12 @@ class ExpressionReport:
         """
         The subject with the lowest accuracy, and that accuracy; None without groups.
 
-        A mean hides people whom a classifier fails. Of equal accuracies, the first subject in order
-        is given.
+        A mean hides people for whom a classifier fails. If accuracies are equal, the first subject
+        in order is returned.
 
         See Also
         --------
-        ExpressionReport.to_dict : Holds the accuracies of all subjects.
+        ExpressionReport.to_dict : Includes the accuracies of all subjects.
 
         Examples
         --------
@@ -133,14 +133,15 @@ class ExpressionReport:
 
     def to_dict(self) -> dict[str, Any]:
         """
-        Give it as plain data, for JSON.
+        Convert the report to plain data, for JSON.
 
-        Arrays become lists, and the names of subjects strings. NaN, which is no JSON, becomes None.
+        Arrays become lists, and subject names become strings. NaN, which is not valid JSON, becomes
+        None.
 
         Returns
         -------
         dict
-            One key for each field: numbers, strings, lists and dicts. What is not defined is None.
+            One key per field: numbers, strings, lists and dicts. Undefined values are None.
 
         See Also
         --------
@@ -161,18 +162,18 @@ class ExpressionReport:
 
     def to_frame(self) -> "pandas.DataFrame":
         """
-        Give the classes as a table of pandas.
+        Return the scores of the classes as a pandas DataFrame.
 
         pandas must be installed; this library does not install it.
 
         Returns
         -------
         pandas.DataFrame
-            Columns recall, precision, f1 and support; a row a class.
+            Columns recall, precision, f1 and support; one row per class.
 
         See Also
         --------
-        ExpressionReport.to_dict : Gives everything, without pandas.
+        ExpressionReport.to_dict : Returns everything, without pandas.
 
         Examples
         --------

@@ -13,8 +13,8 @@ from sklearn_patt_lite._images.columns import check_labels, check_subjects, clas
 from sklearn_patt_lite._typing import Names, Seed, validate_params
 from sklearn_patt_lite.metrics._expression_report import SCORES, ExpressionReport
 
-_N_BINS = 15  # of confidence, in Guo et al. (2017)
-_AT_ONCE = 2**22  # numbers of resampled confusion matrices that are held at a time
+_N_BINS = 15  # bins of confidence, as in Guo et al. (2017)
+_AT_ONCE = 2**22  # numbers in resampled confusion matrices that are in memory at once
 
 
 @validate_params(
@@ -53,12 +53,12 @@ def expression_report(
         Predicted probabilities, as returned by `predict_proba`, with the classes in sorted order
         or in that of `target_names`. If given, the report includes their calibration error.
     groups : array-like of shape (n,), default=None
-        Subject of each image. Then subjects are resampled for the intervals, not images: the
-        images of one person succeed and fail together, and intervals that take them for
-        independent are too narrow.
+        Subject of each image. If given, subjects are resampled for the intervals, not images:
+        predictions for one person's images are right or wrong together, and intervals that treat
+        them as independent are too narrow.
     target_names : array-like of str, default=None
-        Names of the classes, of those that do not occur too: labels are these names, or their
-        indices, 0 to n_classes - 1. By default the labels that occur are the names.
+        Names of the classes, including those that do not occur. Labels are these names, or their
+        indices, 0 to n_classes - 1. By default, the labels that occur are the names.
     confidence : float, default=0.95
         Level of the intervals, between 0 and 1.
     n_resamples : int, default=2000
@@ -69,35 +69,35 @@ def expression_report(
     Returns
     -------
     ExpressionReport
-        Print it for a table.
+        The report; print it for a table.
 
     Raises
     ------
     ValueError
         If lengths differ, if labels or subjects are missing, if there are no images or, with
         groups, fewer than two subjects, if labels are neither names nor indices of `target_names`,
-        or if `y_proba` does not hold a probability of each class, in their order.
+        or if `y_proba` does not hold a probability for each class, in order.
 
     Warns
     -----
     UserWarning
-        If predictions collapse onto a class: more than half of them, and more than one and a half
+        If predictions collapse onto one class: more than half of them, and more than one and a half
         times its share of the images.
 
     See Also
     --------
-    sklearn.metrics.classification_report : Without intervals.
+    sklearn.metrics.classification_report : Report without intervals.
     sklearn_patt_lite.model_selection.compare_classifiers : Tests whether two classifiers differ.
 
     Notes
     -----
-    Intervals are percentiles of the bootstrap [1]_. Balanced accuracy is computed from all images
+    Intervals are bootstrap percentile intervals [1]_. Balanced accuracy is computed from all images
     at once: averages over batches, as in some published code, differ.
 
-    The expected calibration error [2]_ (equation 3) sorts images into 15 bins of the same width by
-    the probability of the predicted label, and averages over the images how far each bin's mean
-    probability is from its share of right predictions. It has no interval: resampled images have
-    larger errors than the images themselves, since noise adds to the distance.
+    The expected calibration error [2]_ (equation 3) sorts images into 15 bins of equal width by the
+    probability of the predicted label, and averages over the images how far each bin's mean
+    probability is from its share of correct predictions. It has no interval: resampled images have
+    larger errors than the original ones, because noise adds to the distance.
 
     References
     ----------
@@ -174,7 +174,7 @@ def expression_report(
 
 
 def _encode(y_true, y_pred, target_names):
-    """Turn labels into indices of the classes, and name these."""
+    """Convert labels to class indices; return them with the classes and their names."""
     classes, names = classes_of(unique_labels(y_true, y_pred), target_names)
     places = {label: place for place, label in enumerate(classes.tolist())}
     true, predicted = (
@@ -192,14 +192,14 @@ def _warn_of_collapse(confusion, names):
             f"Predictions collapse onto {names[most]!r}: {100 * predicted[most]:.0f} % of them, "
             f"and {100 * true[most]:.0f} % of the images.",
             UserWarning,
-            stacklevel=4,  # of the caller, behind the validation of parameters
+            stacklevel=4,  # the caller, beyond the validation of parameters
         )
 
 
 def _resample(cells, unit, k, n_resamples, rng):
     """Draw the scores of resampled confusion matrices: three arrays of n_resamples."""
     n_cells = k * k
-    if unit is None:  # images are alike but for their cell, so that numbers of them are drawn
+    if unit is None:  # images differ only in their cell, so counts per cell are drawn
         counts = np.bincount(cells, minlength=n_cells)
         matrices = rng.multinomial(len(cells), counts / len(cells), size=n_resamples)
         return _scores(matrices.reshape(-1, k, k))
@@ -216,17 +216,17 @@ def _resample(cells, unit, k, n_resamples, rng):
 
 
 def _scores(confusion):
-    """Accuracy, balanced accuracy and macro F1 of matrices (..., k, k): an array (3, ...)."""
+    """Compute accuracy, balanced accuracy and macro F1 of matrices (..., k, k): (3, ...)."""
     recall, _, f1 = _class_scores(confusion)
     total = confusion.sum(axis=(-2, -1))
     accuracy = np.trace(confusion, axis1=-2, axis2=-1) / total
-    # Of the classes that occur, as scikit-learn has it: of those with images in one case, of
-    # those with images or predictions in the other.
+    # Over the classes that occur, as in scikit-learn: for recall those with images, for F1 those
+    # with images or predictions.
     return np.stack([accuracy, np.nanmean(recall, axis=-1), np.nanmean(f1, axis=-1)])
 
 
 def _class_scores(confusion):
-    """Recall, precision and F1 of each class; NaN where they are not defined."""
+    """Compute recall, precision and F1 of each class; NaN where they are undefined."""
     right = np.diagonal(confusion, axis1=-2, axis2=-1)
     true, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
     with np.errstate(invalid="ignore"):
@@ -244,7 +244,7 @@ def _check_probabilities(y_proba, classes, names, predicted):
     if y_proba.min() < 0 or not np.allclose(y_proba.sum(axis=1), 1, atol=1e-3):
         raise ValueError("y_proba holds rows that are no probabilities: they do not sum to 1.")
     most_probable = y_proba.argmax(axis=1)
-    as_sorted = np.argsort(classes)[most_probable]  # if columns are those of sorted labels
+    as_sorted = np.argsort(classes)[most_probable]  # if columns are in the order of sorted labels
     if (as_sorted == predicted).mean() > max(0.5, (most_probable == predicted).mean()):
         raise ValueError(
             "The columns of y_proba seem to be in the order of sorted labels, as classifiers have "
@@ -256,7 +256,7 @@ def _check_probabilities(y_proba, classes, names, predicted):
 def _calibration_error(y_proba, true, predicted):
     confidence = y_proba[np.arange(len(predicted)), predicted]
     bins = np.minimum((confidence * _N_BINS).astype(int), _N_BINS - 1)
-    # Of a bin, its number of images cancels: |sum of confidences - number of right ones|.
+    # A bin's number of images cancels: |sum of confidences - number of correct ones|.
     excess = np.bincount(bins, confidence - (true == predicted))
     return float(np.abs(excess).sum() / len(true))
 

@@ -1,4 +1,4 @@
-"""Splits that keep people apart, folds written down, and tests of differences."""
+"""Subject-independent splits, saved folds, leak detection and comparison of classifiers."""
 
 from sklearn_patt_lite.model_selection._compare import Comparison, compare_classifiers
 from sklearn_patt_lite.model_selection._leaks import Leaks, find_leaks

@@ -1,4 +1,4 @@
-"""Whether one classifier is better than another, or was lucky."""
+"""Test whether one classifier is better than another, or was lucky."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Comparison:
     difference : float
         Mean of the first classifier's scores minus the second's.
     p_value : float
-        Two-sided: how often so large a difference comes about if there is none; 0 to 1.
+        Two-sided: how often so large a difference occurs if there is no true one; 0 to 1.
     n : int
         Number of pairs of scores.
     method : {"sign_flip", "corrected_t"}
@@ -100,8 +100,8 @@ def compare_classifiers(
           Because splits share images, a plain t-test underestimates the variance and finds
           differences where there are none; this test corrects the variance [2]_.
     test_share : float, default=None
-        With "corrected_t", which needs it: the share of the images (or subjects) that a split
-        tests, between 0 and 1, such as 0.1 in ten-fold cross-validation.
+        Required with "corrected_t": the share of the images (or subjects) that each split tests on,
+        between 0 and 1, such as 0.1 in ten-fold cross-validation.
     n_permutations : int, default=9999
         With "sign_flip": number of permutations to draw. If there are no more than this in total,
         all are used.
@@ -121,8 +121,8 @@ def compare_classifiers(
 
     See Also
     --------
-    sklearn_patt_lite.metrics.expression_report : Gives the scores of subjects.
-    sklearn.model_selection.cross_validate : Gives the scores of splits.
+    sklearn_patt_lite.metrics.expression_report : Computes scores per subject.
+    sklearn.model_selection.cross_validate : Computes scores per split.
 
     References
     ----------
@@ -183,7 +183,7 @@ def _sign_flip(scores, other_scores, n_permutations, random_state):
 
 
 def _corrected_t(differences, test_share):
-    """Nadeau and Bengio's variance: (1/J + n_test/n_train) times that of the differences."""
+    """Test differences by Nadeau and Bengio's variance: (1/J + n_test/n_train) times theirs."""
     n = len(differences)
     variance = (1 / n + test_share / (1 - test_share)) * differences.var(ddof=1)
     if variance == 0:

@@ -1,4 +1,4 @@
-"""Splitting validation data, which early stopping watches, off the training data."""
+"""Split validation data, which early stopping monitors, off the training data."""
 
 import warnings
 
@@ -12,7 +12,7 @@ _WAYS_OUT = (
 
 
 def split_validation(y, groups, *, fraction, classes, seed):
-    """Split validation data off the training data: by whole groups if there are any.
+    """Split validation data off the training data, by whole groups if there are any.
 
     Parameters
     ----------
@@ -21,10 +21,10 @@ def split_validation(y, groups, *, fraction, classes, seed):
     groups : ndarray of shape (n,) or None
         Subjects; None splits by image.
     fraction : float
-        Share of the images to split off; with groups, about this share, and a single group where
-        more would take a class from training.
+        Share of the images to split off; with groups, about this share, or a single group if more
+        would remove a class from training.
     classes : ndarray of shape (n_classes,)
-        The labels behind `y`, to name them in errors.
+        The original labels behind `y`, to name them in errors.
     seed : int
         Seed of the split.
 
@@ -36,7 +36,7 @@ def split_validation(y, groups, *, fraction, classes, seed):
     Raises
     ------
     ValueError
-        If a class would be missing from what is left to train on.
+        If a class would be missing from the remaining training data.
     """
     if groups is None:
         validation = _split_images(y, fraction, classes, seed)
@@ -51,8 +51,8 @@ def _rest(y, validation):
 
 def _split_images(y, fraction, classes, seed):
     counts = np.bincount(y, minlength=len(classes))
-    # StratifiedShuffleSplit would leave a rare class out of one side; here it is on both, unless
-    # it has a single image, which is trained on.
+    # StratifiedShuffleSplit would leave a rare class out of one side. Here it is on both sides,
+    # unless it has a single image, which is used for training.
     sizes = np.minimum(np.maximum(1, np.round(fraction * counts).astype(int)), counts - 1)
     if sizes.sum() == 0:
         raise ValueError(
@@ -92,7 +92,7 @@ def _merged_folds(y, groups, fraction, seed):
         return
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # A class with fewer images than folds is no harm: validation data need not hold it.
+        # A class with fewer images than folds is harmless: validation data need not contain it.
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         folds = [fold for _, fold in splitter.split(y, y, groups)]
     n_merged = min(max(1, round(fraction * n_folds)), n_folds - 1)
@@ -104,7 +104,7 @@ def _merged_folds(y, groups, fraction, seed):
 
 
 def _distance(y, validation, fraction):
-    """Distance of the validation data from a `fraction` of each class, summed over classes."""
+    """Return how far validation data is from a `fraction` of each class, summed over classes."""
     counts, validated = np.bincount(y), np.bincount(y[validation], minlength=y.max() + 1)
     return np.abs(validated - fraction * counts).sum()
 

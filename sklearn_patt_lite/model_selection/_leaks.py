@@ -1,4 +1,4 @@
-"""Images, or people, that a split has on both of its sides."""
+"""Find images or people that are on both sides of a split."""
 
 import itertools
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from sklearn_patt_lite._images.decode import decode_images
 from sklearn_patt_lite._typing import CrossValidation, Photographs, validate_params
 from sklearn_patt_lite.model_selection._manifest import digests, list_splits
 
-_SIDE = 36  # pixels of the thumbnails: few enough that JPEG leaves hardly a trace
-_WAVES = 8  # frequencies of them, in each direction, that are compared first
-_NEIGHBOURS = 5  # images that are looked at closely, for each image
-_SHIFT = 3  # pixels of the thumbnails: two of an image of 24 pixels
-_SIMILAR = 0.991  # correlation of two thumbnails from which they are one image
-_PROMISING = 0.92  # correlation at whole shifts from which parts of pixels are tried
+_SIDE = 36  # pixels of the thumbnails: so few that JPEG leaves hardly a trace
+_WAVES = 8  # spatial frequencies, in each direction, that are compared first
+_NEIGHBOURS = 5  # images that are compared closely, for each image
+_SHIFT = 3  # pixels of the thumbnails: two pixels of a 24-pixel image
+_SIMILAR = 0.991  # two thumbnails of at least this correlation count as one image
+_PROMISING = 0.92  # correlation at whole-pixel shifts from which subpixel shifts are tried
 _BATCH = 2000  # pairs at a time
 
 
@@ -28,21 +28,21 @@ class Leaks:
     """
     Result of `find_leaks`; print it for a summary.
 
-    A classifier remembers the images and people that it was trained on. If they are also in the
-    test data, scores are better than they will be on new people.
+    A classifier remembers the images and people it was trained on. If they are also in the test
+    data, scores are better than they will be on new people.
 
     Parameters
     ----------
     pairs : ndarray of shape (n_pairs, 2), dtype int64
-        Rows of equal or nearly equal images that a fold has on both sides.
+        Rows of equal or nearly equal images that are on both sides of a fold.
     similarity : ndarray of shape (n_pairs,), dtype float64
         Correlation of each pair's thumbnails, after the best flip and shift; up to 1.
     is_exact : ndarray of shape (n_pairs,), dtype bool
-        Whether a pair's contents are equal, byte for byte.
+        Whether a pair's contents are equal byte for byte.
     subjects : dict of int to list of str
-        Subjects that a fold both trains and tests on, by the fold's number; empty without groups.
+        Subjects that a fold both trains and tests on, by fold number; empty without groups.
     n_images : int
-        Images that were compared.
+        Number of images that were compared.
 
     See Also
     --------
@@ -73,7 +73,7 @@ class Leaks:
         Whether there is any leak.
 
         It is True if there are `pairs` of images or `subjects` on both sides of a fold. Assert in a
-        test that it is False, and no later change of the folds goes unnoticed.
+        test that it is False, so that no later change of the folds goes unnoticed.
 
         See Also
         --------
@@ -120,15 +120,15 @@ def find_leaks(
     n_jobs: int | None = None,
 ) -> Leaks:
     """
-    Find images and subjects that the folds of a cross-validation have on both sides.
+    Find images and subjects that are on both sides of a cross-validation's folds.
 
-    Images are compared by content: equal ones are found, and such as were stored again as JPEG,
-    mirrored, or shifted by two pixels or so.
+    Images are compared by content: equal images are found, and so are images that were saved again
+    as JPEG, mirrored, or shifted by about two pixels.
 
     Parameters
     ----------
     X : sequence of length n
-        Images of any kinds and sizes, or paths of their files; as `FaceResizer` takes them.
+        Images of any kind and size, or paths of their files, as `FaceResizer` takes them.
     groups : array-like of shape (n,) or None
         Subject of each image.
     cv : int, cross-validation generator or iterable
@@ -146,22 +146,22 @@ def find_leaks(
     Raises
     ------
     ValueError
-        If lengths differ, if an image cannot be read, or as `cv` raises.
+        If lengths differ, if an image cannot be read, or as raised by `cv`.
     FileNotFoundError
-        If a path leads to no file.
+        If a path does not lead to a file.
 
     See Also
     --------
     SubjectKFold : Makes folds that share no subjects.
-    verify_manifest : Checks folds that were written down.
+    verify_manifest : Checks recorded folds.
 
     Notes
     -----
-    Each image is described by the magnitudes of its low spatial frequencies [1]_, which shifting
-    or mirroring hardly changes. It is then correlated with its five nearest neighbours, mirrored
-    or not, at the best shift. Of 500 planted copies among 10,000 drawn faces, all are found at
-    96×96 pixels, and 96 % at 48×48 pixels; 0.1 % of the images are reported although they are not
-    copies (examples/benchmarks/find_leaks.py). Frames of one sequence may be reported, and rightly.
+    Each image is described by the magnitudes of its low spatial frequencies [1]_, which shifting or
+    mirroring hardly changes. It is then correlated with its five nearest neighbours, mirrored or
+    not, at the best shift. Of 500 planted copies among 10,000 drawn faces, all are found at 96×96
+    pixels, and 96 % at 48×48 pixels; 0.1 % of the images are reported although they are not copies
+    (examples/benchmarks/find_leaks.py). Frames of one sequence may be reported, and rightly so.
 
     If an image occurs many times, each copy is paired with only some of the others.
 
@@ -204,7 +204,7 @@ def find_leaks(
 
 
 def _find_equal(X):
-    """Pair images of equal content: each with the one before it, and with the first."""
+    """Pair images of equal content: each with the previous one, and with the first one."""
     rows, pairs = {}, set()
     for row, digest in enumerate(digests(X)):
         equal = rows.setdefault(digest, [])
@@ -215,7 +215,7 @@ def _find_equal(X):
 
 
 def _find_similar(thumbnails):
-    """Pair images that are one but for a mirror, a shift or noise: pairs, correlations."""
+    """Pair images that differ only by mirroring, a shift or noise; return pairs, correlations."""
     n = len(thumbnails)
     if n < 2:
         return np.empty((0, 2), dtype=np.int64), np.empty(0)
@@ -230,12 +230,12 @@ def _find_similar(thumbnails):
 
 
 def _describe(thumbnails):
-    """Describe images by what neither a shift nor a mirror changes much: (n, 128)."""
+    """Describe images by features that shifts and mirroring hardly change: (n, 128)."""
     window = np.hanning(_SIDE + 2)[1:-1].astype(np.float32)
     centered = thumbnails - thumbnails.mean(axis=(1, 2), keepdims=True)
     strengths = np.abs(np.fft.rfft2(centered * np.outer(window, window)))  # n × 36 × 19
     down = strengths[:, :_WAVES, :_WAVES]  # waves that run down to the right
-    up = strengths[:, -np.arange(_WAVES), :_WAVES]  # up to the right: mirrored, they change places
+    up = strengths[:, -np.arange(_WAVES), :_WAVES]  # up to the right: mirroring swaps the two
     features = np.concatenate([down + up, np.abs(down - up)], axis=1).reshape(len(strengths), -1)
     features = np.sqrt(features)
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
@@ -250,10 +250,10 @@ def _correlate(thumbnails, pairs):
 
 
 def _correlate_shifted(first, second):
-    """Correlate at the best whole shift, and near misses at the best quarter of a pixel, too."""
+    """Correlate at the best whole-pixel shift, and near misses at quarter-pixel shifts, too."""
     spectra = [np.fft.rfft2(x - x.mean(axis=(1, 2), keepdims=True)) for x in (first, second)]
-    # Low frequencies are the strongest, and alone they make a broad peak. Dividing by the root of
-    # the magnitude (between cross-correlation and phase correlation) sharpens it.
+    # Low frequencies are the strongest, and by themselves make a broad peak. Dividing by the square
+    # root of the magnitude (between cross-correlation and phase correlation) sharpens it.
     product = np.conj(spectra[0]) * spectra[1]
     product /= np.maximum(np.sqrt(np.abs(product)), np.finfo(np.float32).tiny)
     shifts = _best_shifts(np.fft.irfft2(product))
@@ -267,13 +267,13 @@ def _correlate_shifted(first, second):
 
 def _correlate_at(first, spectra, shifts):
     second = _shift_back(spectra, shifts)
-    inner = slice(_SHIFT, -_SHIFT)  # the border holds what came in at the other side
+    inner = slice(_SHIFT, -_SHIFT)  # the border holds pixels that wrapped around
     a, b = _normalize(first[:, inner, inner]), _normalize(second[:, inner, inner])
     return (a * b).sum(axis=(1, 2))
 
 
 def _best_shifts(correlations):
-    """Find the peaks near the middle, in pixels: (n, 2)."""
+    """Find the correlation peaks near zero shift, in pixels: (n, 2)."""
     steps = np.arange(-_SHIFT, _SHIFT + 1)
     near = correlations[:, steps[:, np.newaxis], steps].reshape(len(correlations), -1)
     place = np.unravel_index(near.argmax(axis=1), (len(steps), len(steps)))
@@ -281,7 +281,7 @@ def _best_shifts(correlations):
 
 
 def _shift_back(spectra, shifts):
-    """Shift images, given by their spectra, by parts of pixels: each wave by its phase."""
+    """Shift images, given as spectra, by fractions of pixels: each wave by its phase."""
     down = np.fft.fftfreq(_SIDE)[:, np.newaxis] * shifts[:, :1, np.newaxis]
     right = np.fft.rfftfreq(_SIDE) * shifts[:, 1:, np.newaxis]
     return np.fft.irfft2(spectra * np.exp(2j * np.pi * (down + right)), s=(_SIDE, _SIDE))
@@ -290,7 +290,7 @@ def _shift_back(spectra, shifts):
 def _normalize(images):
     centered = images - images.mean(axis=(1, 2), keepdims=True)
     lengths = np.linalg.norm(centered, axis=(1, 2), keepdims=True)
-    return centered / np.maximum(lengths, 1)  # an even image resembles none
+    return centered / np.maximum(lengths, 1)  # a uniform image resembles none
 
 
 def _without(pairs, similarity, others):
@@ -300,7 +300,7 @@ def _without(pairs, similarity, others):
 
 
 def _are_split(pairs, splits, n):
-    """Whether a fold trains on one image of a pair and tests on the other: (n_pairs,)."""
+    """Return whether a fold trains on one image of a pair and tests on the other: (n_pairs,)."""
     found = np.zeros(len(pairs), dtype=bool)
     for train, test in splits:
         trains, tests = np.zeros((2, n), dtype=bool)

@@ -22,7 +22,7 @@ def split_manifest(
     cv: CrossValidation, X: Photographs, y: ArrayLike | None = None, groups: ArrayLike | None = None
 ) -> dict[str, Any]:
     """
-    Write down which subjects and images each fold trains and tests on.
+    Record which subjects and images each fold trains and tests on.
 
     Others can then use exactly the same folds. Images are identified by a hash of their content,
     so their order does not matter, and changed or missing images are detected.
@@ -44,27 +44,27 @@ def split_manifest(
         Plain data for `json.dump`:
 
         version : int
-            Of this form, 1.
+            Version of this format, 1.
         splitter : str
-            How `cv` prints.
+            String representation of `cv`.
         images : list of str
-            A hash of each image's content (of a path: of its file), in the order of X.
+            Hash of each image's content (for a path: of its file), in the order of X.
         subjects : list of str or None
             Subject of each image.
         folds : list of dict
-            For each fold "train" and "test": positions in `images`; and "test_subjects".
+            For each fold, "train" and "test", which are positions in `images`, and "test_subjects".
 
     Raises
     ------
     ValueError
-        If lengths differ, or as `cv` raises.
+        If lengths differ, or as raised by `cv`.
     FileNotFoundError
-        If a path leads to no file.
+        If a path does not lead to a file.
 
     See Also
     --------
-    manifest_splits : The folds, from a manifest.
-    verify_manifest : What has changed since.
+    manifest_splits : Returns the folds of a manifest.
+    verify_manifest : Lists what has changed since.
 
     Examples
     --------
@@ -103,27 +103,28 @@ def manifest_splits(
     manifest: dict[str, Any], X: Photographs
 ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """
-    Give a manifest's folds for images that may be in another order.
+    Return a manifest's folds for images that may be in another order.
 
-    Images are found by their content. The folds are those that were written down, whatever the
-    order of the images, and whatever the version of the splitter.
+    Images are matched by content. The folds are those that were recorded, whatever the order of the
+    images and the version of the splitter.
 
     Parameters
     ----------
     manifest : dict
         From `split_manifest`.
     X : array-like of length n
-        The same images, in whatever order.
+        The same images, in any order.
 
     Returns
     -------
     list of (ndarray of int, ndarray of int)
-        Rows of X to train and to test on, for each fold: a `cv` for scikit-learn's functions.
+        Rows of X to train and to test on, for each fold. Pass it as `cv` to scikit-learn's
+        functions.
 
     Raises
     ------
     ValueError
-        If X has not the same images, or if the manifest is none.
+        If X does not have the same images, or if the manifest is invalid.
 
     See Also
     --------
@@ -161,8 +162,8 @@ def verify_manifest(
     """
     List the differences between a manifest and the data at hand.
 
-    `manifest_splits` refuses other images than those of the manifest; this says which they are. It
-    also looks at subjects, whose names may have been corrected since.
+    `manifest_splits` refuses images other than those of the manifest; this function says which they
+    are. It also checks subjects, whose names may have been corrected since.
 
     Parameters
     ----------
@@ -176,19 +177,19 @@ def verify_manifest(
     Returns
     -------
     list of str
-        A sentence a difference: images that are missing, changed or new, subjects that are not
-        who they were, and subjects that a fold both trains and tests on. Empty if all is right.
+        One sentence per difference: images that are missing, changed or new, images whose subject
+        has changed, and subjects that a fold both trains and tests on. Empty if there is none.
 
     Raises
     ------
     ValueError
-        If lengths differ, or if the manifest is none.
+        If lengths differ, or if the manifest is invalid.
 
     See Also
     --------
     split_manifest : Writes the manifest.
-    manifest_splits : Gives its folds.
-    find_leaks : Finds images that are nearly equal, too.
+    manifest_splits : Returns its folds.
+    find_leaks : Also finds images that are nearly equal.
 
     Examples
     --------
@@ -230,7 +231,7 @@ def _names_of(groups):
 
 
 def list_splits(cv, X, y, groups):
-    """List what a splitter gives: (train, test) of rows."""
+    """List the (train, test) rows of a splitter's folds."""
     with warnings.catch_warnings():
         # Splitters that ignore groups are allowed: find_leaks reports what they leak.
         warnings.filterwarnings("ignore", "The groups parameter is ignored")
@@ -238,7 +239,7 @@ def list_splits(cv, X, y, groups):
 
 
 def digests(X):
-    """Hash of each image's content, or of its file's: a list of str."""
+    """Hash each image's content, or its file's; return a list of str."""
     return [
         _file_digest(item) if isinstance(item, str | os.PathLike) else _array_digest(item)
         for item in as_column(X)

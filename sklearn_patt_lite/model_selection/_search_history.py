@@ -1,4 +1,4 @@
-"""What a search's fits have scored, epoch by epoch."""
+"""Scores of a search's fits, epoch by epoch."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-#: Columns of a monitor's log that are no scores.
+#: Columns of a monitor's log that are not scores.
 _ABOUT_TASKS = {
     *("task_id_path", "parent_task_id_path", "estimator_name", "task_name", "task_id"),
     "sequential_subtasks",
@@ -22,8 +22,8 @@ def search_history(search: BaseEstimator, monitor: Any) -> dict[str, NDArray[Any
     """
     Collect the scores of each epoch of each fit of a search.
 
-    They were written down by scikit-learn's `ScoringMonitor`, which is a callback of the classifier
-    inside the search. Callbacks are new in scikit-learn 1.9.
+    They are recorded by scikit-learn's `ScoringMonitor`, which is set as a callback on the
+    classifier inside the search. Callbacks are new in scikit-learn 1.9.
 
     Parameters
     ----------
@@ -35,27 +35,27 @@ def search_history(search: BaseEstimator, monitor: Any) -> dict[str, NDArray[Any
     Returns
     -------
     dict of str to ndarray of shape (n_epochs,)
-        Like `cv_results_`, for a `DataFrame`: a row for each epoch of each fit, but for the refit.
+        Like `cv_results_`, for a `DataFrame`: one row for each epoch of each fit except the refit.
         "candidate" is the row in `cv_results_`, "split" counts from 0, "stage" is the name of the
-        stage, in which "epoch" counts from 0. The other columns are the monitor's scores, NaN where
-        there are none.
+        stage, and "epoch" counts from 0 in each stage. The other columns are the monitor's scores,
+        NaN where there are none.
 
     Raises
     ------
     sklearn.exceptions.NotFittedError
         If the search is not fitted.
     ValueError
-        If the monitor has no scores of epochs of this search.
+        If the monitor has no epoch scores of this search.
 
     See Also
     --------
-    sklearn_patt_lite.metrics.epoch_scores : What the fits have computed anyhow, for the monitor.
+    sklearn_patt_lite.metrics.epoch_scores : Scorer that reports what the fits have computed.
     sklearn_patt_lite.inspection.SearchHistoryDisplay : Draws the table.
 
     Notes
     -----
     A fit that was resumed from a checkpoint has scores only of the epochs after it, and one that
-    was complete has none.
+    was already complete has none.
 
     Examples
     --------
@@ -96,9 +96,9 @@ def search_history(search: BaseEstimator, monitor: Any) -> dict[str, NDArray[Any
 
 
 def _tasks_of(search, monitor):
-    """All tasks of the monitor's last search by their paths.
+    """Return all tasks of the monitor's last search, by path.
 
-    A path holds a task's number in the task that it is part of, and before it theirs.
+    A path ends with a task's number in its parent task, and starts with the parent's path.
     """
     logs = monitor.get_logs(select="all", include_lineage=True)
     name = type(search).__name__
@@ -112,13 +112,13 @@ def _tasks_of(search, monitor):
 
 
 def _is_of_fold(path, tasks):
-    """Whether a task is part of a candidate's fit: not of the refit, nor of a search inside."""
+    """Return whether a task is part of a candidate's fit, not of the refit or a nested search."""
     around = [tasks[path[:n]]["task_name"] for n in range(2, len(path))]
     return around[0] == "search" and "search" not in around[1:]
 
 
 def _place(path, tasks, search):
-    """Row of a fit in `cv_results_`, and its fold."""
+    """Return a fit's row in `cv_results_`, and its fold."""
     _, _, number, *rest = path
     first = 0
     if tasks[path[:3]]["task_name"] == "halving-iteration":

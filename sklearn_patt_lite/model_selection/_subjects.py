@@ -14,11 +14,11 @@ from sklearn_patt_lite._images.columns import check_subjects
 
 class SubjectKFold(BaseCrossValidator):
     """
-    Subject-independent k-fold: fold i tests every k-th of the sorted subjects, from the i-th.
+    Subject-independent k-fold: fold i tests every k-th of the sorted subjects, from the i-th on.
 
     No subject is in both training and test data. Folds have about equally many subjects, but not
-    equally many images. They depend only on the subjects' names, so that scores can be compared
-    with published ones.
+    equally many images. They depend only on the subjects' names, so scores can be compared with
+    published ones.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ class SubjectKFold(BaseCrossValidator):
 
     See Also
     --------
-    sklearn.model_selection.GroupKFold : Folds of about as many images.
-    sklearn_patt_lite.datasets.load_ckplus : For whose 118 subjects these ten folds are usual.
+    sklearn.model_selection.GroupKFold : Folds with about equally many images.
+    sklearn_patt_lite.datasets.load_ckplus : Its 118 subjects are usually split this way.
 
     Notes
     -----
@@ -51,7 +51,7 @@ class SubjectKFold(BaseCrossValidator):
     ['S010', 'S014']
     """
 
-    # As in scikit-learn's own splitters by group.
+    # As in scikit-learn's own group splitters.
     __metadata_request__split = {"groups": True}
 
     def __init__(self, n_splits: int = 10) -> None:
@@ -61,7 +61,7 @@ class SubjectKFold(BaseCrossValidator):
         """
         Return the number of folds.
 
-        scikit-learn's searches ask for it beforehand. It does not depend on the data.
+        scikit-learn's searches call this before splitting. The number does not depend on the data.
 
         Parameters
         ----------
@@ -75,7 +75,7 @@ class SubjectKFold(BaseCrossValidator):
 
         See Also
         --------
-        split : Gives the folds.
+        split : Generates the folds.
 
         Examples
         --------
@@ -92,7 +92,7 @@ class SubjectKFold(BaseCrossValidator):
         Generate indices of training and test images.
 
         All images of a subject are on one side. Nothing is drawn at random: the same subjects give
-        the same folds, in whatever order their images are.
+        the same folds, whatever the order of their images.
 
         Parameters
         ----------
@@ -117,7 +117,7 @@ class SubjectKFold(BaseCrossValidator):
         See Also
         --------
         get_n_splits : How many folds there are.
-        split_manifest : Writes the folds down for others.
+        split_manifest : Records the folds for others.
 
         Examples
         --------

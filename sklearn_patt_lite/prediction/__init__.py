@@ -1,4 +1,4 @@
-"""Predictions of more images than memory holds."""
+"""Prediction of more images than fit in memory."""
 
 from sklearn_patt_lite.prediction._files import predict_files
 from sklearn_patt_lite.prediction._schema import predictions_schema

@@ -1,4 +1,4 @@
-"""Predictions of files, some of which may not be images."""
+"""Predict files, some of which may not be images."""
 
 import os
 from collections.abc import Mapping, Set
@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_patt_lite._images.columns import as_column
 from sklearn_patt_lite._typing import Paths, validate_params
 
-PROBABILITY = "probability_"  # before the name of a class
-_PARTS = (256, 32, 1)  # files at once: fewer, if one of them cannot be read
+PROBABILITY = "probability_"  # prefix of a class's name
+_PARTS = (256, 32, 1)  # files at once: fewer if one of them cannot be read
 
 
 @validate_params({"classifier": [HasMethods(["predict_proba"])], "paths": ["array-like"]})
@@ -22,8 +22,8 @@ def predict_files(classifier: ClassifierMixin, paths: Paths) -> dict[str, NDArra
     Predict image files, and report which of them could not be read.
 
     `classifier.predict_proba(paths)` raises an error if one of a thousand files is damaged. This
-    function predicts the others, and says in a column of errors what is wrong with that one. The
-    columns are NumPy arrays, which functions mapped over a table by Dask, Ray or Spark may return.
+    function predicts the others, and an error column says what is wrong with that one. The columns
+    are NumPy arrays, which functions that Dask, Ray or Spark map over a table can return.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def predict_files(classifier: ClassifierMixin, paths: Paths) -> dict[str, NDArra
         `PAttLiteClassifier`, a Pipeline that begins with a `FaceCropper`, or a calibrated one.
     paths : array-like of str or path-like, shape (n,)
         Paths of the images: a list, or a column of a table. All are held in memory with their
-        predictions: for millions there is :func:`write_predictions`.
+        predictions; for millions, use :func:`write_predictions`.
 
     Returns
     -------
@@ -40,31 +40,32 @@ def predict_files(classifier: ClassifierMixin, paths: Paths) -> dict[str, NDArra
         Columns of a table, in this order:
 
         path : object
-            The paths as they were given, each a str.
+            The given paths, each as a str.
         label : object
-            The most probable class; None for what was not read.
+            The most probable class; None if the file was not read.
         probability_<class> : float32
-            One column a class, in the order of `classifier.classes_`; nan for what was not read.
+            One column per class, in the order of `classifier.classes_`; nan if the file was not
+            read.
         error : object
-            Why a file was not read, a str; None for the others.
+            Why the file was not read, as a str; None if it was read.
 
     Raises
     ------
     TypeError
-        If an item of `paths` is not a path, or they have no order.
+        If an item of `paths` is not a path, or if `paths` is unordered.
     sklearn.exceptions.NotFittedError
         If the classifier is not fitted.
 
     See Also
     --------
-    predictions_schema : The types of these columns, for tables that know types.
+    predictions_schema : The types of these columns, for typed tables.
     write_predictions : Predictions of any number of files, in a Parquet file.
-    PAttLiteClassifier.predict_proba : Probabilities alone, and an error for what cannot be read.
+    PAttLiteClassifier.predict_proba : Probabilities alone; raises an error for unreadable files.
 
     Notes
     -----
-    Files are predicted 256 at a time; where one of them cannot be read, 32 at a time, and where
-    that fails, one by one. So many damaged files take three times as long at most. A file counts as
+    Files are predicted 256 at a time; if one of them cannot be read, 32 at a time, and if that
+    fails, one by one. So even many damaged files take at most three times as long. A file counts as
     unreadable if the classifier raises a TypeError, ValueError or OSError for it alone; this
     includes a photograph in which `FaceCropper` finds no face.
 
@@ -109,7 +110,7 @@ def predict_files(classifier: ClassifierMixin, paths: Paths) -> dict[str, NDArra
 
 
 def as_strings(paths: Paths) -> list[str]:
-    """Check paths, and give them as strings."""
+    """Check paths, and return them as strings."""
     if isinstance(paths, Mapping | Set):
         raise TypeError(f"paths must be in an order, got a {type(paths).__name__}: pass a list.")
     strings = []
@@ -123,7 +124,7 @@ def as_strings(paths: Paths) -> list[str]:
 
 
 def _fill(classifier, paths, probabilities, errors, size, *smaller):
-    """Fill in probabilities (n, n_classes), and errors (n,) where there are none."""
+    """Fill in probabilities (n, n_classes), and errors (n,) for files without probabilities."""
     for start in range(0, len(paths), size):
         part = slice(start, start + size)
         try:

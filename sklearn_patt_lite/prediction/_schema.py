@@ -1,4 +1,4 @@
-"""Types of the columns of predictions."""
+"""Types of the prediction columns."""
 
 import importlib.util
 from typing import TYPE_CHECKING
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 @validate_params({"classifier": [HasMethods(["predict_proba"])]})
 def predictions_schema(classifier: ClassifierMixin) -> "pyarrow.Schema":
     """
-    Describe the columns of `predict_files` for tables whose columns have types.
+    Describe the columns of `predict_files` for tables with typed columns.
 
-    What writes a table piece by piece, as Dask and Ray do, would otherwise derive the types from
-    each piece, some of which have no errors, or no labels.
+    Tools that write a table piece by piece, such as Dask and Ray, would otherwise infer the types
+    from each piece, and some pieces have no errors or no labels.
 
     Parameters
     ----------
@@ -37,13 +37,13 @@ def predictions_schema(classifier: ClassifierMixin) -> "pyarrow.Schema":
     Raises
     ------
     ImportError
-        If pyarrow is missing, which the extra ``parquet`` brings.
+        If pyarrow is missing; the extra ``parquet`` installs it.
     sklearn.exceptions.NotFittedError
         If the classifier is not fitted.
 
     See Also
     --------
-    predict_files : The columns.
+    predict_files : Returns the columns.
     write_predictions : Writes them to a Parquet file.
 
     Examples

@@ -1,4 +1,4 @@
-"""Predictions of any number of files, in a Parquet file."""
+"""Write predictions of any number of files to a Parquet file."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ from sklearn_patt_lite._typing import PathLike, Paths, validate_params
 from sklearn_patt_lite.prediction._files import as_strings, predict_files
 from sklearn_patt_lite.prediction._schema import predictions_schema
 
-#: What a table was made from, and what is said of one that was made from something else.
+#: What a table was made from, and how errors describe a difference.
 _MADE_FROM = {
     "paths": "other paths",
     "classifier": "another classifier, or one with other parameters (verbose and memory count)",
@@ -44,20 +44,20 @@ def write_predictions(
     """
     Predict any number of files, and write labels and probabilities to a Parquet file.
 
-    Files are predicted in chunks, which are kept in the folder "<output>.parts" until all are
-    done. If a run is killed, call the function again with the same arguments: it continues with
-    the first missing chunk, and the output is the same. If the output is already complete, nothing
-    is predicted again. A file that cannot be read has a row that says why.
+    Files are predicted in chunks, which are kept in the folder "<output>.parts" until all are done.
+    If a run is killed, call the function again with the same arguments: it continues with the first
+    missing chunk, and the output is the same. If the output is already complete, nothing is
+    predicted again. A file that cannot be read gets a row that says why.
 
     Parameters
     ----------
     classifier : classifier
         As for :func:`predict_files`.
     paths : array-like of str or path-like, shape (n,)
-        Paths of the images, in UTF-8. Hardly anything else in memory grows with their number.
+        Paths of the images, in UTF-8. Hardly any other memory use grows with their number.
     output : path-like
-        The Parquet file, in a folder that exists. Its columns are those of :func:`predict_files`,
-        as :func:`predictions_schema` describes them. One process writes it at a time.
+        The Parquet file, in an existing folder. Its columns are those of :func:`predict_files`, as
+        :func:`predictions_schema` describes them. Only one process may write it at a time.
     chunk_size : int, default=2000
         Number of files in a chunk, at least 1. A run that is killed loses at most one chunk.
     verbose : int, default=0
@@ -71,29 +71,30 @@ def write_predictions(
     Raises
     ------
     ImportError
-        If pyarrow is missing, which the extra ``parquet`` brings.
+        If pyarrow is missing; the extra ``parquet`` installs it.
     FileNotFoundError
-        If the output's folder does not exist, or no folder of a whole chunk of files: the paths
-        belong to another folder or machine, or a disk is missing. Finished chunks are kept.
+        If the output's folder does not exist, or if none of the folders of a whole chunk of files
+        exists: the paths belong to another folder or machine, or a disk is missing. Finished chunks
+        are kept.
     FileExistsError
         If the output, or its folder of parts, holds predictions of other files, by another
         classifier, or in chunks of another size. Nothing is overwritten.
     TypeError
-        If an item of `paths` is not a path, they have no order, or the classifier cannot be
-        pickled, and so not be recognized by the next run.
+        If an item of `paths` is not a path, if `paths` is unordered, or if the classifier cannot be
+        pickled, so that the next run could not recognize it.
     ValueError
         If a path is not UTF-8.
 
     See Also
     --------
     predict_files : The columns of a chunk, for tables that other programs write.
-    predictions_schema : Their types.
+    predictions_schema : The types of the columns.
 
     Notes
     -----
-    Two classifiers count as the same if their `joblib.hash` is the same. It depends on all
-    parameters, including those that do not change predictions, such as `batch_size`: load the
-    classifier from one file in each run.
+    Two classifiers count as the same if their `joblib.hash` is the same. The hash depends on all
+    parameters, including those that do not change predictions, such as `batch_size`, so load the
+    classifier from the same file in each run.
 
     Examples
     --------
@@ -126,12 +127,12 @@ def write_predictions(
         parts = _write_parts(classifier, paths, folder, schema, chunk_size, verbose)
         _join(parts, output, schema)
     n_unread = _count_unread(output, schema)
-    shutil.rmtree(folder, ignore_errors=True)  # a run that was killed may have left it, too
+    shutil.rmtree(folder, ignore_errors=True)  # a killed run may have left it
     return n_unread
 
 
 def _made_from(classifier, paths, chunk_size):
-    """Tell what the table is made from, as metadata of its file."""
+    """Describe what the table is made from, as metadata of its file."""
     try:
         of_classifier = joblib.hash(classifier)
     except Exception as error:  # whatever pickle raises
@@ -156,7 +157,7 @@ def _made_from(classifier, paths, chunk_size):
 
 
 def _write_parts(classifier, paths, folder, schema, chunk_size, verbose):
-    """Write the parts that are not there yet; paths of all parts, in order."""
+    """Write the parts that are missing; return the paths of all parts, in order."""
     remove_abandoned(folder)
     starts = range(0, len(paths), chunk_size)
     parts = {start: folder / f"{start:012}.parquet" for start in starts}
@@ -177,7 +178,7 @@ def _write_parts(classifier, paths, folder, schema, chunk_size, verbose):
 
 
 def _check_a_folder_exists(chunk, start):
-    """Stop where a disk is gone, before all of its files become rows of errors."""
+    """Stop if a disk is gone, before all of its files become rows of errors."""
     folders = {os.path.dirname(_absolute(path)) for path in chunk}
     if not any(map(os.path.isdir, folders)):
         raise FileNotFoundError(
@@ -192,7 +193,7 @@ def _absolute(path):
 
 
 def _predict(classifier, chunk, schema):
-    """Predict a chunk: a pyarrow.Table."""
+    """Predict a chunk; return a pyarrow.Table."""
     import pyarrow as pa
 
     columns = predict_files(classifier, chunk)
@@ -219,7 +220,7 @@ def _join(parts, output, schema):
 
 
 def _count_unread(output, schema):
-    """Count the rows of a finished table that tell of an error."""
+    """Count the rows of a finished table that report an error."""
     from pyarrow import parquet
 
     _check_made_from(output, schema, "delete it, or write to another file")
@@ -230,7 +231,7 @@ def _count_unread(output, schema):
 
 
 def _check_made_from(file, schema, way_out):
-    """Check that a file of predictions was made from the same as this table."""
+    """Check that a file of predictions was made from the same inputs as this table."""
     import pyarrow as pa
     from pyarrow import parquet
 

@@ -1,4 +1,4 @@
-"""Transformers from photographs of faces to what the classifier takes."""
+"""Transformers that turn photographs of faces into input for the classifier."""
 
 from sklearn_patt_lite.preprocessing._augmenter import FaceAugmenter
 from sklearn_patt_lite.preprocessing._backbone_features import BackboneFeatures

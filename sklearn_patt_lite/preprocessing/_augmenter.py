@@ -1,4 +1,4 @@
-"""Random variations of training images, for pipelines with any classifier."""
+"""Random augmentation of training images, for pipelines with any classifier."""
 
 from numbers import Real
 from typing import Any, Self
@@ -18,49 +18,49 @@ from sklearn_patt_lite.preprocessing._base import ImageTransformerMixin
 
 class FaceAugmenter(ImageTransformerMixin, BaseEstimator):
     """
-    Vary training images at random and leave all other images alone.
+    Augment training images at random and leave all other images unchanged.
 
-    `fit_transform` returns the images flipped, rotated, shifted, zoomed and with another
-    contrast, each at random; `transform` returns them as they came. A
-    :class:`~sklearn.pipeline.Pipeline` calls the former on what it is fitted to and the latter
-    on what it predicts, so that training images are varied and no others.
+    `fit_transform` flips, rotates, shifts and zooms images and changes their contrast, each at
+    random; `transform` returns them unchanged. A :class:`~sklearn.pipeline.Pipeline` calls the
+    former on training images and the latter on images to predict, so that only training images are
+    varied.
 
     Parameters
     ----------
     horizontal_flip : bool, default=True
-        Whether to mirror every other image, drawn at random.
+        Whether to mirror images at random, every other one on average.
     contrast : float, default=0.3
-        Largest relative change of contrast, in 0..1: a factor drawn from
+        Maximum relative change of contrast, in 0..1: a factor drawn from
         [1 - contrast, 1 + contrast] stretches each channel around its mean, as Keras'
-        `RandomContrast` does, and values beyond the range are clipped. 0 leaves contrast alone.
+        `RandomContrast` does, and values out of range are clipped. 0 leaves the contrast unchanged.
     rotation : float, default=10.0
-        Largest angle in degrees, in 0..180, to either side. 0 does not rotate.
+        Maximum angle in degrees, in 0..180, to either side. 0 does not rotate.
     translation : float, default=0.05
-        Largest shift along either axis as a share of the image's side, in 0..1. 0 does not shift.
+        Maximum shift along each axis as a share of the image's side, in 0..1. 0 does not shift.
     zoom : float, default=0.1
-        Largest relative change of size, in [0, 1): the scale is drawn from [1 - zoom, 1 + zoom].
+        Maximum relative change of size, in [0, 1): the scale is drawn from [1 - zoom, 1 + zoom].
         0 does not zoom.
     random_state : int, RandomState instance or None, default=None
-        Seed of all draws. An int gives the same variations at every call.
+        Seed of all random draws. With an int, every call draws the same variations.
 
     See Also
     --------
-    FaceResizer : Makes images of files and images of any size.
-    sklearn_patt_lite.PAttLiteClassifier : Has an augmentation of its own.
+    FaceResizer : Converts files and images of any size to one array.
+    sklearn_patt_lite.PAttLiteClassifier : Has its own augmentation.
 
     Notes
     -----
-    This is for pipelines with other classifiers. Before `PAttLiteClassifier` it would also vary
-    the validation images, if the classifier splits any off its training images, and draw one
-    variation per image for the whole fit; the classifier's own `augment` varies training images
-    only, and differently in every epoch.
+    Use this in pipelines with other classifiers. In front of `PAttLiteClassifier` it would also
+    vary the validation images, if the classifier splits any off its training images, and draw only
+    one variation per image for the whole fit; the classifier's own `augment` varies only training
+    images, and differently in every epoch.
 
     As with :class:`~sklearn.preprocessing.TargetEncoder`, `fit_transform(X)` differs from
     `fit(X).transform(X)`. Nothing is learned from the data: the transformer is stateless.
 
-    Rotation, shift and zoom are one affine map, interpolated bilinearly once. What comes into
-    view from outside repeats the image's edge. Every draw is made whether it is used or not:
-    with one seed, switching one variation off does not change the others.
+    Rotation, shift and zoom are applied as one affine transformation with a single bilinear
+    interpolation. Areas beyond the image repeat its edge. All random numbers are drawn whether they
+    are used or not, so with the same seed, switching one variation off does not change the others.
 
     Examples
     --------
@@ -107,8 +107,8 @@ class FaceAugmenter(ImageTransformerMixin, BaseEstimator):
         """
         Check parameters and images; nothing is learned.
 
-        `transform` and `fit_transform` work without it. It is there for scikit-learn, which calls
-        it, and to find mistakes before training begins.
+        `transform` and `fit_transform` work without it. It exists because scikit-learn calls it,
+        and to find mistakes before training begins.
 
         Parameters
         ----------
@@ -125,7 +125,7 @@ class FaceAugmenter(ImageTransformerMixin, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If `X` is not as above, or a parameter not in its range.
+            If `X` is not as above, or if a parameter is out of range.
 
         See Also
         --------
@@ -143,9 +143,9 @@ class FaceAugmenter(ImageTransformerMixin, BaseEstimator):
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
         """
-        Check images and return them as they came.
+        Check images and return them unchanged.
 
-        A pipeline calls it on images to predict. They are not varied, so that a prediction is the
+        A pipeline calls this on images to predict. They are not varied, so that a prediction is the
         same each time.
 
         Parameters
@@ -156,7 +156,7 @@ class FaceAugmenter(ImageTransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray
-            `X` as an array of its own shape and dtype, not copied where it was one.
+            `X` as an array of the same shape and dtype, not copied if it was one already.
 
         Raises
         ------
@@ -182,15 +182,15 @@ class FaceAugmenter(ImageTransformerMixin, BaseEstimator):
         """
         Return a random variation of every image.
 
-        A pipeline calls it on the images that it is fitted to. With an int as `random_state` every
-        call varies them alike; otherwise each call varies them differently.
+        A pipeline calls this on its training images. With an int as `random_state`, every call
+        draws the same variations; otherwise each call draws new ones.
 
         Parameters
         ----------
         X : array-like of shape (n, height, width) or (n, height, width, channels)
             Training images as in `fit`.
         y : object, default=None
-            Ignored; every image keeps its row and with it its class.
+            Ignored; images keep their rows, so labels stay valid.
 
         Returns
         -------
@@ -204,7 +204,7 @@ class FaceAugmenter(ImageTransformerMixin, BaseEstimator):
 
         See Also
         --------
-        transform : Leaves images as they are.
+        transform : Leaves images unchanged.
 
         Examples
         --------
@@ -257,7 +257,7 @@ def _move(planes, angle, shift, scale):
     sides = np.array(planes.shape[:2])
     centre = (sides - 1) / 2
     cos, sin = np.cos(angle), np.sin(angle)
-    # From a pixel of the result back to where it came from, as SciPy asks for.
+    # From a pixel of the result back to its source, as SciPy requires.
     backward = np.array([[cos, -sin], [sin, cos]]) / scale
     offset = centre - backward @ (centre + shift * sides)
     moved = [

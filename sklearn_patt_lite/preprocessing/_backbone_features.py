@@ -1,4 +1,4 @@
-"""The features that a frozen backbone sees in a face, for any other estimator."""
+"""Features of a frozen backbone, for use in any other estimator."""
 
 import os
 from numbers import Integral, Real
@@ -20,52 +20,52 @@ from sklearn_patt_lite._images.source import as_source
 from sklearn_patt_lite._network.architecture import Architecture
 from sklearn_patt_lite._typing import Cache, Images, PathLike, validate_parameters_first
 
-_CHUNK = 256  # images whose features are held before they are pooled
+_CHUNK = 256  # images whose features are in memory before they are pooled
 
 
 class BackboneFeatures(
     CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
     """
-    Turn faces into the features of a frozen MobileNetV1, averaged over a grid.
+    Extract the features of a frozen MobileNetV1 from faces, averaged over a grid.
 
-    With a linear model behind it, this is the baseline that a trained network has to beat: they are
-    the features on which stage 1 of `PAttLiteClassifier(recipe="paper")` trains its head, and a
-    folder as `memory` shares them between the two. Nothing is learned from the images.
+    Followed by a linear model, this is the baseline that a trained network has to beat. Stage 1 of
+    `PAttLiteClassifier(recipe="paper")` trains its head on the same features; a folder as `memory`
+    shares them between the two. Nothing is learned from the images.
 
     Parameters
     ----------
     backbone_weights : {"imagenet", "fer2013", "drawn"} or path-like, default="imagenet"
-        As `PAttLiteClassifier`'s: the file of an earlier classifier gives the features that were
-        fine-tuned there. "fer2013" was trained at an `input_size` of 112.
+        As in `PAttLiteClassifier`: the file of an earlier classifier gives its fine-tuned features.
+        "fer2013" was trained at an `input_size` of 112.
     alpha : float, default=1.0
         Width multiplier of MobileNetV1; 0.25 for "drawn".
     input_size : int, default=224
-        Side, in pixels, to which images are brought.
+        Side, in pixels, to which images are resized.
     output_layer : str or None, default="conv_dw_9_relu"
-        Activation of MobileNetV1 whose map is taken; None is its last.
+        Activation of MobileNetV1 whose feature map is used; None uses the last one.
     grid : int, default=2
-        The map is averaged in grid×grid nearly equal parts; 1 averages all of it. At most as many
-        as the map has cells a side: 14 by default.
+        The feature map is averaged over grid×grid nearly equal parts; 1 averages the whole map. At
+        most the map's number of cells per side: 14 by default.
     memory : None, path-like, FeatureMemory or object with the joblib.Memory interface, \
             default=None
-        Folder that keeps the features for the folds and candidates of a search, and for tomorrow;
-        see `PAttLiteClassifier`.
+        Folder that stores the features for the folds and candidates of a search, and for later
+        sessions; see `PAttLiteClassifier`.
 
     Attributes
     ----------
     image_shape_ : tuple of int
-        (height, width, channels) of the images in `fit`; others are brought to it.
+        (height, width, channels) of the images in `fit`; other images are converted to it.
 
     See Also
     --------
     sklearn_patt_lite.PAttLiteClassifier : Trains a head on these features, and more.
-    FaceResizer : Brings images of all kinds to one size.
+    FaceResizer : Converts images of all kinds to one size.
 
     Notes
     -----
-    On the sample of FER2013 that the documentation speaks of, a logistic regression on the 2×2
-    grid is ahead of PAtt-Lite's head.
+    On the sample of FER2013 used in the documentation, a logistic regression on the 2×2 grid is
+    ahead of PAtt-Lite's head.
 
     Examples
     --------
@@ -115,7 +115,7 @@ class BackboneFeatures(
     @as_one_task
     def fit(self, X: Images, y: object = None) -> Self:
         """
-        Load the backbone, for images of this shape.
+        Load the backbone for images of this shape.
 
         The images themselves are only checked.
 
@@ -134,9 +134,9 @@ class BackboneFeatures(
         Raises
         ------
         TypeError, ValueError
-            If images or parameters cannot be used; the message names the culprit.
+            If images or parameters cannot be used; the message says which.
         FileNotFoundError
-            If a path, of an image or of `backbone_weights`, leads to no file.
+            If there is no file at the path of an image or of `backbone_weights`.
         ConnectionError
             If ImageNet weights are needed and can neither be found nor downloaded.
 
@@ -185,7 +185,7 @@ class BackboneFeatures(
         """
         Compute the features of images.
 
-        Rows stay in their order, and each is a function of its own image.
+        Rows are in the order of the images, and each depends only on its own image.
 
         Parameters
         ----------
@@ -195,14 +195,15 @@ class BackboneFeatures(
         Returns
         -------
         ndarray of shape (n, grid * grid * channels), dtype float32
-            The grid's parts in the order of reading, each with all its channels; 0 to 6.
+            The grid's parts from left to right and top to bottom, each with all its channels;
+            values are 0 to 6.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
-            If it is not fitted.
+            If the transformer is not fitted.
         TypeError, ValueError, FileNotFoundError
-            If images cannot be used; the message names the culprit.
+            If images cannot be used; the message says which.
 
         See Also
         --------
@@ -235,14 +236,14 @@ class BackboneFeatures(
         return tags
 
     def __getstate__(self):
-        """Pickle the backbone as its weights."""
+        """Pickle only the backbone's weights."""
         state = super().__getstate__()
         if "_extractor" in state:
             state = {**state, "_extractor": state["_extractor"].state()}
         return state
 
     def __setstate__(self, state):
-        """Take up the pickled weights."""
+        """Restore the pickled weights."""
         super().__setstate__(state)
         if "_extractor" in state:
             from sklearn_patt_lite._inference.extractor import MapExtractor

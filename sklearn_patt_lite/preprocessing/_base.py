@@ -1,4 +1,4 @@
-"""What the transformers of images have in common."""
+"""Common base of the image transformers."""
 
 from typing import Literal, Self
 
@@ -8,20 +8,20 @@ from sklearn_patt_lite._callbacks.support import CallbackSupportMixin
 
 
 class ImageTransformerMixin(CallbackSupportMixin, TransformerMixin):
-    """Images or paths in, images out; stateless: nothing is learned from the data."""
+    """Stateless transformer from images or paths to images: learns nothing from the data."""
 
     def set_output(
         self, *, transform: Literal["default", "pandas", "polars"] | None = None
     ) -> Self:
         """
-        Leave images as they are, for pipelines that ask for tables.
+        Leave images as arrays, even if a pipeline is set to output tables.
 
-        `Pipeline.set_output` calls it on every step. Images have no columns: they stay an array.
+        `Pipeline.set_output` calls this on every step. Images have no columns: they stay an array.
 
         Parameters
         ----------
         transform : {"default", "pandas", "polars"}, default=None
-            Not used.
+            Ignored.
 
         Returns
         -------
@@ -30,7 +30,7 @@ class ImageTransformerMixin(CallbackSupportMixin, TransformerMixin):
 
         See Also
         --------
-        sklearn.pipeline.Pipeline.set_output : Calls it.
+        sklearn.pipeline.Pipeline.set_output : Calls this on every step.
 
         Examples
         --------

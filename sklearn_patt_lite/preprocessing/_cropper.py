@@ -1,4 +1,4 @@
-"""From photographs with faces somewhere in them to one square face a row."""
+"""Cropping of photographs with faces somewhere in them to one square face per row."""
 
 import functools
 import os
@@ -25,7 +25,7 @@ from sklearn_patt_lite._typing import Photographs, validate_parameters_first
 from sklearn_patt_lite.preprocessing._base import ImageTransformerMixin
 from sklearn_patt_lite.preprocessing._detection import DETECTION, find_faces
 
-#: Margins of databases, around boxes of "mtcnn": see examples/benchmarks/crop_margins.py.
+#: Margins of databases, for boxes of "mtcnn": see examples/benchmarks/crop_margins.py.
 MARGINS = {"fer2013": -0.02}
 
 
@@ -33,53 +33,53 @@ class FaceCropper(ImageTransformerMixin, BaseEstimator):
     """
     Crop photographs to one face each, upright and square.
 
-    A row in gives a row out, whatever is in the photograph, so that rows stay aligned with labels.
-    Every photograph is handled on its own and nothing is learned from the data: the transformer
-    is stateless and transforms without having been fitted.
+    Each input row gives one output row, whatever the photograph shows, so rows stay aligned with
+    labels. Each photograph is processed on its own and nothing is learned from the data: the
+    transformer is stateless and need not be fitted.
 
     Parameters
     ----------
     size : int, default=224
-        Side of the resulting squares in pixels; at least 1.
+        Side of the resulting images in pixels; at least 1.
     margin : float or "fer2013", default=0.2
         Margin added to each side of the face's box, as a share of its longer side; above -0.5 and
-        below 10. "fer2013" is that of FER2013's images, which
-        :meth:`sklearn_patt_lite.PAttLiteClassifier.from_pretrained` expects: a little tighter than
+        below 10. "fer2013" is the margin of FER2013's images, which
+        :meth:`sklearn_patt_lite.PAttLiteClassifier.from_pretrained` expects: slightly tighter than
         the boxes of "mtcnn".
     align : bool, default=True
         Whether to rotate the photograph around the centre of the face until the eyes are level, if
         the detector finds eyes.
     detector : "mtcnn" or callable, default="mtcnn"
-        What finds the faces; see :func:`detect_faces`. "mtcnn" needs the extra ``faces``.
+        Detector that finds the faces; see :func:`detect_faces`. "mtcnn" needs the extra ``faces``.
     min_score : float, default=0.9
-        Faces with lower scores are none; in [0, 1].
+        Faces with lower scores are ignored; in [0, 1].
     on_no_face : {"raise", "whole", "blank"}, default="raise"
-        What becomes of a photograph without a face.
+        What to do with a photograph without a face.
 
-        - "raise": an error that names it.
-        - "whole": it is taken as a whole, with mid-grey bars where it is not square.
-        - "blank": its row is a mid-grey square.
+        - "raise": raise an error that names it.
+        - "whole": use the whole photograph, with mid-grey bars if it is not square.
+        - "blank": return a mid-grey square.
     on_many : {"largest", "centre", "best", "raise"}, default="largest"
-        Which of several faces is taken: the one of the largest box, the one nearest to the
-        photograph's centre, or the one that the detector is surest of, which passes over large
-        boxes that are no faces; "raise": none, and an error names the photograph.
+        Which of several faces to use: the one with the largest box, the one nearest to the
+        photograph's centre, or the one with the best score, which avoids large boxes that are not
+        faces; "raise": none, and an error names the photograph.
     n_jobs : int or None, default=None
-        Number of threads that read photographs and find faces, as in joblib: None is one thread
-        unless a `joblib.parallel_config` says otherwise, -1 is one for every processor core.
+        Number of threads that read photographs and find faces, as in joblib: None means one thread
+        unless a `joblib.parallel_config` says otherwise, -1 means one per processor core.
 
     See Also
     --------
     detect_faces : Finds all faces in a photograph.
-    FaceResizer : Brings images to one size that hold nothing but a face already.
+    FaceResizer : Resizes images that already show nothing but a face.
     sklearn_patt_lite.PAttLiteClassifier : Classifies the faces.
 
     Notes
     -----
-    What lies beyond the photograph's edges is mid-grey. Train on faces that were cropped as those
-    to be predicted are: databases have crops of their own, tight ones in FER2013, wider ones in
-    RAF-DB. Margins are of the box, and detectors differ in how large they draw it.
+    Areas beyond the photograph's edges are mid-grey. Train on faces that are cropped like those to
+    be predicted: databases are cropped differently, tightly in FER2013, more widely in RAF-DB.
+    Margins are relative to the box, and detectors differ in how large they draw it.
 
-    A photograph is in memory at a time and thread, and the result: n · size² · 3 bytes.
+    Memory holds one photograph per thread, and the result: n · size² · 3 bytes.
 
     Examples
     --------
@@ -137,8 +137,7 @@ class FaceCropper(ImageTransformerMixin, BaseEstimator):
         """
         Check the parameters; no photograph is read.
 
-        `transform` works without it. Whether photographs can be read, and show a face, is found out
-        there.
+        `transform` works without it; only there are photographs read and searched for faces.
 
         Parameters
         ----------
@@ -155,12 +154,12 @@ class FaceCropper(ImageTransformerMixin, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If `X` is not a sequence of images, or empty. `ValueError` also for a parameter
-            outside its range.
+            If `X` is not a sequence of images, or empty. `ValueError` also if a parameter is out of
+            range.
 
         See Also
         --------
-        transform : Reads and crops.
+        transform : Reads and crops photographs.
 
         Examples
         --------
@@ -175,14 +174,14 @@ class FaceCropper(ImageTransformerMixin, BaseEstimator):
         """
         Crop each photograph to one face.
 
-        The rows are the `images` of `crop`. Each photograph gives one row, or an error: rows stay
-        aligned with labels.
+        The rows are the `images` of `crop`. Each photograph gives one row, or an error, so rows
+        stay aligned with labels.
 
         Parameters
         ----------
         X : sequence of length n
-            Files, Pillow images and arrays, mixed at will and each of its own size, as
-            :class:`FaceResizer` takes them.
+            Files, Pillow images and arrays, in any mix and each of any size, as in
+            :class:`FaceResizer`.
 
         Returns
         -------
@@ -192,17 +191,17 @@ class FaceCropper(ImageTransformerMixin, BaseEstimator):
         Raises
         ------
         ImportError
-            If "mtcnn" is asked for and not installed.
+            If "mtcnn" is requested, but not installed.
         FileNotFoundError, TypeError
             If a photograph cannot be read; the message names the row and the file.
         ValueError
-            Likewise; also if there is no face, or several, and `on_no_face` or `on_many` say
-            "raise", or if the detector gives no boxes.
+            Likewise; also if there is no face, or more than one, and `on_no_face` or `on_many` is
+            "raise", or if the detector returns something other than boxes.
 
         See Also
         --------
-        crop : Also says where the faces are, and which rows show none.
-        crop_all : Takes all faces, not one a photograph.
+        crop : Also reports where the faces are, and which rows show none.
+        crop_all : Crops all faces, not one per photograph.
 
         Examples
         --------
@@ -233,31 +232,32 @@ class FaceCropper(ImageTransformerMixin, BaseEstimator):
         Returns
         -------
         :class:`~sklearn.utils.Bunch`
-            A row a photograph, in the order of `X`:
+            One row per photograph, in the order of `X`:
 
             images : ndarray of shape (n, size, size, 3), dtype uint8
                 RGB faces.
             boxes : ndarray of shape (n, 4), dtype float64
-                The face's box as the detector gave it: left, top, right and bottom in pixels of
-                the upright photograph; NaN where there is no face.
+                The face's box as the detector returned it: left, top, right and bottom in pixels of
+                the upright photograph; NaN if there is no face.
             scores : ndarray of shape (n,), dtype float64
-                How sure the detector is; NaN where there is no face, or it does not say.
+                Score of the face; NaN if there is no face, or the detector gives no score.
             angles : ndarray of shape (n,), dtype float64
-                By how many degrees the eyes' line fell to the right, and was turned back.
+                Angle in degrees by which the line between the eyes fell to the right, and was
+                rotated back.
             n_faces : ndarray of shape (n,), dtype int64
-                How many faces were found.
+                Number of faces found.
             done : ndarray of shape (n,), dtype str
                 "face", "whole" or "blank": what the row shows.
 
         Raises
         ------
         ImportError, FileNotFoundError, TypeError, ValueError
-            As `transform`.
+            As in `transform`.
 
         See Also
         --------
-        transform : Gives the images alone.
-        crop_all : Takes all faces, not one a photograph.
+        transform : Returns only the images.
+        crop_all : Crops all faces, not one per photograph.
 
         Examples
         --------
@@ -277,7 +277,7 @@ class FaceCropper(ImageTransformerMixin, BaseEstimator):
         """
         Crop all faces of each photograph.
 
-        Neither `on_no_face` nor `on_many` is asked: a photograph without a face gives no row.
+        `on_no_face` and `on_many` are ignored: a photograph without a face gives no row.
 
         Parameters
         ----------
@@ -287,20 +287,20 @@ class FaceCropper(ImageTransformerMixin, BaseEstimator):
         Returns
         -------
         :class:`~sklearn.utils.Bunch`
-            A row a face, photograph by photograph, the best score first: images, boxes, scores
-            and angles as of `crop`, and:
+            One row per face, photograph by photograph, the best score first: images, boxes, scores
+            and angles as in `crop`, and:
 
             rows : ndarray of shape (n_faces,), dtype int64
-                Index in `X` of the photograph.
+                Index of the photograph in `X`.
 
         Raises
         ------
         ImportError, FileNotFoundError, TypeError, ValueError
-            As `transform`.
+            As in `transform`.
 
         See Also
         --------
-        crop : Gives one row a photograph, aligned with labels.
+        crop : Returns one row per photograph, aligned with labels.
 
         Examples
         --------
@@ -327,7 +327,7 @@ class FaceCropper(ImageTransformerMixin, BaseEstimator):
         return Bunch(**_stack(faces), rows=rows)
 
     def _each(self, X, work):
-        """Do a work on each photograph, in threads; errors name the row."""
+        """Apply a function to each photograph, in threads; errors name the row."""
         self._validate_params()  # stateless: it may not have been fitted
         X = check_sources(X)
         work = functools.partial(_named, work)
@@ -367,21 +367,21 @@ class FaceCropper(ImageTransformerMixin, BaseEstimator):
         }
 
     def _choose(self, boxes, shape):
-        """Choose one of the boxes, of a photograph of (width, height)."""
+        """Choose one of the boxes in a photograph whose `shape` is (width, height)."""
         if len(boxes) > 1 and self.on_many == "raise":
             raise ValueError(
                 f"{len(boxes)} faces were found; on_many='largest', 'centre' or 'best' takes one "
                 "of them, and crop_all crops each."
             )
         if self.on_many == "best":
-            return 0  # the surest comes first
+            return 0  # the best score comes first
         if self.on_many == "centre":
             middles = (boxes[:, :2] + boxes[:, 2:]) / 2
             return int(np.linalg.norm(middles - np.divide(shape, 2), axis=1).argmin())
         return int(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).argmax())
 
     def _cut(self, photo, faces, index):
-        """Cut one face out: a square around its box, turned until the eyes are level."""
+        """Cut out one face: a square around its box, rotated until the eyes are level."""
         box, eyes = faces.boxes[index], faces.eyes[index]
         angle = 0.0
         if self.align and np.isfinite(eyes).all():
@@ -407,7 +407,7 @@ def _named(work, source):
         return work(source)
     except (ImportError, MemoryError):
         raise
-    except Exception as error:  # a detector of the user's may fail in any way
+    except Exception as error:  # a user's detector may fail in any way
         known = (FileNotFoundError, TypeError, ValueError)
         kind = next((each for each in known if isinstance(error, each)), ValueError)
         said = error if isinstance(error, known) else f"the detector fails with {error!r}"
@@ -417,15 +417,15 @@ def _named(work, source):
 
 
 def _stack(rows):
-    """Make columns of rows."""
+    """Stack rows into columns."""
     return Bunch(**{name: np.stack([row[name] for row in rows]) for name in rows[0]})
 
 
 def _square(photo, middle, side, angle, size):
-    """Cut out a square around a point, by an angle in radians, at a size in pixels."""
-    # In the photograph's own resolution first: a transformation reads four pixels for each of
-    # its own, which would alias when it reduces; resizing averages.
-    # A box far beyond the photograph is grey for the most part: no need for all its pixels.
+    """Cut out a square around a point, rotated by an angle in radians, at a size in pixels."""
+    # First at the photograph's own resolution: the transformation reads only four pixels for each
+    # of its own, which would cause aliasing if it shrank the image; resizing averages.
+    # A box that extends far beyond the photograph is mostly grey: not all its pixels are needed.
     n = min(max(1, round(side)), 2 * max(photo.size))
     scale = side / n
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)

@@ -1,4 +1,4 @@
-"""Where the faces of a photograph are, and where their eyes."""
+"""Detection of faces, and of their eyes, in photographs."""
 
 import functools
 import math
@@ -17,12 +17,12 @@ from sklearn_patt_lite._images.decode import load_image
 from sklearn_patt_lite._process import import_tensorflow
 from sklearn_patt_lite._typing import PathLike, validate_params
 
-# Photographs are reduced to this longest side, in pixels, before faces are looked for: it bounds
-# the time, and faces of a fiftieth of the side are still 20 pixels large, the least MTCNN knows.
+# Photographs are reduced to this longest side, in pixels, before detection. This bounds the time,
+# and faces of a fiftieth of the side are still 20 pixels large, the smallest that MTCNN finds.
 _LONGEST_SIDE = 1024
-_FARTHEST = 1e6  # pixels from the photograph's corner: no camera has as many
+_FARTHEST = 1e6  # pixels from the photograph's corner: more than any camera has
 
-#: Constraints of the parameters that say how faces are found.
+#: Constraints of the parameters of detection.
 DETECTION = {
     "detector": [StrOptions({"mtcnn"}), callable],
     "min_score": [Interval(Real, 0, 1, closed="both")],
@@ -39,8 +39,8 @@ def detect_faces(
     """
     Find all faces in a photograph.
 
-    For a look at what a detector finds, or for work of your own on boxes and eyes. For training and
-    prediction `FaceCropper` does this, and crops.
+    Use this to see what a detector finds, or to work with boxes and eyes yourself. For training and
+    prediction, `FaceCropper` does this and crops the faces.
 
     Parameters
     ----------
@@ -48,41 +48,40 @@ def detect_faces(
         A file, a Pillow image, or an array of shape (height, width) or (height, width, channels),
         as :class:`FaceResizer` takes them. The camera's orientation (EXIF) is applied first.
     detector : "mtcnn" or callable, default="mtcnn"
-        What finds them.
+        Detector that finds the faces.
 
-        - "mtcnn": the cascade of three networks of [1]_, from the package `mtcnn`, which carries
-          their weights (the extra ``faces``). It finds faces of a fiftieth of the photograph's
-          longer side and more, upright or tilted by up to about 45 degrees.
-        - callable: takes an ndarray of shape (height, width, 3), dtype uint8, RGB. Gives the
-          boxes, array-like of shape (n_faces, 4): left, top, right and bottom in pixels; or a
-          dict of "boxes" and, if it knows them, "scores", (n_faces,), from 0 to 1, and "eyes",
-          (n_faces, 2, 2): x and y of both. None is no face.
+        - "mtcnn": the cascade of three networks of [1]_, from the package `mtcnn`, which contains
+          their weights (the extra ``faces``). It finds faces of at least a fiftieth of the
+          photograph's longer side, upright or tilted by up to about 45 degrees.
+        - callable: takes an RGB image, an ndarray of shape (height, width, 3), dtype uint8. Returns
+          the boxes, array-like of shape (n_faces, 4): left, top, right and bottom in pixels; or a
+          dict of "boxes" and, optionally, "scores", (n_faces,), from 0 to 1, and "eyes",
+          (n_faces, 2, 2): x and y of both eyes. None means no face.
     min_score : float, default=0.9
-        Faces with lower scores are left out; in [0, 1]. Those without a score stay.
+        Faces with lower scores are left out; in [0, 1]. Faces without a score are kept.
 
     Returns
     -------
     :class:`~sklearn.utils.Bunch`
-        The best score first; the detector's order if it gives none.
+        Faces with the best score first; in the detector's order if it gives no scores.
 
         boxes : ndarray of shape (n_faces, 4), dtype float64
             Left, top, right and bottom in pixels of the upright photograph.
         scores : ndarray of shape (n_faces,), dtype float64
-            How sure the detector is, 0 to 1; NaN if it does not say.
+            Scores of the faces, 0 to 1; NaN if the detector gives none.
         eyes : ndarray of shape (n_faces, 2, 2), dtype float64
-            x and y of both eyes in pixels, the one on the picture's left first; NaN if they are
-            not known.
+            x and y of both eyes in pixels, the one on the picture's left first; NaN if unknown.
 
     Raises
     ------
     ImportError
-        If "mtcnn" is asked for and not installed.
+        If "mtcnn" is requested, but not installed.
     FileNotFoundError, TypeError, ValueError
-        If the image cannot be read, or if a callable gives something else than boxes.
+        If the image cannot be read, or if a callable returns something other than boxes.
 
     See Also
     --------
-    FaceCropper : Crops faces, one a row.
+    FaceCropper : Crops faces, one per row.
 
     References
     ----------
@@ -104,10 +103,10 @@ def detect_faces(
 
 
 def find_faces(image, detector, min_score):
-    """Do the work of `detect_faces` on a Pillow image of mode "RGB"."""
+    """Find the faces in a Pillow image of mode "RGB"; see `detect_faces`."""
     found = _mtcnn_faces(image) if detector == "mtcnn" else detector(np.array(image))
     faces = _check_faces(found)
-    order = np.argsort(-faces.scores, kind="stable")  # NaN last, in their order
+    order = np.argsort(-faces.scores, kind="stable")  # NaN last, in the detector's order
     order = order[~(faces.scores[order] < min_score)]
     return Bunch(**{name: values[order] for name, values in faces.items()})
 
@@ -117,7 +116,7 @@ def _mtcnn_faces(image):
     if scale < 1:
         shape = [max(1, round(scale * side)) for side in image.size]
         image = image.resize(shape, Image.BILINEAR, reducing_gap=2.0)
-    if min(image.size) < 12:  # the first network's window: nothing to look at
+    if min(image.size) < 12:  # smaller than the first network's window
         return []
     found = _mtcnn().detect_faces(np.array(image), box_format="xyxy")
     points = ("left_eye", "right_eye")
@@ -130,7 +129,7 @@ def _mtcnn_faces(image):
 
 @functools.lru_cache(maxsize=1)
 def _mtcnn():
-    """Load the three networks, once a process."""
+    """Load the three networks, once per process."""
     import_tensorflow()
     try:
         from mtcnn import MTCNN
@@ -143,7 +142,7 @@ def _mtcnn():
 
 
 def _check_faces(found):
-    """Bring what a detector gives to arrays: boxes, scores, eyes."""
+    """Check a detector's output and convert it to arrays: boxes, scores, eyes."""
     found = [] if found is None else found
     found = found if isinstance(found, Mapping) else {"boxes": found}
     if "boxes" not in found or not set(found) <= {"boxes", "scores", "eyes"}:

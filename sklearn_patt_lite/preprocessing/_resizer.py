@@ -1,4 +1,4 @@
-"""From photographs of faces, files among them, to one array of images."""
+"""Resizing of photographs of faces, from files or arrays, to one array of images."""
 
 from numbers import Integral
 from typing import Self
@@ -16,18 +16,18 @@ from sklearn_patt_lite.preprocessing._base import ImageTransformerMixin
 
 class FaceResizer(ImageTransformerMixin, BaseEstimator):
     """
-    Bring images of any size, mode and file format to one array of RGB squares.
+    Convert images of any size, mode and file format to one array of square RGB images.
 
-    Every image is handled on its own and nothing is learned from the data: the transformer is
-    stateless and transforms without having been fitted.
+    Each image is processed on its own and nothing is learned from the data: the transformer is
+    stateless and need not be fitted.
 
     Parameters
     ----------
     size : int, default=224
-        Side of the resulting squares in pixels; at least 1.
+        Side of the resulting images in pixels; at least 1.
     n_jobs : int or None, default=None
-        Number of threads that decode images, as in joblib: None is one thread unless a
-        `joblib.parallel_config` says otherwise, -1 is one for every processor core.
+        Number of threads that decode images, as in joblib: None means one thread unless a
+        `joblib.parallel_config` says otherwise, -1 means one per processor core.
 
     See Also
     --------
@@ -36,14 +36,13 @@ class FaceResizer(ImageTransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Both sides of an image are scaled on their own, so that one that is not square is stretched:
-    crop images around the face beforehand. The filter is Pillow's bilinear one, which averages
-    over all pixels when it reduces. The camera's orientation (EXIF) is applied, transparent
-    pixels show mid-grey, 16-bit greys are scaled to 8 bits, and of several frames the first is
-    taken.
+    Height and width are scaled separately, so an image that is not square is stretched: crop
+    images around the face beforehand. The filter is Pillow's bilinear one, which averages over all
+    pixels when it shrinks an image. The camera's orientation (EXIF) is applied, transparent pixels
+    become mid-grey, 16-bit greys are scaled to 8 bits, and of several frames the first is used.
 
-    Only the result and the images being decoded are in memory at a time: n · size² · 3 bytes,
-    147 KiB for an image of the default size.
+    Memory holds the images being decoded, and the result: n · size² · 3 bytes, 147 KiB for an image
+    of the default size.
 
     Examples
     --------
@@ -71,7 +70,7 @@ class FaceResizer(ImageTransformerMixin, BaseEstimator):
         """
         Check the parameters; no image is read.
 
-        `transform` works without it. Whether images can be read is found out there.
+        `transform` works without it; only there are images read.
 
         Parameters
         ----------
@@ -88,12 +87,12 @@ class FaceResizer(ImageTransformerMixin, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If `X` is not a sequence of images, or empty. `ValueError` also for a parameter
-            outside its range.
+            If `X` is not a sequence of images, or empty. `ValueError` also if a parameter is out of
+            range.
 
         See Also
         --------
-        transform : Reads and resizes.
+        transform : Reads and resizes images.
 
         Examples
         --------
@@ -108,15 +107,15 @@ class FaceResizer(ImageTransformerMixin, BaseEstimator):
         """
         Read, convert and resize images.
 
-        Each image gives one row, or an error that names it: rows stay aligned with labels.
+        Each image gives one row, or an error that names it, so rows stay aligned with labels.
 
         Parameters
         ----------
         X : sequence of length n
             File paths (`str` or `os.PathLike`), Pillow images, and arrays of shape
             (height, width) or (height, width, channels) with 1, 3 or 4 channels (grey, RGB,
-            RGBA), mixed at will and each of its own size. Arrays hold integers in 0..255, uint16
-            in 0..65535, booleans or floats in 0..1. One array of n images is as good.
+            RGBA), in any mix and each of any size. Arrays hold integers in 0..255, uint16 in
+            0..65535, booleans or floats in 0..1. A single array of n images works as well.
 
         Returns
         -------
@@ -126,13 +125,13 @@ class FaceResizer(ImageTransformerMixin, BaseEstimator):
         Raises
         ------
         FileNotFoundError
-            If a file is missing. The message names the row and the file, as do all below; of
-            several such rows, it names the first ten.
+            If a file is missing. The message names the row and the file, as for all errors below;
+            of several such rows, it names the first ten.
         ValueError
-            If an image is corrupt, truncated, of an unknown format, or if an array's shape or
-            values are not as above. Also if `X` is empty.
+            If an image is corrupt, truncated or of an unknown format, if an array's shape or values
+            are not as above, or if `X` is empty.
         TypeError
-            If a row is neither path nor image, or `X` no sequence of them.
+            If a row is neither a path nor an image, or if `X` is not a sequence of them.
 
         See Also
         --------
