@@ -1,4 +1,4 @@
-"""Parameters of PAttLiteClassifier as options of a script that trains."""
+"""Command-line options for the parameters of PAttLiteClassifier."""
 
 _KINDS = {
     "backbone_weights": str,
@@ -16,14 +16,14 @@ _KINDS = {
 
 
 def add_parameters(parser):
-    """Add an option for each: `--finetune-epochs` for `finetune_epochs`."""
+    """Add an option for each parameter: `--finetune-epochs` for `finetune_epochs`."""
     parser.add_argument("--recipe", choices=["transfer", "paper", "modern"])
     for name, kind in _KINDS.items():
         option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=kind, help="as PAttLiteClassifier's, its default too")
+        parser.add_argument(option, type=kind, help="as in PAttLiteClassifier, with its default")
 
 
 def given_parameters(arguments):
-    """Collect those that were given."""
+    """Collect the parameters that were given."""
     values = {name: getattr(arguments, name) for name in ("recipe", *_KINDS)}
     return {name: value for name, value in values.items() if value is not None}

@@ -1,11 +1,11 @@
-"""Score PAtt-Lite on CK+ by the field's ten folds of subjects: a frame, and a sequence.
+"""Score PAtt-Lite on CK+ in the field's ten folds of subjects: by frame, and by sequence.
 
     KERAS_HOME=... python examples/ckplus_folds.py PATH
 
-PATH leads to CK+ as `load_ckplus` takes it. A sequence is scored by its frames' probabilities,
-averaged. Frames of one sequence are nearly one image: 981 frames are 327 answers, and the spread
-between folds is that of eleven or twelve people each. On a CPU these are ten fits of about a
-minute; what the frozen layers say of an image is kept in a folder for all.
+PATH is a copy of CK+ that `load_ckplus` can read. A sequence is predicted by the mean probabilities
+of its frames. The frames of a sequence are nearly identical: 981 frames are 327 answers, and each
+fold has only eleven or twelve people. On a CPU, there are ten fits of about a minute each; the
+features of the frozen layers are kept in a folder for all fits.
 """
 
 import sys
@@ -23,7 +23,7 @@ from sklearn_patt_lite.model_selection import SubjectKFold
 def main(root, classifier, image_size=112):
     data = load_ckplus(root, image_size=image_size)
     print(data.DESCR)
-    # Routing hands the subjects on to the folds, and to the classifier.
+    # Metadata routing passes the subjects on to the folds, and to the classifier.
     with config_context(enable_metadata_routing=True):
         probabilities = cross_val_predict(
             classifier,
@@ -38,7 +38,7 @@ def main(root, classifier, image_size=112):
 
 
 def by_sequence(data, probabilities):
-    """Average over the frames of each sequence: labels, probabilities, subjects."""
+    """Average over the frames of each sequence; return labels, probabilities and subjects."""
     _, first, sequence = np.unique(data.sequence, return_index=True, return_inverse=True)
     frames = np.bincount(sequence)[:, np.newaxis]
     sums = np.zeros((len(first), probabilities.shape[1]))
@@ -47,14 +47,14 @@ def by_sequence(data, probabilities):
 
 
 def report(unit, target, probabilities, groups):
-    """Print the accuracy over all, and its spread over the folds."""
+    """Print the overall accuracy, and its spread over the folds."""
     predicted = probabilities.argmax(axis=1)
     folds = [test for _, test in SubjectKFold(10).split(target, groups=groups)]
     scores = [accuracy_score(target[test], predicted[test]) for test in folds]
     sizes = ", ".join(str(len(test)) for test in folds)
     print(
-        f"a {unit}: {accuracy_score(target, predicted):.3f}, "
-        f"folds {np.mean(scores):.3f} ± {np.std(scores, ddof=1):.3f} ({unit}s a fold: {sizes})"
+        f"per {unit}: {accuracy_score(target, predicted):.3f}, "
+        f"folds {np.mean(scores):.3f} ± {np.std(scores, ddof=1):.3f} ({unit}s per fold: {sizes})"
     )
 
 

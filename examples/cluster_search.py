@@ -1,4 +1,4 @@
-"""Search over a cluster: the fits of a grid search run on Dask's workers.
+"""Run a grid search on a cluster: its fits run on Dask workers.
 
     python examples/cluster_search.py
     python examples/cluster_search.py --scheduler tcp://10.0.0.1:8786 --fits /shared/fits
@@ -6,8 +6,8 @@
 
 Without --scheduler it starts two worker processes on this machine, or with --gpus one for each GPU.
 Such a worker sees only its own GPU (CUDA_VISIBLE_DEVICES) and runs one fit at a time. With --fits
-each fit is saved in that folder, which all workers must see: if a worker dies, its fits continue on
-another one from their last epoch, and a search that is started again skips what is already done.
+each fit is saved in that folder, which all workers must share. If a worker dies, its fits continue
+on another one from their last epoch, and a search that is started again skips finished fits.
 
 Needs the extra "cluster": pip install ".[cluster]"
 """
@@ -27,7 +27,7 @@ from sklearn_patt_lite.datasets import make_expression_faces
 from sklearn_patt_lite.model_selection import SubjectKFold
 from sklearn_patt_lite.preprocessing import FaceResizer
 
-#: On loopback: whoever reaches a scheduler runs what they like.
+#: On loopback: anyone who can reach a scheduler can run any code.
 HERE = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
 
 
@@ -49,9 +49,9 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--scheduler", help="address of a cluster that is running")
+    where.add_argument("--scheduler", help="address of a running cluster")
     where.add_argument("--gpus", nargs="+", help="numbers of GPUs on this machine")
-    parser.add_argument("--fits", type=Path, help="folder that keeps each fit, seen by all workers")
+    parser.add_argument("--fits", type=Path, help="folder for checkpoints, shared by all workers")
     return parser.parse_args()
 
 
@@ -62,7 +62,7 @@ def connect(scheduler=None, gpus=None):
         with Client(scheduler) as client:
             yield client
         return
-    # A fit uses all threads that it may use; two in one process would wait for each other.
+    # A fit uses all threads that it may; two fits in one process would wait for each other.
     starting = (
         LocalCluster(n_workers=2, threads_per_worker=1, **HERE)
         if gpus is None
@@ -73,7 +73,7 @@ def connect(scheduler=None, gpus=None):
 
 
 def cluster_of_gpus(gpus):
-    """Start a worker for each GPU, which sees no other."""
+    """Start one worker per GPU; it sees only that GPU."""
     workers = {
         gpu: {
             "cls": Nanny,
@@ -90,7 +90,7 @@ def cluster_of_gpus(gpus):
 
 
 def make_search(fits=None):
-    """A search like the README's, by the paper's recipe."""
+    """Make a search like the README's, with the paper's recipe."""
     classifier = PAttLiteClassifier(
         recipe="paper",
         backbone_weights="drawn",
@@ -100,7 +100,7 @@ def make_search(fits=None):
         epochs=3,
         learning_rate=3e-3,
         finetune_epochs=2,
-        checkpoint_dir=fits and fits.resolve(),  # a worker may be in another folder
+        checkpoint_dir=fits and fits.resolve(),  # a worker may run in another folder
         random_state=0,
     )
     grid = {

@@ -1,11 +1,11 @@
-"""Do 95 % intervals hold the truth 95 % of the time? Over subjects, and over images.
+"""Do 95 % intervals contain the truth 95 % of the time? Over subjects, and over images.
 
     python examples/interval_coverage.py
 
-Simulates studies of 118 people, as CK+ has, who differ in how easily their expressions are read.
-The truth is the accuracy on people of their kind. `expression_report` resamples subjects if it is
-given groups, and images if it is not: images of one person fail together, and intervals over them
-are too narrow. Takes a minute on two cores.
+Simulates studies of 118 people, as in CK+, who differ in how easily their expressions are
+recognized. The truth is the mean accuracy over the population that they are drawn from.
+`expression_report` resamples subjects if groups are given, and images otherwise. Images of one
+person fail together, so intervals over images are too narrow. Takes a minute on two cores.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import numpy as np
 from sklearn_patt_lite.metrics import expression_report
 
 N_SUBJECTS, N_CLASSES = 118, 7
-ABILITY = 6, 2  # of the beta distribution of the subjects' accuracies
+ABILITY = 6, 2  # parameters of the beta distribution of the subjects' accuracies
 TRUTH = ABILITY[0] / sum(ABILITY)
 
 
@@ -31,13 +31,13 @@ def main():
     for resampled, share in covered.items():
         error = np.sqrt(share * (1 - share) / arguments.studies)
         print(
-            f"95 % intervals that resample {resampled:8} hold it in {100 * share:.1f} % of the "
+            f"95 % intervals that resample {resampled:8} contain it in {100 * share:.1f} % of the "
             f"studies (standard error {100 * error:.1f})"
         )
 
 
 def coverage(n_studies, n_resamples, rng):
-    """Share of the studies whose interval holds the truth, by what is resampled."""
+    """Compute the share of studies whose interval contains the truth, by what is resampled."""
     covered = {"subjects": 0, "images": 0}
     for _ in range(n_studies):
         true, predicted, groups = simulate(rng)
@@ -55,7 +55,7 @@ def coverage(n_studies, n_resamples, rng):
 
 
 def simulate(rng):
-    """Make a study: true and predicted labels, and whose they are; 3 to 15 images a subject."""
+    """Simulate a study: true labels, predicted labels and subjects; 3 to 15 images per subject."""
     groups = np.repeat(np.arange(N_SUBJECTS), rng.integers(3, 16, N_SUBJECTS))
     able = rng.beta(*ABILITY, N_SUBJECTS)
     true = rng.integers(0, N_CLASSES, len(groups))

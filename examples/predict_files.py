@@ -9,8 +9,9 @@ The input is a folder (searched recursively), a quoted glob pattern, or a column
 .parquet file. From folders and patterns, only files with the usual image extensions are taken. Each
 file must hold one cropped face; with --crop, the largest face in each photograph is found first
 (extra `faces`). The classifier is the pretrained one of
-`PAttLiteClassifier.from_pretrained("fer2013")`, or a file: of `save_model`, or of `joblib.dump` (a
-Pipeline, a calibrated classifier), which is a program: load it from people you trust only.
+`PAttLiteClassifier.from_pretrained("fer2013")`, or a file written by `save_model` or `joblib.dump`
+(a Pipeline, a calibrated classifier). A joblib file can run any code when it is loaded: only use
+files from people you trust.
 
 After a crash, run the same command again: it continues with the first unfinished chunk. Each file
 gets a row; if it could not be read, the column "error" says why. Needs the extra `parquet`.
@@ -51,19 +52,19 @@ def parse_arguments():
     )
     parser.add_argument("files", help="a folder, a pattern, or a table: .csv or .parquet")
     parser.add_argument("--output", type=Path, required=True, help="the .parquet file to write")
-    parser.add_argument("--column", default="path", help="of the table; default: path")
-    parser.add_argument("--classifier", type=Path, help="its file; default: pretrained")
-    parser.add_argument("--crop", action="store_true", help="find the largest face of each first")
+    parser.add_argument("--column", default="path", help="column with the paths; default: path")
+    parser.add_argument("--classifier", type=Path, help="file of a classifier; default: pretrained")
+    parser.add_argument("--crop", action="store_true", help="first find the largest face in each")
     add_cropping(parser)  # for --crop
     parser.add_argument("--chunk-size", type=int, default=2000)
     return parser.parse_args()
 
 
 def find_paths(files, column):
-    """List paths: of a table's column as they stand there, otherwise sorted."""
+    """List the paths: those of a table's column in its order, others sorted."""
     ending = Path(files).suffix.lower()
     if ending == ".csv":
-        types = {column: pyarrow.string()}  # names such as 00001 are no numbers
+        types = {column: pyarrow.string()}  # names such as 00001 are not numbers
         options = pyarrow.csv.ConvertOptions(include_columns=[column], column_types=types)
         return pyarrow.csv.read_csv(files, convert_options=options)[column].to_pylist()
     if ending == ".parquet":

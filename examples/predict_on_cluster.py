@@ -1,4 +1,4 @@
-"""Predict image files on a cluster, by Dask, Ray or Spark.
+"""Predict image files on a cluster, with Dask, Ray or Spark.
 
     python examples/predict_on_cluster.py dask paths.csv predictions/
     python examples/predict_on_cluster.py dask paths.csv predictions/ --scheduler tcp://host:8786
@@ -8,9 +8,9 @@
 paths.csv has a column "path" with files that all workers can read; predictions/ becomes a folder of
 Parquet files with the columns of `predict_files`. Without a cluster, each engine runs on this
 machine. To use an existing cluster, pass --scheduler for Dask, set RAY_ADDRESS for Ray, or start
-the script with `spark-submit`. All paths are on a disk that all workers see.
+the script with `spark-submit`. All paths must be on a disk that all workers share.
 
-Workers need neither TensorFlow nor Keras, but the extra `parquet`. Dask needs the extra `cluster`
+Workers need the extra `parquet`, but not TensorFlow or Keras. Dask needs the extra `cluster`
 and "dask[dataframe]", Ray "ray[data]", and Spark a Java runtime, "pyspark", pandas, and the same
 Python version on its workers (PYSPARK_PYTHON).
 """
@@ -21,13 +21,13 @@ from pathlib import Path
 from sklearn_patt_lite.__main__ import load_classifier
 from sklearn_patt_lite.prediction import predict_files, predictions_schema
 
-CHUNK = 1000  # files in a task
+CHUNK = 1000  # files per task
 
 
 def main():
     arguments = parse_arguments()
     if arguments.output.exists():  # engines would add to it, or overwrite parts of it
-        raise SystemExit(f"{arguments.output} is there: delete it, or name another folder.")
+        raise SystemExit(f"{arguments.output} already exists: delete it, or choose another folder.")
     classifier = load_classifier(arguments.classifier)
     table, output = str(arguments.table.resolve()), str(arguments.output.resolve())
     if arguments.engine == "dask":
@@ -45,13 +45,13 @@ def parse_arguments():
     parser.add_argument("engine", choices=["dask", "ray", "spark"])
     parser.add_argument("table", type=Path, help="a .csv file with a column 'path'")
     parser.add_argument("output", type=Path, help="folder for Parquet files")
-    parser.add_argument("--classifier", type=Path, help="its file; default: pretrained")
-    parser.add_argument("--scheduler", help="address of a Dask cluster that is running")
+    parser.add_argument("--classifier", type=Path, help="file of a classifier; default: pretrained")
+    parser.add_argument("--scheduler", help="address of a running Dask cluster")
     return parser.parse_args()
 
 
 def predict_with_dask(classifier, table, output, scheduler=None, blocksize="64KB"):
-    """Map over partitions of a DataFrame: those of a worker that dies go to another one."""
+    """Map over the partitions of a DataFrame; if a worker dies, another gets its share."""
     import dask
     import dask.dataframe as dd
     import pandas as pd
@@ -63,18 +63,18 @@ def predict_with_dask(classifier, table, output, scheduler=None, blocksize="64KB
     no_files = pd.DataFrame(predict_files(classifier, []))
     with Client(**({"threads_per_worker": 1} if scheduler is None else {"address": scheduler})):
         frame = dd.read_csv(table, usecols=["path"], dtype=str, blocksize=blocksize)
-        # Delayed, so that it is sent once, and not with each partition.
+        # Delayed, so that the classifier is sent once, and not with each partition.
         found = frame.map_partitions(predict, dask.delayed(classifier), meta=no_files)
         schema = predictions_schema(classifier)
         found.to_parquet(output, write_index=False, schema=schema)
 
 
 def predict_with_ray(classifier, table, output):
-    """Map over batches of a Dataset, by an actor a core."""
+    """Map over batches of a Dataset, with at most one actor per core."""
     import ray
 
     ray.init(ignore_reinit_error=True)
-    n_actors = max(1, int(ray.cluster_resources()["CPU"]) - 1)  # and one that reads and writes
+    n_actors = max(1, int(ray.cluster_resources()["CPU"]) - 1)  # one core reads and writes
     sent = ray.put(classifier)
 
     class Predictor:

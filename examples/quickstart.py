@@ -1,14 +1,14 @@
-"""Recognize the expressions of people who were never seen: cross-validation on drawn faces.
+"""Recognize the expressions of unseen people: cross-validation on drawn faces.
 
     python examples/quickstart.py
 
-Draws faces, so that there is nothing to download. PAtt-Lite starts from the narrow backbone inside
-the package and trains in both stages; nobody is both trained and tested on. Next to it stands a
-logistic regression of the pixels, on the same folds. A picture of held-out faces with their true
-and predicted expressions goes to examples/output/quickstart.png.
+The faces are drawn, so there is nothing to download. PAtt-Lite starts from the narrow backbone in
+the package, and trains in both stages. No subject is in both the training and the test set of a
+fold. The baseline is a logistic regression on the pixels, in the same folds. A picture of held-out
+faces with their true and predicted expressions is written to examples/output/quickstart.png.
 
-It takes one to three minutes on two cores. The scores show that the method works on
-drawings; they say nothing about real faces.
+It takes one to three minutes on two cores. The scores show that the method works on drawings; they
+say nothing about real faces.
 """
 
 import os
@@ -36,13 +36,13 @@ BLACK, BLUE, ORANGE = (0, 0, 0), (0, 114, 178), (213, 94, 0)
 
 
 def main():
-    # Hands the groups on to the folds.
+    # Metadata routing passes the groups on to the folds.
     sklearn.set_config(enable_metadata_routing=True)
     start = time.perf_counter()
     faces = make_expression_faces(n_subjects=N_SUBJECTS, random_state=0)
     print(f"{len(faces.images)} drawn faces of {N_SUBJECTS} subjects; {N_FOLDS} folds by subject")
     baseline = score_on_unseen_subjects(make_baseline(), faces)
-    folds = score_on_unseen_subjects(make_classifier(), faces, verbose=3)  # a line a fold
+    folds = score_on_unseen_subjects(make_classifier(), faces, verbose=3)  # one line per fold
     predicted = predictions(folds, faces)
 
     print(f"\n{'':24}{'accuracy':>16}{'balanced accuracy':>20}   mean ± deviation over folds")
@@ -55,19 +55,19 @@ def main():
 
 
 def make_classifier():
-    """PAtt-Lite in small: at 96 pixels the map has 6×6 cells, hence patches of 3×3."""
+    """Make a small PAtt-Lite: at 96 pixels the feature map has 6×6 cells, hence patches of 3×3."""
     return PAttLiteClassifier(
         backbone_weights="drawn",
         alpha=0.25,
         input_size=96,
         patch_size=3,
-        finetune_epochs=20,  # an epoch of so few faces is 28 steps
+        finetune_epochs=20,  # an epoch of so few faces has only 28 steps
         random_state=0,
     )
 
 
 def make_baseline():
-    """A logistic regression of 32×32 gray values."""
+    """Make a logistic regression on 32×32 gray values."""
     return make_pipeline(
         FunctionTransformer(gray_pixels),
         StandardScaler(),
@@ -76,13 +76,13 @@ def make_baseline():
 
 
 def gray_pixels(images):
-    """Average color and blocks of 3×3 pixels; (n, 96, 96, 3) to (n, 1024), 0 to 1."""
+    """Average over colors and blocks of 3×3 pixels: (n, 96, 96, 3) to (n, 1024), 0 to 1."""
     blocks = images.reshape(len(images), 32, 3, 32, 3, 3)
     return blocks.mean(axis=(2, 4, 5)).reshape(len(images), -1) / 255
 
 
 def score_on_unseen_subjects(estimator, faces, verbose=0):
-    """Cross-validate so that no subject is both trained and tested on."""
+    """Cross-validate by subject: nobody is in both the training and the test set of a fold."""
     return cross_validate(
         estimator,
         faces.images,
@@ -97,7 +97,7 @@ def score_on_unseen_subjects(estimator, faces, verbose=0):
 
 
 def predictions(folds, faces):
-    """Predict each face by the classifier that never saw its subject."""
+    """Predict each face with the classifier that was not trained on its subject."""
     predicted = np.empty_like(faces.target)
     for classifier, test in zip(folds["estimator"], folds["indices"]["test"], strict=True):
         predicted[test] = classifier.predict(faces.images[test])
@@ -105,7 +105,7 @@ def predictions(folds, faces):
 
 
 def report(name, folds):
-    """Print mean and standard deviation of the scores over the folds."""
+    """Print the mean and standard deviation of the scores over the folds."""
     scores = [folds["test_accuracy"], folds["test_balanced_accuracy"]]
     accuracy, balanced = (f"{100 * s.mean():.1f} ± {s.std(ddof=1):.1%}" for s in scores)
     print(f"{name:24}{accuracy:>16}{balanced:>20}")
@@ -119,13 +119,13 @@ def report_training(classifiers):
         for stage in ("head", "finetune")
     )
     print(
-        f"\nPAtt-Lite: {classifiers[0].n_parameters_:,} parameters; epochs a fold: "
+        f"\nPAtt-Lite: {classifiers[0].n_parameters_:,} parameters; epochs per fold: "
         f"{head:.0f} in stage 1, {finetune:.0f} in stage 2"
     )
 
 
 def print_confusion(faces, predicted):
-    """Print which expressions are taken for which."""
+    """Print the confusion matrix."""
     shares = confusion_matrix(faces.target, predicted, normalize="true")
     print("\nConfusion, % (rows: true, columns: predicted)")
     print(" " * 9 + "".join(f"{name:>9}" for name in faces.target_names))
@@ -134,7 +134,7 @@ def print_confusion(faces, predicted):
 
 
 def draw_picture(faces, predicted):
-    """Draw all expressions of a few subjects, with their labels: a row a subject."""
+    """Draw all expressions of a few subjects, with their labels, one row per subject."""
     tile = SIDE + 2 * MARGIN
     text = ImageFont.load_default(size=15)
     picture = Image.new("RGB", (7 * tile, SHOWN_SUBJECTS * (tile + 40)), "white")

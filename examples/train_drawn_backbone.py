@@ -2,22 +2,22 @@
 
     python examples/train_drawn_backbone.py
 
-MobileNetV1 (alpha=0.25, to its end) learns from 12,000 drawn faces of 1,500 subjects to tell what
-a face was drawn from, all at once:
+MobileNetV1 (alpha=0.25, not truncated) learns from 12,000 drawn faces of 1,500 subjects to predict
+what a face was drawn from, all at once:
 
-- the landmarks of brows, eyes, nose and mouth, in the picture and on the head seen from the front,
+- the landmarks of brows, eyes, nose and mouth, in the picture and in a frontal view of the head,
 - the pose of the head, the light, and what covers the face,
-- the subject's looks: the shape of its features, skin, hair, beard and glasses.
+- the subject's appearance: the shape of its features, skin, hair, beard and glasses.
 
-It never sees the label of an expression, nor its strength. Landmarks move with the face, as they
-do in any landmark data, so that the features are of use for expressions. The subjects have odd
-ids; those of `make_expression_faces` have even ones, so that no user's subject has been seen here.
+It is never given the label of an expression, nor its intensity. Landmarks move with the face, as
+they do in any landmark data, so the features are useful for expressions. The subjects here have odd
+ids and those of `make_expression_faces` even ones, so no user's subject is used for training.
 
-The targets are read off linearly from a coarse grid of cells, both at the default output layer of
-`PAttLiteClassifier` and at the end, so that truncation leaves useful features at every depth.
+The targets are predicted linearly from a coarse grid of cells, both at the default output layer of
+`PAttLiteClassifier` and at the end, so that a truncated backbone has useful features at any depth.
 
-It takes five to eight minutes on two cores. Convolution kernels are kept as float16, so that the
-file has 450 kB.
+It takes five to eight minutes on two cores. Convolution kernels are stored as float16, which keeps
+the file at 450 kB.
 """
 
 import argparse
@@ -89,12 +89,12 @@ def parse_arguments():
 
 
 def training_subject_ids(n_subjects=N_SUBJECTS):
-    """Odd ids only: even ones are the users'."""
+    """Return odd ids only: even ids are for users."""
     return 2 * np.arange(n_subjects) + 1
 
 
 def draw_faces(subject_ids):
-    """Draw each subject once with each expression; images and standardized targets."""
+    """Draw each subject once with each expression; return images and standardized targets."""
     rng = np.random.default_rng(0)
     labels = range(len(EXPRESSIONS))
     subjects = [draw_subject(subject_id) for subject_id in subject_ids for _ in labels]
@@ -108,12 +108,12 @@ def draw_faces(subject_ids):
     images = np.stack([_draw_face(*face, IMAGE_SIZE) for face in faces])
     targets = np.array([describe(*face) for face in faces], dtype=np.float32)
     targets -= targets.mean(axis=0)
-    # A few are constant: in the frame of the head, the corners of the eyes have one height.
+    # A few are constant: in head coordinates, the corners of the eyes always have the same height.
     return images, targets / np.maximum(targets.std(axis=0), 1e-3)
 
 
 def describe(subject, label, view):
-    """Tell in numbers what a face was drawn from, except for its expression."""
+    """Encode what a face was drawn from as numbers, except for its expression."""
     light = np.radians(view.light_angle)
     return np.concatenate(
         [
@@ -134,7 +134,7 @@ def one_hot(value, values):
 
 
 def landmarks(subject, actions, view):
-    """Coordinates of the landmarks, in shares of the picture and in units of the frontal face."""
+    """Compute the landmarks, as fractions of the picture and in units of the frontal face."""
     points = Points(view)
     paint_brows(points, subject, actions)
     brows = points.taken(areas=(0, 1), places=(0, 4, 8))
@@ -149,7 +149,7 @@ def landmarks(subject, actions, view):
 
 
 class Points(HeadCanvas):
-    """A canvas that notes the points of the areas that are painted on it, and paints nothing."""
+    """Canvas that records the points of the areas painted on it, without painting them."""
 
     def __init__(self, view):
         picture = Image.new("L", (1, 1))
@@ -157,23 +157,23 @@ class Points(HeadCanvas):
         self._areas = []
 
     def area(self, x, y, color, *, z=None, lift=0.0):
-        """Note the points as (across, down, x, y)."""
+        """Record the points as (across, down, x, y)."""
         z = skin_depth(x, y, lift) if z is None else z
         picture = np.reshape(self.project(x, y, z), (-1, 2))
         self._areas.append(np.column_stack([picture, x, y]))
 
     def line(self, *args, **kwargs):
-        """Lines mark no landmarks."""
+        """Ignore lines: they mark no landmarks."""
 
     def taken(self, areas, places):
-        """Give the points at some places of some areas, and forget all of them."""
+        """Return the points at some places of some areas, and forget all areas."""
         points = np.concatenate([self._areas[area][list(places)] for area in areas])
         self._areas = []
         return points
 
 
 def train(images, targets, epochs, batch_size=64):
-    """Train the backbone on all targets at once, and give it back."""
+    """Train the backbone on all targets at once, and return it."""
     network, backbone = build_network(targets.shape[1])
     steps = epochs * (len(images) // batch_size + 1)
     rate = keras.optimizers.schedules.CosineDecay(
@@ -206,13 +206,13 @@ def build_network(n_targets):
 
 
 def read_off(cells, n_targets):
-    """Map 3×3 cells linearly to the targets: where something is seen must not get lost."""
+    """Map 3×3 cells linearly to the targets: a grid keeps the location of features."""
     cells = layers.AveragePooling2D(cells.shape[1] // 3)(cells)
     return layers.Dense(n_targets)(layers.Flatten()(cells))
 
 
 def save(backbone, path):
-    """Save "layer/index" → array; only kernels, which are many, in half precision."""
+    """Save arrays by "layer/index"; kernels, the bulk of the weights, in half precision."""
     arrays = {}
     for layer in backbone.layers:
         is_kernel = isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D)

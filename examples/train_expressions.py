@@ -1,19 +1,20 @@
-"""Train a classifier on FER2013 and test it: how the one in the package was made.
+"""Train a classifier on FER2013 and test it: how the package's pretrained one was made.
 
     KERAS_HOME=... python examples/train_expressions.py fer2013.csv
     ... train_expressions.py fer2013.csv --epochs 3 --finetune-epochs 40 --batch-size 32 \
         --no-class-weight --output faces.zip
     ... train_expressions.py fer2013.csv --images 500   # to try it
 
-FER2013 is read as `load_fer2013` reads it, from its table or from folders, or from an .npz with
-X_train, y_train, X_val and y_val in its codes. "Training" is trained on, and "PublicTest" is tested
-on, with and without the images that stand in "Training" byte for byte. On those that do not, a
-temperature is fitted: one number by which the network's logits are divided, so that it is as sure
-as it is right. "PrivateTest" is tested on with --test: once, when all else is decided.
+FER2013 is read by `load_fer2013`, from its table or from folders, or from an .npz with X_train,
+y_train, X_val and y_val in FER2013's codes. The classifier is trained on "Training" and tested on
+"PublicTest", with and without the images that also occur in "Training", byte for byte. On those
+that do not, a temperature is fitted: one number by which the network's logits are divided, so that
+its confidence matches its accuracy. With --test, it is also tested on "PrivateTest": do this once,
+when everything else is decided.
 
-What is left in --output is a file of `save_model` in half precision, with the scores in its model
-card. An epoch takes one to four minutes on two cores. A fit that was stopped goes on after its last
-epoch, and its seconds are then those of its last part.
+--output is written by `save_model` in half precision, with the scores in its model card. An epoch
+takes one to four minutes on two cores. If a fit is stopped, the same command continues after its
+last epoch, and the printed seconds cover only the last part.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from sklearn_patt_lite.datasets import load_fer2013
 from sklearn_patt_lite.datasets._expressions import EXPRESSIONS
 from sklearn_patt_lite.metrics import expression_report
 
-NAMES = np.array(EXPRESSIONS[:7])  # by FER2013's code
+NAMES = np.array(EXPRESSIONS[:7])  # indexed by FER2013's codes
 DESCRIPTION = """\
 Trained on {n:,} images of FER2013's part "Training": grey faces of 48×48 pixels from a web search,
 of people about whom nothing is known. People who are shown them agree with 65 ± 5 % of the labels
@@ -53,15 +54,17 @@ def main():
     if arguments.images is not None:
         some = np.random.default_rng(0).permutation(len(X))[: arguments.images]
         X, y = X[some], y[some]
-    # Now, and not after hours of training.
+    # Fail now, not after hours of training.
     if arguments.test and "test" not in parts:
-        raise SystemExit(f"--test needs PrivateTest, which {arguments.data} does not hold.")
+        raise SystemExit(f"--test needs PrivateTest, which {arguments.data} does not contain.")
     if missing := {*NAMES.tolist()}.difference(y.tolist()):
-        raise SystemExit(f"No image to train on shows: {', '.join(sorted(missing))}.")
+        raise SystemExit(f"No training images show: {', '.join(sorted(missing))}.")
     X_val, y_val = parts["validation"]
     new = stand_not_in(X, X_val)
     if missing := [name for name in NAMES.tolist() if (y_val[new] == name).sum() < 2]:
-        raise SystemExit(f"No two new images to fit a temperature on show: {', '.join(missing)}.")
+        raise SystemExit(
+            f"Fewer than two new images to fit a temperature on show: {', '.join(missing)}."
+        )
     classifier = PAttLiteClassifier(
         random_state=arguments.random_state,
         checkpoint_dir=arguments.checkpoint_dir,
@@ -72,7 +75,7 @@ def main():
     start = time.perf_counter()
     classifier.fit(X, y)
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts kibibytes
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # in KiB on Linux
     print(f"{len(X)} images, {seconds:.0f} s, peak {peak:.2f} GiB")
     classifier, temperature = calibrate(classifier, X_val[new], y_val[new])
     print(f"temperature {temperature:.3f}")
@@ -96,19 +99,19 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", type=Path, help="FER2013's table, or folder, or an .npz")
+    parser.add_argument("data", type=Path, help="FER2013's table or folder, or an .npz")
     add_parameters(parser)
     parser.add_argument("--no-class-weight", action="store_true", help="default: balanced")
     parser.add_argument("--random-state", type=int, default=0)
-    parser.add_argument("--images", type=int, help="train on so many; default: all")
-    parser.add_argument("--test", action="store_true", help="on PrivateTest, too")
+    parser.add_argument("--images", type=int, help="train on only N; default: all")
+    parser.add_argument("--test", action="store_true", help="score on PrivateTest, too")
     parser.add_argument("--checkpoint-dir", default="examples/output/train_expressions")
     parser.add_argument("--output", type=Path, default=Path("examples/output/fer2013.zip"))
     return parser.parse_args()
 
 
 def load(path):
-    """Load images and names of expressions of each part."""
+    """Load the images and expression names of each part."""
     if path.suffix == ".npz":
         with np.load(path) as data:
             return {
@@ -124,34 +127,34 @@ def load(path):
 
 
 def stand_not_in(X_train, X):
-    """Check of each image whether it does not stand in the training images, byte for byte."""
+    """Mark the images that do not occur among the training images, byte for byte."""
     known = {image.tobytes() for image in X_train}
     return np.array([image.tobytes() not in known for image in X])
 
 
 def calibrate(classifier, X, y):
-    """Divide the network's logits by a temperature that is fitted on images it has not seen.
+    """Divide the network's logits by a temperature that is fitted on held-out images.
 
-    It is fitted to the mean probabilities of an image and its mirror image, and divides the logits
-    of each of them, which is nearly the same.
+    It is fitted to the mean probabilities of an image and its mirror image, but divides the logits
+    of each separately, which is nearly the same.
 
     Returns
     -------
     classifier : PAttLiteClassifier
-        A copy whose last layer has the temperature in its weights.
+        A copy with the temperature folded into the weights of its last layer.
     temperature : float
-        Above 1 where the classifier was surer than it was right.
+        Above 1 if the classifier was overconfident.
     """
-    folds = StratifiedKFold(2)  # of no account, since no network is trained on them
+    folds = StratifiedKFold(2)  # without effect, since no network is trained
     calibrated = CalibratedClassifierCV(FrozenEstimator(classifier), method="temperature", cv=folds)
     inverse = calibrated.fit(X, y).calibrated_classifiers_[0].calibrators[0].beta_
-    last = classifier.model_.layers[-1]  # dense, and a softmax
+    last = classifier.model_.layers[-1]  # dense, with a softmax
     last.set_weights([inverse * weights for weights in last.get_weights()])
-    return copy.deepcopy(classifier), 1 / inverse  # which predicts by the new weights
+    return copy.deepcopy(classifier), 1 / inverse  # it uses the new weights
 
 
 def report(classifier, y_proba, name, y, is_new):
-    """Report scores on a part, and on what of it does not stand in the training images."""
+    """Report scores on a part, and on its images that do not occur in training."""
     predicted = classifier.classes_[y_proba.argmax(axis=1)]
     text = ""
     everything = np.ones(len(y), dtype=bool)
@@ -162,10 +165,10 @@ def report(classifier, y_proba, name, y, is_new):
 
 
 def compare(before, after):
-    """Tell what half precision changes of probabilities."""
+    """Print how half precision changes labels and probabilities."""
     n_others = (before.argmax(axis=1) != after.argmax(axis=1)).sum()
     print(
-        f"in half precision {n_others} of {len(before)} labels are others, and "
+        f"in half precision, {n_others} of {len(before)} labels differ, and "
         f"probabilities differ by at most {abs(before - after).max():.4f}"
     )
 

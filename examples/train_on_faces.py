@@ -1,24 +1,24 @@
-"""Train PAtt-Lite on your faces: ImageNet weights, and an honest report.
+"""Train PAtt-Lite on your own faces, from ImageNet weights, with an honest report.
 
     python examples/train_on_faces.py fer2013.csv
     python examples/train_on_faces.py faces.npz --seeds 3 --attention patches none --baselines
     python examples/train_on_faces.py folder_with_a_folder_per_expression/
 
-Faces come as an .npz (X_train, y_train and, if there is a test set, X_test, y_test), as
-FER2013's .csv (emotion, pixels, Usage), or as a tree with a folder per expression, below
-train/ and test/ if there is a test set. Without one, a fifth of the images is held out. Of
-FER2013's .csv, "Training" is trained on and "PrivateTest" tested on.
+Faces can be an .npz (X_train, y_train and, if there is a test set, X_test, y_test), FER2013's .csv
+(emotion, pixels, Usage), or a tree with a folder per expression, below train/ and test/ if there is
+a test set. Without a test set, a fifth of the images is held out. With FER2013's .csv, "Training"
+is the training set and "PrivateTest" the test set.
 
-Where people occur more than once (CK+, JAFFE, frames of a video), say who is who, so that nobody
-is on both sides of a split: by groups_train in the .npz, or for a tree by a regular expression
-whose first group is the subject in a file's name: --groups-from "^(S[0-9]+)_". For CK+ by the
-field's folds there is examples/ckplus_folds.py.
+If people occur more than once (CK+, JAFFE, frames of a video), identify them, so that nobody is on
+both sides of a split: by groups_train in the .npz, or for a tree by a regular expression whose
+first group matches the subject in a file name: --groups-from "^(S[0-9]+)_". For CK+ in the field's
+usual folds, see examples/ckplus_folds.py.
 
-The test set is looked at once, after training. Classifiers are kept in --output, fit by fit,
-under the data and options that made them: a run that was stopped goes on where it was, and
-`PAttLiteClassifier.load_model` and `python -m sklearn_patt_lite` take what it leaves. A few
-thousand faces take minutes on a CPU; with --recipe paper, and without the options that shorten it,
-hours. --verbose shows where it is.
+The test set is used once, after training. Each fitted classifier is kept in --output, under a name
+that depends on its data and options: the same command continues a run that was stopped, and
+`PAttLiteClassifier.load_model` and `python -m sklearn_patt_lite` can load the files. A few thousand
+faces take minutes on a CPU, but hours with --recipe paper and no options that shorten it. --verbose
+shows the progress.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.datasets import load_face_folder, load_fer2013
 from sklearn_patt_lite.preprocessing import BackboneFeatures
 
-IMAGE_SIZE = 224  # of faces in files
+IMAGE_SIZE = 224  # to which image files are resized
 
 
 def main():
@@ -69,22 +69,22 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("faces", type=Path, help=".npz, .csv or folder")
-    parser.add_argument("--seeds", type=int, default=1, help="fits, with seeds 0, 1, …")
+    parser.add_argument("--seeds", type=int, default=1, help="number of fits, with seeds 0, 1, …")
     parser.add_argument("--attention", nargs="+", choices=["patches", "none"], default=["patches"])
     parser.add_argument(
-        "--baselines", action="store_true", help="logistic regression on the frozen features, too"
+        "--baselines", action="store_true", help="also fit logistic regression on frozen features"
     )
     parser.add_argument("--output", type=Path, default=Path("examples/output/train_on_faces"))
     parser.add_argument(
         "--groups-from", help="regular expression that finds the subject in a file's name"
     )
-    parser.add_argument("--verbose", action="store_true", help="a line an epoch")
+    parser.add_argument("--verbose", action="store_true", help="print one line per epoch")
     add_parameters(parser)
     return parser.parse_args()
 
 
 def load_faces(arguments):
-    """Read faces, labels and subjects; X_train, X_test, y_train, y_test, groups_train or None."""
+    """Read faces; return X_train, X_test, y_train, y_test, and groups_train or None."""
     path = arguments.faces
     if path.is_dir():
         return load_tree(path, arguments.groups_from)
@@ -118,7 +118,7 @@ def load_part(root, groups_from):
 
 
 def hold_out(X, y, groups):
-    """Hold out a fifth of the images: of subjects of their own, where they are known."""
+    """Hold out a fifth of the images, or of the subjects if they are known."""
     if groups is None:
         return *train_test_split(X, y, test_size=0.2, stratify=y, random_state=0), None
     splitter = GroupShuffleSplit(1, test_size=0.2, random_state=0)
@@ -127,7 +127,7 @@ def hold_out(X, y, groups):
 
 
 def fit_and_predict(X_train, y_train, groups, X_test, y_test, attention, seed, arguments):
-    """Predictions of the test images, by a classifier from disk if it was trained before."""
+    """Predict the test images, with a classifier from disk if it was trained before."""
     classifier = PAttLiteClassifier(
         attention=None if attention == "none" else attention,
         random_state=seed,
@@ -154,7 +154,7 @@ def fit_and_predict(X_train, y_train, groups, X_test, y_test, attention, seed, a
 
 
 def stages(classifier):
-    """Each stage's epochs and, if there is validation data, accuracy at the epoch that was kept."""
+    """Format each stage's epochs and, with validation data, the accuracy at the kept epoch."""
     parts = {name: part for name, part in classifier.history_.items() if "loss" in part}
     return "  ".join(f"{name}: {stage(part)}" for name, part in parts.items())
 
@@ -167,7 +167,7 @@ def stage(part):
 
 
 def report_baselines(X_train, X_test, y_train, y_test, arguments):
-    """Logistic regression on features of the frozen backbone, at 224 pixels."""
+    """Report a logistic regression on features of the frozen backbone, at 224 pixels."""
     for grid in (1, 2):
         key = joblib.hash([grid, X_train, y_train, X_test])
         kept = arguments.output / f"logistic_regression_{key}.npy"
@@ -205,7 +205,7 @@ def spread(scores):
 
 
 def compare(y_test, predictions, n_resamples=10_000):
-    """Paired bootstrap over the test images, each image's correctness averaged over the seeds."""
+    """Compare by paired bootstrap over the test images, correctness averaged over the seeds."""
     (first, a), (second, b) = predictions.items()
     gain = (a == y_test).mean(axis=0) - (b == y_test).mean(axis=0)
     rows = np.random.default_rng(0).integers(len(gain), size=(n_resamples, len(gain)))

@@ -90,23 +90,23 @@ def parse_arguments(arguments):
     parser.add_argument("--csv", type=Path, help="write the table to a file, as it grows")
     parser.add_argument("--draw", type=Path, help="folder for copies with boxes and expressions")
     parser.add_argument(
-        "--classifier", type=Path, help="file of save_model, or of joblib.dump; default: pretrained"
+        "--classifier", type=Path, help="saved by save_model or joblib.dump; default: pretrained"
     )
-    parser.add_argument("--names", nargs="+", help="of the classes, in the order of the labels")
+    parser.add_argument("--names", nargs="+", help="class names, in the order of the labels")
     add_cropping(parser)
     arguments = parser.parse_args(arguments)
     if any(photo.suffix in (".zip", ".joblib") for photo in arguments.photos):
-        parser.error("a classifier is given as --classifier FILE")
+        parser.error("pass the classifier as --classifier FILE")
     return arguments
 
 
 def add_cropping(parser):
     """Add the options of `cropper_for`."""
     parser.add_argument(
-        "--margin", type=as_margin, help="as FaceCropper's; default: the pretrained one's, or 0.2"
+        "--margin", type=as_margin, help="as in FaceCropper; default: the pretrained one's, or 0.2"
     )
     parser.add_argument(
-        "--min-score", type=float, default=0.9, help="as FaceCropper's; default: 0.9"
+        "--min-score", type=float, default=0.9, help="as in FaceCropper; default: 0.9"
     )
 
 
@@ -145,12 +145,12 @@ def names_of(classifier, names):
     names = [str(label) for label in classifier.classes_] if names is None else names
     if len(names) != len(classifier.classes_):
         raise SystemExit(
-            f"--names gives {len(names)} names, and the classes are "
+            f"--names gives {len(names)} names, but the classes are "
             f"{', '.join(map(str, classifier.classes_))}."
         )
     columns = [*COLUMNS, *names]
     if twice := [name for name in columns if columns.count(name) > 1]:
-        raise SystemExit(f"The table would have two columns {twice[0]!r}: give other --names.")
+        raise SystemExit(f"The table would have two columns {twice[0]!r}: choose other --names.")
     return names
 
 

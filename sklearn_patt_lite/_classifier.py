@@ -510,8 +510,8 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if self.verbose and data.split["split"] == "stratified":
             n = data.split["n_validation"]
             print(
-                f"{n} of {n + len(data.y)} images validate, cut off image by image; by groups, "
-                "which searches hand on with metadata routing, they would be other people's."
+                f"{n} of {n + len(data.y)} images are held out for validation, image by image. "
+                "Pass groups (in searches: by metadata routing) to validate on other people."
             )
 
         def attributes(fitted, history):
@@ -825,7 +825,7 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             classifier._validate_params()
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"{os.fspath(path)!r} is not loaded: its parameters are not this version's "
+                f"{os.fspath(path)!r} cannot be loaded: its parameters do not match this version "
                 f"({error})."
             ) from error
         classifier.__dict__.update(_fitted_attributes(fitted, classes, history))
@@ -882,8 +882,8 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         if name not in PRETRAINED:
             raise ValueError(
-                f"There is no pretrained classifier {name!r}; there is "
-                f"{', '.join(map(repr, PRETRAINED))}. load_model reads files of save_model."
+                f"There is no pretrained classifier {name!r}; available: "
+                f"{', '.join(map(repr, PRETRAINED))}. Use load_model for files of save_model."
             )
         with pretrained_file(name) as path:
             return cls.load_model(path)

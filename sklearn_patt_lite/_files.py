@@ -40,7 +40,7 @@ def replaced(path, *, sync=True):
     path = Path(os.path.realpath(path))
     part = part_of(path)
     if path.exists() and not path.is_file():
-        raise FileExistsError(f"{os.fspath(path)!r} is there, and is no file.")
+        raise FileExistsError(f"{os.fspath(path)!r} exists and is not a file.")
     try:
         yield part
         if sync:

@@ -53,8 +53,8 @@ def import_tensorflow():
                 if error.name != "tensorflow":
                     raise
                 raise ModuleNotFoundError(
-                    "TensorFlow is not installed. Predictions do without it, but fits need it, and "
-                    "so do a classifier's Keras network (model_, Grad-CAM, export_model) and the "
+                    "TensorFlow is not installed. Predictions work without it, but fits need it, "
+                    "as do a classifier's Keras network (model_, Grad-CAM, export_model) and the "
                     "detector 'mtcnn': pip install tensorflow keras scikeras."
                 ) from error
 
@@ -222,8 +222,8 @@ def keras_settings(policy=None):
 
     if _KERAS.was_forked:
         raise RuntimeError(
-            "This process was forked from one in which Keras had run, whose threads do not survive "
-            'that. Start processes with multiprocessing.get_context("spawn"), or by joblib.'
+            "This process was forked from one in which Keras had run; its threads do not survive a "
+            'fork. Start processes with multiprocessing.get_context("spawn") or joblib.'
         )
     users_policy = keras.config.dtype_policy()  # each thread has its own
     if policy is None:

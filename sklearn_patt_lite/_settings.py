@@ -156,9 +156,9 @@ class Settings:
         """Advice for a fit that takes hours."""
         ways = ["Fewer epochs or a smaller input_size take less time."]
         if self.recipe != "transfer":
-            ways.insert(0, "recipe='transfer' takes a fraction of it.")
+            ways.insert(0, "recipe='transfer' takes a fraction of the time.")
         if self.verbose == 0:
-            ways.append("verbose=1 shows how far it is.")
+            ways.append("verbose=1 shows progress.")
         return " ".join(ways)
 
 
@@ -187,7 +187,7 @@ def check_settings(settings, classifier, *, has_validation):
     _check_patience(settings, has_validation)
     if classifier.checkpoint_dir is not None and classifier.random_state is None:
         raise ValueError(
-            "checkpoint_dir finds a fit by its seed, but random_state=None draws another one "
+            "checkpoint_dir finds a fit by its seed, but random_state=None draws a new one "
             "each time: set it to an int."
         )
     if settings.attention == "batch":

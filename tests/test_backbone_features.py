@@ -175,7 +175,7 @@ def test_parameters_set_after_a_fit_wait_for_the_next(faces):
     [
         ({"grid": 5}, "grid=5 is finer than the map .* 4×4 cells"),
         ({"output_layer": "conv_dw_99_relu"}, "not one of MobileNetV1's activations"),
-        ({"alpha": 0.5}, "has alpha=0.25; got alpha=0.5"),
+        ({"alpha": 0.5}, "needs alpha=0.25, got alpha=0.5"),
         ({"backbone_weights": None}, "'backbone_weights' parameter"),
         ({"grid": 0}, "'grid' parameter"),
     ],

@@ -161,11 +161,11 @@ def test_plain_data(data):
         (lambda X: X[:, 0], {}, ValueError, r"shape \(1, n_classes\), got shape \(1,\)"),
         (lambda X: X[:0], {}, ValueError, r"shape \(1, n_classes\), got shape \(0, 3\)"),
         (lambda X: X * np.nan, {}, ValueError, "not finite"),
-        (row_by_row, {"y": np.full(120, 3)}, ValueError, r"y holds \[3\], which"),
+        (row_by_row, {"y": np.full(120, 3)}, ValueError, r"y contains \[3\], but"),
         (row_by_row, {"y": [0, 1]}, ValueError, "inconsistent numbers of samples"),
         (row_by_row, {"batch_sizes": [8, 0]}, ValueError, "positive integers, got 0"),
         (row_by_row, {"batch_sizes": [2.5]}, ValueError, "positive integers, got 2.5"),
-        (row_by_row, {"batch_sizes": [1]}, ValueError, "one beyond 1"),
+        (row_by_row, {"batch_sizes": [1]}, ValueError, "a size above 1"),
         (row_by_row, {"atol": -1}, ValueError, "'atol' parameter"),
     ],
 )

@@ -54,8 +54,8 @@ OPTIONAL = {
 def test_each_benchmark_is_tried():
     scripts = {path.name for path in (ROOT / "examples" / "benchmarks").glob("[!_]*.py")}
     tried = {*SCRIPTS, *OPTIONAL}
-    # One trains for an hour; the other is for PyTorch, and has tests of its own.
-    assert scripts - tried == {"hidden_layer_place.py", "whole_fer2013.py"}
+    # This one is for PyTorch, and has its own tests.
+    assert scripts - tried == {"whole_fer2013.py"}
 
 
 def test_fits_are_found_again_whatever_the_number_of_jobs(tmp_path, monkeypatch):

@@ -230,7 +230,7 @@ def test_an_interruption_after_a_stop_says_how_to_go_on(faces, tmp_path):
     with pytest.raises(KeyboardInterrupt) as caught:
         classifier.fit(faces.images, faces.target)
     (note,) = caught.value.__notes__
-    assert "goes on where a callback stopped a stage" in note
+    assert "resumes where a callback stopped a stage" in note
 
 
 @pytest.mark.parametrize("stopped", [("fit", "head"), ("fit", "head", "epoch 0")], ids=len)
@@ -358,7 +358,7 @@ def test_the_curves_of_a_search_are_means_over_its_folds(searched):
     assert frozen.get_markevery() == []
     widths = [line.get_linewidth() for line in (frozen, deep)]
     assert np.argmax(widths) == search.best_index_
-    with pytest.raises(ValueError, match=r"no score 'val_loss'; there is .*loss"):
+    with pytest.raises(ValueError, match=r"no score 'val_loss'; available: .*loss"):
         display.plot(score="val_loss")
 
 

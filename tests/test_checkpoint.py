@@ -91,7 +91,7 @@ def test_a_fit_that_is_killed_in_stage_2(faces, tmp_path, capsys):
     going_on.fit(faces.images, faces.target)
     said = capsys.readouterr().out
     assert "stage 'head'" not in said
-    assert "goes on after epoch 1" in said
+    assert "resumes after epoch 1" in said
     assert_same_fit(going_on, expected)
 
 
@@ -275,9 +275,7 @@ def test_what_was_left_by_a_write_that_was_killed_goes_in_the_end(faces, tmp_pat
 
 def test_a_seed_that_is_drawn_anew_is_refused(faces, tmp_path):
     classifier = PAttLiteClassifier(**{**QUICK, "random_state": None}, checkpoint_dir=tmp_path)
-    with pytest.raises(
-        ValueError, match=r"random_state=None draws another one .* set it to an int"
-    ):
+    with pytest.raises(ValueError, match=r"random_state=None draws a new one .* set it to an int"):
         classifier.fit(faces.images, faces.target)
 
 
@@ -317,4 +315,4 @@ def test_an_interruption_says_how_to_go_on(keeps, faces, tmp_path, monkeypatch):
         classifier.fit(faces.images, faces.target)
     (note,) = caught.value.__notes__
     assert ("Run it again unchanged" in note) == keeps
-    assert ("nothing of it is kept. With checkpoint_dir" in note) != keeps
+    assert ("nothing was saved. With checkpoint_dir" in note) != keeps

@@ -55,7 +55,7 @@ def small(tmp_path):
 
 
 def load_small(root, **options):
-    with pytest.warns(UserWarning, match=r"CK\+: .* frames, published are"):
+    with pytest.warns(UserWarning, match=r"CK\+: .* frames instead of the published"):
         return load_ckplus(root, **options)
 
 
@@ -135,7 +135,7 @@ def test_where_the_folders_may_lie(small, shape, tmp_path_factory):
 
 
 def test_numbers_other_than_the_published_ones_warn_with_both(small):
-    with pytest.warns(UserWarning, match="9 frames, published are 981") as caught:
+    with pytest.warns(UserWarning, match="9 frames instead of the published 981") as caught:
         load_ckplus(small, as_paths=True)
     message = str(caught[0].message)
     assert "disgust 3 instead of 177" in message
@@ -173,7 +173,7 @@ def test_half_unpacked_trees(small, tmp_path_factory):
         load_ckplus(small)
     assert "Emotion/S005/001/S005_001_00000011_emotion.txt" in str(caught.value)
     (small / "Emotion" / "S005" / "001").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match=r"No \*_emotion.txt is in Emotion"):
+    with pytest.raises(FileNotFoundError, match=r"no \*_emotion.txt in Emotion"):
         load_ckplus(small)
 
 
@@ -200,8 +200,8 @@ def table(tmp_path):
 
 
 def load_table(path, **options):
-    numbers = pytest.warns(UserWarning, match="16 rows, published are 920")
-    subjects = pytest.warns(UserWarning, match="does not tell subjects")
+    numbers = pytest.warns(UserWarning, match="16 rows instead of the published 920")
+    subjects = pytest.warns(UserWarning, match="does not identify subjects")
     with numbers as first, subjects as second:
         data = load_ckplus(path, **options)
     assert {warning.filename for warning in (*first, *second)} == {__file__}
@@ -231,8 +231,8 @@ def test_ckextended_with_neutral(table):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"as_paths": True}, "holds pixels, not files"),
-        ({"frames": "peak1"}, "does not tell frames"),
+        ({"as_paths": True}, "contains pixels, not files"),
+        ({"frames": "peak1"}, "does not identify frames"),
     ],
 )
 def test_what_ckextended_cannot_give(table, options, message):
@@ -248,7 +248,7 @@ def test_what_ckextended_cannot_give(table, options, message):
         ((0, pixels(300), "Training"), "row 1: expected 2304 pixels"),
         ((0, pixels(3).replace("3", "x"), "Training"), "row 1: expected 2304 pixels"),
         ((0, pixels(3), "Test"), "row 1: expected one of"),
-        ((0,), "row 1: 1 values only"),
+        ((0,), "row 1: only 1 values"),
     ],
 )
 def test_rows_that_cannot_be_read(tmp_path, row, message):
@@ -260,7 +260,7 @@ def test_rows_that_cannot_be_read(tmp_path, row, message):
 
 def test_a_table_without_rows_or_columns(tmp_path):
     path = write_csv(tmp_path / "ckextended.csv", ["emotion", "pixels", "Usage"], [])
-    with pytest.raises(ValueError, match="holds no images"):
+    with pytest.raises(ValueError, match="contains no images"):
         load_ckplus(path)
     write_csv(path, ["emotion", "image"], [])
     with pytest.raises(ValueError, match=r"no column \['pixels', 'Usage'\]"):

@@ -56,7 +56,7 @@ def example():
 
 def folds_of(printed):
     """Score and numbers of images or sequences a fold, by unit."""
-    pattern = r"^a (\w+): ([\d.]+), folds .* \(\w+s a fold: ([\d, ]+)\)$"
+    pattern = r"^per (\w+): ([\d.]+), folds .* \(\w+s per fold: ([\d, ]+)\)$"
     return {
         unit: (float(score), tuple(map(int, sizes.split(", "))))
         for unit, score, sizes in re.findall(pattern, printed, re.MULTILINE)

@@ -242,7 +242,7 @@ def test_it_is_quiet_by_default_and_shows_progress_at_1(faces, capfd):
     quick(verbose=1).fit(faces.images, faces.target)
     out = capfd.readouterr().out
     assert "stage 'head': backbone frozen, at most 2 epochs" in out
-    assert "stage 'finetune': backbone the last 4 layers train" in out
+    assert "stage 'finetune': backbone unfrozen in the last 4 layers" in out
     assert out.count("val_accuracy") == 4  # a line an epoch
 
 
@@ -631,13 +631,13 @@ def test_unreadable_files_are_named(faces, tmp_path, kind):
     ("fit", "message"),
     [
         ({"y": None}, "requires y to be passed"),
-        ({"y": np.zeros(84)}, "one class only, 0.0"),
+        ({"y": np.zeros(84)}, "only one class, 0.0"),
         ({"groups": np.zeros(84)}, "belong to the group"),
         ({"groups": np.zeros(5)}, "inconsistent numbers of samples"),
         ({"sample_weight": -np.ones(84)}, "[Nn]egative"),
         ({"X_val": np.zeros((2, 32, 32))}, "y_val is None"),
         ({"y_val": np.zeros(2)}, "X_val is None"),
-        ({"X_val": np.ones((1, 32, 32)), "y_val": [9]}, r"labels that y does not: \[9\]"),
+        ({"X_val": np.ones((1, 32, 32)), "y_val": [9]}, r"labels that are not in y: \[9\]"),
     ],
     ids=["no y", "one class", "one group", "groups", "weights", "X_val", "y_val", "new label"],
 )
@@ -671,7 +671,7 @@ def test_a_class_of_a_single_subject_is_named(faces):
         ({"patch_extraction": "crop"}, r"'patch_extraction' parameter.*'separable'"),
         ({"input_size": 31}, r"input_size=31 is too small.*smallest that works is 32"),
         ({"validation_fraction": None}, r"patience=5 and finetune_patience=20.*set them to None"),
-        ({"alpha": 0.5}, r"'drawn' has alpha=0.25; got alpha=0.5"),
+        ({"alpha": 0.5}, r"'drawn' needs alpha=0.25, got alpha=0.5"),
         ({"alpha": 0.3, "backbone_weights": "imagenet"}, r"no ImageNet weights for alpha=0.3"),
         ({"alpha": 0.01}, r"alpha=0.01 leaves no filters"),
         ({"patch_size": 10**6}, r"patch_size=1000000.*smallest that works is beyond"),
@@ -707,18 +707,18 @@ def test_a_weight_file_that_holds_something_else(faces, tmp_path):
     with pytest.raises(ValueError, match=r"damaged.keras' cannot be read"):
         quick(backbone_weights=tmp_path / "damaged.keras").fit(faces.images, faces.target)
     (tmp_path / "damaged.zip").write_bytes(b"no archive")
-    with pytest.raises(ValueError, match=r"damaged.zip' is damaged, or none of save_model"):
+    with pytest.raises(ValueError, match=r"damaged.zip' is damaged or not from save_model"):
         quick(backbone_weights=tmp_path / "damaged.zip").fit(faces.images, faces.target)
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("notes.txt", "no weights")
-    with pytest.raises(ValueError, match=r"other.zip' is damaged, or none of save_model"):
+    with pytest.raises(ValueError, match=r"other.zip' is damaged or not from save_model"):
         quick(backbone_weights=tmp_path / "other.zip").fit(faces.images, faces.target)
     with zipfile.ZipFile(tmp_path / "forged.zip", "w") as archive:
         archive.writestr("weights.safetensors", b"no arrays")
     with pytest.raises(ValueError, match=r"forged.zip' cannot be read: weights.safetensors is dam"):
         quick(backbone_weights=tmp_path / "forged.zip").fit(faces.images, faces.target)
     (tmp_path / "other.h5").write_bytes(b"no weights")
-    with pytest.raises(ValueError, match="does not hold the weights of"):
+    with pytest.raises(ValueError, match="does not contain the weights of"):
         quick(backbone_weights=tmp_path / "other.h5").fit(faces.images, faces.target)
 
 
@@ -827,7 +827,7 @@ def test_pipelines_of_images_may_ask_for_tables(faces, transform):
 
 
 def test_a_cut_by_image_is_told_of(faces, capsys):
-    told = "7 of 84 images validate, cut off image by image"
+    told = "7 of 84 images are held out for validation, image by image"
     quick(verbose=1, epochs=1, unfreeze_layers=0).fit(faces.images, faces.target)
     assert told in capsys.readouterr().out
     quick(verbose=1, epochs=1, unfreeze_layers=0).fit(

@@ -45,7 +45,7 @@ def test_a_subject_that_is_not_known_is_no_subject(taker, gap):
     groups = np.array(SUBJECTS, dtype=object)
     groups[[1, 4]] = gap
     with pytest.raises(
-        ValueError, match=r"^groups holds no subject in 2 of 6 rows: 1, 4 \(.*a subject of its own"
+        ValueError, match=r"^groups has no subject in 2 of 6 rows: 1, 4 \(.*a subject of its own"
     ):
         TAKERS[taker](groups)
 
@@ -66,7 +66,7 @@ def test_a_list_of_strings_may_lack_some():
 
 
 def test_subjects_of_several_types_are_refused():
-    with pytest.raises(ValueError, match=r"of several types, \['int', 'str'\]: turn all into str"):
+    with pytest.raises(ValueError, match=r"of several types, \['int', 'str'\]: convert all to str"):
         check_subjects(np.array([1, "1"], dtype=object))
 
 
@@ -80,9 +80,9 @@ def test_subjects_keep_their_values():
 def test_a_missing_label_is_named(gap):
     y = np.array(LABELS, dtype=object)
     y[3] = gap
-    with pytest.raises(ValueError, match=r"^y holds no label in 1 of 6 rows: 3 \("):
+    with pytest.raises(ValueError, match=r"^y has no label in 1 of 6 rows: 3 \("):
         quick().fit(IMAGES, y)
-    with pytest.raises(ValueError, match=r"^y_true holds no label"):
+    with pytest.raises(ValueError, match=r"^y_true has no label"):
         expression_report(y, LABELS)
     assert_array_equal(check_labels(LABELS), LABELS)
 

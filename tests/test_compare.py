@@ -87,9 +87,9 @@ def test_it_says_what_was_done():
     ("scores", "others", "options", "message"),
     [
         ([1, 2, 3], [1, 2], {}, "pairs, got 3 and 2"),
-        ([1], [2], {}, "two pairs at least"),
+        ([1], [2], {}, "at least two pairs"),
         ([1, np.nan], [1, 2], {}, "finite"),
-        ({"a": 1, "b": 2}, {"a": 1, "c": 2}, {}, r"Without a pair are \['b', 'c'\]"),
+        ({"a": 1, "b": 2}, {"a": 1, "c": 2}, {}, r"without a pair: \['b', 'c'\]"),
         ({"a": 1, "b": 2}, [1, 2], {}, "both be dicts"),
         ([1, 2], [1, 3], {"method": "corrected_t"}, "needs test_share"),
         ([1, 2], [1, 3], {"method": "t"}, "'method' parameter"),

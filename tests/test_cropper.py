@@ -151,15 +151,15 @@ def test_photographs_are_turned_upright_by_their_exif(tmp_path):
     [
         ([1, 2, 3, 4], r"boxes of shape \(4,\); expected \(n_faces, 4\)"),
         ([[1, 2, 3]], r"boxes of shape \(1, 3\)"),
-        ([[3, 2, 1, 4]], r"a box that is none.*\[\[3.0, 2.0, 1.0, 4.0\]\]"),
-        ([[1, 2, np.nan, 4]], "a box that is none"),
-        ({"faces": []}, r"should give 'boxes' .* it gives \['faces'\]"),
-        ({"boxes": [[1, 2, 3, 4]], "score": [1]}, r"it gives \['boxes', 'score'\]"),
+        ([[3, 2, 1, 4]], r"an invalid box.*\[\[3.0, 2.0, 1.0, 4.0\]\]"),
+        ([[1, 2, np.nan, 4]], "an invalid box"),
+        ({"faces": []}, r"should return 'boxes' .* got \['faces'\]"),
+        ({"boxes": [[1, 2, 3, 4]], "score": [1]}, r"got \['boxes', 'score'\]"),
         ({"boxes": [[1, 2, 3, 4]], "scores": [95]}, r"scores should lie in 0..1; got \[95.0\]"),
-        ({"boxes": [[1, 2, 3, 4]] * 2, "eyes": [[[1, 2], [3, 4]], None]}, "eyes that are no array"),
-        ([[0, 0, 1e7, 1e7]], "a box that is none"),
+        ({"boxes": [[1, 2, 3, 4]] * 2, "eyes": [[[1, 2], [3, 4]], None]}, "eyes must be an array"),
+        ([[0, 0, 1e7, 1e7]], "an invalid box"),
         (3, r"boxes of shape \(\)"),
-        ((box for box in [[1, 2, 3, 4]]), "boxes that are no array of numbers, but generator"),
+        ((box for box in [[1, 2, 3, 4]]), "boxes must be an array of numbers, got generator"),
         ({"boxes": [[1, 2, 3, 4]], "scores": [1, 1]}, r"scores of shape \(2,\)"),
         ({"boxes": [[1, 2, 3, 4]], "eyes": [[1, 2]]}, r"eyes of shape \(1, 2\)"),
     ],
@@ -209,7 +209,7 @@ def test_rows_may_share_an_image_that_was_only_opened(tmp_path):
 @pytest.mark.parametrize("X", [{0: photo(), 1: photo()}, {"a.png", "b.png"}])
 def test_what_has_no_order_is_refused(X):
     for transformer in (FaceCropper(detector=everything), FaceResizer()):
-        with pytest.raises(TypeError, match="whose order is not that of your labels"):
+        with pytest.raises(TypeError, match="whose order may not match your labels"):
             transformer.fit_transform(X)
 
 
@@ -327,7 +327,7 @@ def test_the_culprit_is_named_by_its_path(tmp_path):
         FaceCropper(detector=bright, min_score=0).transform([photo((1, 1, 9, 99)), path])
     with pytest.raises(FileNotFoundError, match=r"row 0: .*no.png"):
         cropper.transform([str(tmp_path / "no.png")])
-    with pytest.raises(TypeError, match="single one goes into a list"):
+    with pytest.raises(TypeError, match="single one in a list"):
         cropper.transform(str(path))
 
 

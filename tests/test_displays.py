@@ -221,7 +221,7 @@ def test_a_classifier_without_patches_of_its_own_is_refused(faces):
     with pytest.warns(UserWarning, match="each prediction depend"):
         across = fit(faces, attention="batch")
     for display in (GradCAMDisplay, PatchAttentionDisplay):
-        with pytest.raises(ValueError, match="predicts an image by its company"):
+        with pytest.raises(ValueError, match="depend on the whole batch"):
             display.from_estimator(across, faces.images[:2])
     plain = fit(faces, attention=None, patch_extraction=None, hidden_units=None)
     with pytest.raises(ValueError, match="has no patches"):
@@ -347,7 +347,7 @@ def test_axes_may_be_given_and_nothing_is_shown(faces, fitted, monkeypatch):
     _, several = plt.subplots(1, 2)
     display = PatchAttentionDisplay.from_estimator(fitted, faces.images[:2], ax=several)
     assert list(display.axes_) == list(several)
-    with pytest.raises(ValueError, match="ax holds 2 axes, but 3 are needed"):
+    with pytest.raises(ValueError, match="ax has 2 axes, but 3 are needed"):
         GradCAMDisplay.from_estimator(fitted, faces.images[:3], ax=several)
 
 
@@ -363,7 +363,7 @@ def test_grey_images_are_shown(faces):
         (lambda c, X, y: GradCAMDisplay.from_estimator(c, X, layer="tokens"), ValueError, "no map"),
         (lambda c, X, y: GradCAMDisplay.from_estimator(c, X, target=9), ValueError, r"target .*9"),
         (lambda c, X, y: GradCAMDisplay.from_estimator(c, X, y[:1]), ValueError, "inconsistent"),
-        (lambda c, X, y: GradCAMDisplay.from_estimator(c, X, y + 9), ValueError, "y holds"),
+        (lambda c, X, y: GradCAMDisplay.from_estimator(c, X, y + 9), ValueError, "y contains"),
         (
             lambda c, X, y: GradCAMDisplay.from_estimator(c, X, target_names=["one"]),
             ValueError,
@@ -382,7 +382,7 @@ def test_grey_images_are_shown(faces):
         (
             lambda c, X, y: MistakesDisplay.from_predictions(X, y, np.ones((len(y), 9))),
             ValueError,
-            "a column for each",
+            "one column for each",
         ),
     ],
 )
@@ -409,8 +409,8 @@ def mistakes(**changed):
         ({"n_columns": 0}, "n_columns == 0, must be >= 1"),
         ({"y_proba": np.full((3, 2), np.nan)}, "y_proba contains NaN"),
         ({"y_proba": np.full((3, 2), 3.0)}, "between 0 and 1, got 3 to 3"),
-        ({"classes": ["a", "a"]}, "each another one"),
-        ({"y_true": [0, 1, 0], "target_names": ["a", "a"]}, "holds a name twice"),
+        ({"classes": ["a", "a"]}, "distinct classes"),
+        ({"y_true": [0, 1, 0], "target_names": ["a", "a"]}, "contains a name twice"),
         ({"y_true": [0, 1, 0], "target_names": "ab"}, "must be a list of names"),
     ],
 )
@@ -434,7 +434,7 @@ def test_integers_are_shown_as_the_classifier_reads_them():
 
 @pytest.mark.parametrize("ax", [[], "here", [1, 2]])
 def test_what_is_no_place_to_draw(ax):
-    with pytest.raises(TypeError, match="ax must be Axes"):
+    with pytest.raises(TypeError, match="ax must be a Matplotlib Axes"):
         mistakes(ax=ax)
 
 
@@ -450,7 +450,7 @@ def test_each_model_is_in_the_legend():
     display = ClassRecallDisplay.from_predictions(y, {"_base": y, 0: y[:, np.newaxis]})
     texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
     assert texts == ["_base", "0"]
-    with pytest.raises(ValueError, match="holds no model"):
+    with pytest.raises(ValueError, match="contains no models"):
         ClassRecallDisplay.from_predictions(y, {})
     with pytest.raises(ValueError, match="no subject in"):
         ClassRecallDisplay.from_predictions(y, y, groups=[1.0, np.nan, 2.0])

@@ -104,7 +104,7 @@ def test_the_code_on_evaluation_runs_and_shows_what_the_page_says(capsys):
     assert "5 folds; changed: []" in printed
 
 
-@pytest.mark.filterwarnings("ignore:With 8 bits only:UserWarning")  # two epochs: close calls
+@pytest.mark.filterwarnings("ignore:With 8 bits, only:UserWarning")  # two epochs: close calls
 def test_the_code_on_deployment_runs(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_code(ROOT / "docs" / "deployment.md")

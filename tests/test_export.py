@@ -143,7 +143,7 @@ def test_labels_that_part_are_told_of(fitted_on_names, faces, tmp_path, monkeypa
         "sklearn_patt_lite._persistence.export._predict",
         lambda run, images: np.eye(7)[[0] * len(images)],
     )
-    with pytest.warns(UserWarning, match=r"With 8 bits only \d+\.\d% of the labels agree"):
+    with pytest.warns(UserWarning, match=r"With 8 bits, only \d+\.\d% of the labels agree"):
         fitted_on_names.export_model(tmp_path / "network.tflite", calibration=faces.images)
 
 
@@ -162,9 +162,9 @@ def test_files_are_replaced_and_folders_are_not(fitted_on_names, faces, tmp_path
     for _ in range(2):
         fitted_on_names.export_model(tmp_path / "file.tflite")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(FileExistsError, match=r"folder' is there: remove it"):
+    with pytest.raises(FileExistsError, match=r"folder' already exists: remove it"):
         fitted_on_names.export_model(tmp_path / "folder", format="saved_model")
-    with pytest.raises(FileExistsError, match=r"folder' is there, and is no file"):
+    with pytest.raises(FileExistsError, match=r"folder' exists and is not a file"):
         fitted_on_names.export_model(tmp_path / "folder", format="litert")
     for format in FORMATS:
         with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere'"):
@@ -176,7 +176,7 @@ def test_what_cannot_be_exported(fitted_on_names, faces, tmp_path):
         PAttLiteClassifier().export_model(tmp_path / "network.tflite")
     with pytest.raises(ValueError, match=r"format must be one of 'litert', .*, got 'tflite'"):
         fitted_on_names.export_model(tmp_path / "network", format="tflite")
-    with pytest.raises(ValueError, match=r'8 bits are for format="litert" only'):
+    with pytest.raises(ValueError, match=r'8-bit weights need format="litert"'):
         fitted_on_names.export_model(tmp_path / "network", format="onnx", calibration=faces.images)
     with pytest.warns(UserWarning, match="attention"):
         batch = PAttLiteClassifier(**HEAD_ONLY, attention="batch").fit(faces.images, faces.target)
@@ -197,7 +197,7 @@ def test_the_suffix_tells_the_format(fitted_on_names, faces, tmp_path, name, for
 def test_without_a_suffix_there_is_a_folder(fitted_on_names, faces, tmp_path):
     fitted_on_names.export_model(tmp_path / "network", X=faces.images[:2])
     assert (tmp_path / "network" / "saved_model.pb").is_file()
-    with pytest.raises(ValueError, match=r"The suffix '\.bin' tells no format"):
+    with pytest.raises(ValueError, match=r"The suffix '\.bin' matches no format"):
         fitted_on_names.export_model(tmp_path / "network.bin")
 
 

@@ -103,9 +103,9 @@ def test_rows_that_would_be_lost(eight):
 @pytest.mark.parametrize(
     ("target_names", "merge", "message"),
     [
-        (["anger", "angry"], None, "holds an expression twice"),
-        (SEVEN, {"happy": "contempt"}, r"merge leads to \['contempt'\]"),
-        (SEVEN, {"joyless": "sad"}, r"merge names \['joyless'\].*data does not hold"),
+        (["anger", "angry"], None, "contains an expression twice"),
+        (SEVEN, {"happy": "contempt"}, r"merge maps to \['contempt'\]"),
+        (SEVEN, {"joyless": "sad"}, r"merge names \['joyless'\].*not in data"),
         (SEVEN, "contempt", "'merge' parameter"),
     ],
 )

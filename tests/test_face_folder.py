@@ -165,7 +165,7 @@ def test_a_folder_that_is_too_high(tmp_path, names, where):
     for name in names:
         write(tmp_path / name, 1)
     said = " and ".join(repr(str(tmp_path / place)) for place in where)
-    with pytest.raises(FileNotFoundError, match=re.escape(f"folders are in {said}, it seems")):
+    with pytest.raises(FileNotFoundError, match=re.escape(f"folders seem to be in {said}")):
         load_face_folder(tmp_path)
     assert len(load_face_folder(tmp_path / where[0], as_paths=True).target) == 2  # the advice
 
@@ -176,7 +176,7 @@ def test_parts_beside_other_folders(tmp_path):
     with pytest.warns(UserWarning, match=r"1 files are left out.*: 1 \.png"):
         assert load_face_folder(tmp_path, as_paths=True).split.tolist() == ["train"] * 2
     write(tmp_path / "notes" / "scan.png", 1)
-    with pytest.raises(FileNotFoundError, match="Beside train, validation or test there are"):
+    with pytest.raises(FileNotFoundError, match="Besides train, validation or test there are"):
         load_face_folder(tmp_path)
 
 
@@ -230,7 +230,7 @@ def test_links_are_followed_but_not_in_circles(tree, tmp_path):
         (r"^(\d+)_", "finds no subject in .*anna_2.png"),
         (r"anna|(ben)", "finds no subject in .*anna_2.png"),
         ("jaffe", "'jaffe' finds no subject"),
-        ("(", "neither 'jaffe' nor 'kdef', and no regular expression"),
+        ("(", "neither 'jaffe' nor 'kdef', nor a valid regular expression"),
     ],
 )
 def test_names_that_tell_no_subject(tree, groups_from, message):
@@ -239,7 +239,7 @@ def test_names_that_tell_no_subject(tree, groups_from, message):
 
 
 def test_no_images(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"No images are in folders.*nothing"):
+    with pytest.raises(FileNotFoundError, match=r"no images in class folders.*nothing"):
         load_face_folder(tmp_path)
     write(tmp_path / "flat.png", 1)
     with pytest.raises(FileNotFoundError, match=r"flat.png(?s:.*)happy/anna_01.png"):

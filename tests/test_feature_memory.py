@@ -559,7 +559,7 @@ def test_a_full_disk_warns_once_and_loses_nothing(memory, tmp_path, monkeypatch,
             patch.setattr("sklearn_patt_lite._features.memory.open", FullFile, raising=False)
         else:
             patch.setattr(os, step, fail)
-        with pytest.warns(UserWarning, match=r"not kept in '.*2x3x4': .*No space left") as caught:
+        with pytest.warns(UserWarning, match=r"be stored in '.*2x3x4': .*No space left") as caught:
             write(handle, [1])
         assert len(caught) == 1
         write(handle, [2])  # would raise if it warned again
@@ -600,7 +600,7 @@ def test_a_location_that_is_a_file_is_named(tmp_path):
 def test_a_file_in_the_way_warns(memory, tmp_path):
     (tmp_path / "sklearn_patt_lite_features").write_text("mine")
     handle = memory.rows(SHAPE)
-    with pytest.warns(UserWarning, match="not kept"):
+    with pytest.warns(UserWarning, match="cannot be stored"):
         write(handle, [0])
     assert kept(handle, [0]) == []
     assert memory.nbytes == 0

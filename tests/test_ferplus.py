@@ -50,7 +50,7 @@ def make_files(root, rows, usages=None):
 
 
 def load_small(files, **options):
-    with pytest.warns(UserWarning, match=r"FERPlus' .* images, published are"):
+    with pytest.warns(UserWarning, match=r"FERPlus' .* images instead of the published"):
         return load_ferplus(*files, **options)
 
 
@@ -193,23 +193,23 @@ def test_what_is_missing(files, tmp_path):
 def test_rows_that_do_not_belong_together(tmp_path):
     usages = [row[0] for row in ROWS]
     swapped = make_files(tmp_path / "swapped", ROWS, [*usages[:7], *usages[8:], usages[7]])
-    with pytest.raises(ValueError, match=r"row 8 is of FER2013's validation part, but .* train"):
+    with pytest.raises(ValueError, match=r"row 8 is in FER2013's validation part, but .* train"):
         load_ferplus(*swapped)
     with pytest.raises(ValueError, match="has 11 rows, but FERPlus' labels have 12"):
         load_ferplus(*make_files(tmp_path / "short", ROWS, usages[:-1]))
-    with pytest.raises(ValueError, match=r"row 13 .* no such row"):
+    with pytest.raises(ValueError, match=r"row 13 .* it is missing: "):
         load_ferplus(*make_files(tmp_path / "long", ROWS, [*usages, "PrivateTest"]))
 
 
 def test_votes_that_cannot_be_read(tmp_path):
     rows = [("Training", "fer0000000.png", (4, "x", 0, 1, 3, 2, 0, 0, 0, 0))]
-    with pytest.raises(ValueError, match="row 1: expected ten numbers of votes"):
+    with pytest.raises(ValueError, match="row 1: expected ten vote counts"):
         load_ferplus(*make_files(tmp_path, rows))
 
 
 def test_numbers_other_than_the_published_ones_warn_with_both(files):
     with pytest.warns(
-        UserWarning, match="train part by 'majority': 3 images, published are 25,060"
+        UserWarning, match="train part by 'majority': 3 images instead of the published 25,060"
     ) as caught:
         load_ferplus(*files)
     assert caught[0].filename == __file__

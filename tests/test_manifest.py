@@ -72,9 +72,9 @@ def test_a_changed_image_is_told(faces, manifest):
         "missing: image 5 of the manifest",
         "new: image 5 is not in the manifest",
     ]
-    with pytest.raises(ValueError, match="1 of 42 are missing, and 1 are others"):
+    with pytest.raises(ValueError, match="1 of 42 are missing, and 1 are new"):
         manifest_splits(manifest, images)
-    with pytest.raises(ValueError, match="2 of 42 are missing, and 0 are others"):
+    with pytest.raises(ValueError, match="2 of 42 are missing, and 0 are new"):
         manifest_splits(manifest, faces.images[2:])
 
 
@@ -125,9 +125,9 @@ def test_files(tmp_path):
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
-        ({}, "A manifest is a dict with"),
-        ("folds.json", "A manifest is a dict with"),
-        ({"version": 2, "images": [], "subjects": None, "folds": []}, "of version 2, known is 1"),
+        ({}, "A manifest must be a dict with"),
+        ("folds.json", "A manifest must be a dict with"),
+        ({"version": 2, "images": [], "subjects": None, "folds": []}, "has version 2, expected 1"),
     ],
 )
 def test_what_is_no_manifest(manifest, message):

@@ -383,7 +383,7 @@ def test_a_stopped_run_says_what_is_kept(tmp_path):
         return {"value": np.ones(1)}
 
     jobs = {Fit("a", seed): seed for seed in range(3)}
-    with pytest.raises(SystemExit, match=r"1 of 3 fits are kept: the same command goes on"):
+    with pytest.raises(SystemExit, match=r"1 of 3 fits are kept: rerun to continue"):
         run_once(jobs, work, faces, tmp_path)
 
 

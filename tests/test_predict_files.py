@@ -106,7 +106,7 @@ def test_a_path_alone_is_no_list_of_paths(classifier, path):
 
 @pytest.mark.parametrize("kind", [set, dict.fromkeys])
 def test_paths_have_an_order(classifier, paths, kind):
-    with pytest.raises(TypeError, match="must be in an order"):
+    with pytest.raises(TypeError, match="must be ordered"):
         predict_files(classifier, kind(paths))
 
 
@@ -207,7 +207,7 @@ def test_what_holds_other_predictions_is_not_overwritten(
     monkeypatch.undo()
     other = PAttLiteClassifier.from_pretrained("fer2013").set_params(batch_size=8)
     where = r"faces\.parquet" if finished else r"faces\.parquet\.parts.*"
-    with pytest.raises(FileExistsError, match=where + "' holds predictions of other paths"):
+    with pytest.raises(FileExistsError, match=where + "' contains predictions of other paths"):
         write_predictions(classifier, paths[1:], output, chunk_size=5)
     with pytest.raises(FileExistsError, match="of another classifier"):
         write_predictions(other, paths, output, chunk_size=5)
@@ -219,7 +219,7 @@ def test_what_holds_other_predictions_is_not_overwritten(
 def test_another_file_is_not_overwritten(classifier, paths, tmp_path):
     output = tmp_path / "faces.parquet"
     output.write_text("a diary")
-    with pytest.raises(FileExistsError, match="is no Parquet file"):
+    with pytest.raises(FileExistsError, match="is not a Parquet file"):
         write_predictions(classifier, paths, output)
     assert output.read_text() == "a diary"
 

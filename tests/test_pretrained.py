@@ -63,7 +63,7 @@ def test_it_is_what_its_card_says(pretrained):
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match=r"no pretrained classifier 'raf'; there is 'fer2013'"):
+    with pytest.raises(ValueError, match=r"no pretrained classifier 'raf'; available: 'fer2013'"):
         PAttLiteClassifier.from_pretrained("raf")
 
 

@@ -224,7 +224,7 @@ def test_global_seeds_are_put_back():
 def test_a_stage_says_what_it_does(data):
     said = finetune_stage(**FINETUNE).describe(data)
     assert "finetune" in said
-    assert "last 6 layers train" in said
+    assert "unfrozen in the last 6 layers" in said
     assert "36 images to train on, 12 to validate on" in said
     assert "frozen" in head_stage(**HEAD).describe(without_validation(data))
 

@@ -1,4 +1,4 @@
-"""The library's network with the weights that `whole_fer2013.py` found."""
+"""The library's network with the weights that `whole_fer2013.py` trained."""
 
 import contextlib
 import json
@@ -25,9 +25,9 @@ def build(path):
     Returns
     -------
     keras.Model
-        As `build_network` gives it, for images of 48×48×1. Kept with `save("faces.keras")`, it is
-        what `PAttLiteClassifier(backbone_weights="faces.keras")` starts from. Where strides are
-        not the kernel's side, or attention comes before the dense layer, this part is not the
+        As `build_network` returns it, for images of 48×48×1. Saved with `save("faces.keras")`, it
+        can be the start of `PAttLiteClassifier(backbone_weights="faces.keras")`. If strides differ
+        from the kernel size, or attention comes before the dense layer, this part is not the
         library's.
     """
     with np.load(path) as file:
@@ -51,7 +51,7 @@ def build(path):
 
 @contextlib.contextmanager
 def _changed(form):
-    """Let the library build what it does not have."""
+    """Let the library build variants that it does not offer."""
     with contextlib.ExitStack() as stack:
         if form["patch_size"] != form["patch_stride"]:
 
@@ -65,7 +65,7 @@ def _changed(form):
 
 
 def _overlapping_patches(x, architecture, kernel):
-    """Patches whose first kernel is larger than its stride: 7×7 → 4×4 → 2×2."""
+    """Make patches whose first kernel is larger than its stride: 7×7 → 4×4 → 2×2."""
     depth = architecture.n_filters
     relu = {"padding": "same", "activation": "relu"}
     x = layers.SeparableConv2D(depth, kernel, architecture.patch_size, name="patch_conv_1", **relu)(
@@ -77,7 +77,7 @@ def _overlapping_patches(x, architecture, kernel):
 
 
 def _attend_first(x, architecture):
-    """Attention over tokens of 256 dimensions, their mean, then the dense layer."""
+    """Attend over tokens of 256 dimensions, take their mean, then apply the dense layer."""
     x = layers.Reshape((-1, x.shape[-1]), name="tokens")(x)
     x = _attend(x, "patch_attention")
     x = layers.GlobalAveragePooling1D(name="pool")(x)
@@ -88,7 +88,7 @@ def _attend_first(x, architecture):
 
 
 def _assign(network, arrays):
-    """Give each weight its array, and make sure that none is left."""
+    """Assign each weight its array, and check that no array is left."""
     remaining = set(arrays)
     for layer in [*network.layers, *network.get_layer(BACKBONE).layers]:
         for weight in layer.weights:

@@ -5,6 +5,6 @@ from pathlib import Path
 
 
 def resident(what="VmRSS"):
-    """Resident memory in MiB: "VmRSS" now, "VmHWM" at most."""
+    """Get resident memory in MiB: "VmRSS" is the current value, "VmHWM" the peak."""
     status = Path("/proc/self/status").read_text()
     return int(re.search(rf"{what}:\s+(\d+) kB", status)[1]) / 2**10

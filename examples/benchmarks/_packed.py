@@ -1,4 +1,4 @@
-"""Faces and a backbone in one small file, for a machine that has neither: `whole_fer2013.py`.
+"""Pack faces and a backbone into one small file, for `whole_fer2013.py` on another machine.
 
 The file is an uncompressed .npz of mosaics in lossless WebP, labels, and the backbone's weights
 under Keras' names. Packing needs the library. Unpacking needs NumPy and Pillow.
@@ -9,7 +9,7 @@ import io
 import numpy as np
 from PIL import Image
 
-COLUMNS = 80  # images in a row of a mosaic, and rows: WebP ends at 16,383 pixels
+COLUMNS = 80  # images per row and per column of a mosaic: WebP ends at 16,383 pixels
 
 
 def pack(data, weights):
@@ -20,7 +20,7 @@ def pack(data, weights):
     data : mapping
         "X_train", "y_train", "X_val", "y_val", "val_in_train"; images are uint8 (n, side, side).
     weights : dict
-        Arrays of the backbone by name, as `read_backbone` gives them.
+        Arrays of the backbone by name, as `read_backbone` returns them.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def pack(data, weights):
     """
     n_train, n_val = len(data["y_train"]), len(data["y_val"])
     images = np.concatenate([data["X_train"], data["X_val"]])
-    # FER2013 holds some 1,500 images twice: those are packed once.
+    # FER2013 contains some 1,500 images twice: these are packed once.
     distinct, rows = np.unique(images.reshape(len(images), -1), axis=0, return_inverse=True)
     distinct = distinct.reshape(-1, *images.shape[1:])
     val_in_train = np.asarray(data["val_in_train"])
@@ -110,7 +110,7 @@ def read_backbone(source):
     ----------
     source : {"imagenet", "drawn"}
         As `PAttLiteClassifier`'s `backbone_weights`. The drawn backbone has a quarter of the
-        filters: it is for trying.
+        filters: it is for trials.
     """
     import keras
 

@@ -1,14 +1,14 @@
-"""The other side of the benchmarks: the recipes, written with Keras and SciKeras.
+"""The plain side of the benchmarks: the recipes in Keras and SciKeras.
 
-Images go through the whole network in every epoch, fold and candidate. It is this library's own
-network, so that both sides train the same thing.
+Images pass through the whole network in every epoch, fold and candidate. It is this library's own
+network, so that both sides train the same one.
 """
 
 import numpy as np
 
 from sklearn_patt_lite._process import import_tensorflow, seeded
 
-import_tensorflow()  # with oneDNN, as fits of the library do; SciKeras would import it without
+import_tensorflow()  # with oneDNN, like the library's fits; SciKeras would import it without
 from scikeras.wrappers import KerasClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin
 
@@ -27,16 +27,16 @@ from sklearn_patt_lite.model_selection._holdout import split_validation
 
 
 def prepare(network, stage):
-    """Set a stage up and compile the network as it is."""
+    """Set up a stage, and compile the network as it is."""
     set_stage(network, stage)
     return compile_for(network, stage)
 
 
 class PlainPAttLite(ClassifierMixin, BaseEstimator):
-    """Two stages of a SciKeras `KerasClassifier` each; for `GridSearchCV`.
+    """The recipes, with one SciKeras `KerasClassifier` per stage, for `GridSearchCV`.
 
-    Parameters are those of `PAttLiteClassifier`; classes are balanced in the benchmarks' data, and
-    not weighted here.
+    Parameters are those of `PAttLiteClassifier`. Classes are not weighted, because the benchmarks'
+    data are balanced.
     """
 
     def __init__(

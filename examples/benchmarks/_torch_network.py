@@ -1,4 +1,4 @@
-"""PAtt-Lite in PyTorch alone, its weights under Keras' names: for `whole_fer2013.py`.
+"""PAtt-Lite in pure PyTorch, with weights under Keras' names, for `whole_fer2013.py`.
 
 Shapes, without the batch, at 112 pixels::
 
@@ -17,19 +17,19 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-MOMENTUM = 0.1  # of a batch's statistics: the library's NORMALIZATION_MOMENTUM is the other 0.9
+MOMENTUM = 0.1  # of a batch's statistics: 1 minus the library's NORMALIZATION_MOMENTUM
 EPSILON = 1e-3  # Keras' own
 STRIDED_BLOCKS = (2, 4, 6, 12)  # MobileNetV1's
 
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """What fixes a network's shapes, beside its backbone's weights."""
+    """What determines a network's shapes, apart from its backbone's weights."""
 
     n_classes: int = 7
     input_size: int = 112
     patch_size: int = 4  # side of the first separable convolution's kernel
-    patch_stride: int = 4  # the library's is the kernel's side
+    patch_stride: int = 4  # in the library, it equals the kernel size
     attention: str = "hidden"  # after the dense layer, or "tokens": before it
     n_filters: int = 256
     hidden_units: int = 32
@@ -41,18 +41,18 @@ class Form:
 
 
 class Network(nn.Module):
-    """A network with a pretrained backbone, or with all weights of an earlier one.
+    """A network with a pretrained backbone, or with all weights of an earlier network.
 
     Parameters
     ----------
     form : Form
-        Of the network.
+        Form of the network.
     arrays : dict
-        Keras' arrays by name; the head is drawn where they are the backbone's alone.
+        Keras' arrays by name; if they are only the backbone's, the head is drawn at random.
     seed : int
-        Of the head.
+        Seed of the head.
     layout : torch.memory_format
-        Of the maps.
+        Memory format of the feature maps.
     """
 
     def __init__(self, form, arrays, seed=0, layout=torch.channels_last):
@@ -77,7 +77,7 @@ class Network(nn.Module):
         depth = arrays[f"conv_dw_{self.n_blocks}/kernel"].shape[2]
         weights = {}
         for name, shape in head_shapes(form, depth, self._grid_side()).items():
-            if name.endswith("kernel"):  # Glorot's uniform, as Keras draws it
+            if name.endswith("kernel"):  # Glorot uniform, as in Keras
                 receptive = math.prod(shape[:-2])
                 limit = math.sqrt(6 / (receptive * (shape[-2] + shape[-1])))
                 weights[name] = rng.uniform(-limit, limit, shape).astype(np.float32)
@@ -93,13 +93,13 @@ class Network(nn.Module):
         """Map images (n, size, size), 0 to 255, to logits (n, classes).
 
         With `refit`, BatchNormalization takes over the statistics of these images, and changes its
-        scale and offset to make up for it: see `refit_normalization` of the library.
+        scale and offset to compensate: see the library's `refit_normalization`.
         """
         return self._classify(self.tokens(images, refit=refit), dropout)
 
     def tokens(self, images, *, refit=False):
-        """Map images to what attention is paid to: (n, 4, 256)."""
-        # Of one channel a tensor says nothing of its layout: convolutions go by what they get.
+        """Map images to tokens, one per patch: (n, 4, 256)."""
+        # A one-channel tensor has no definite layout, and convolutions keep that of their input.
         x = self._first((images / 127.5 - 1)[:, None]).contiguous(memory_format=self.layout)
         x = self._normalize(x, "conv1_bn", refit)
         for block in range(1, self.n_blocks + 1):
@@ -112,7 +112,7 @@ class Network(nn.Module):
         return self._extract_patches(x)
 
     def _first(self, x):
-        """Convolve grey images by a kernel for RGB: its three channels see the same."""
+        """Convolve grey images with an RGB kernel, summed because all channels are the same."""
         kernel = self.weights["conv1/kernel"].sum(dim=1, keepdim=True)
         return functional.conv2d(padded(x, 3, 2), kernel, stride=2)
 
@@ -171,18 +171,18 @@ class Network(nn.Module):
         return x @ self.weights[f"{name}/kernel"] + self.weights[f"{name}/bias"]
 
     def arrays(self):
-        """Keras' arrays by name, float32."""
+        """Get Keras' arrays by name, in float32."""
         tensors = {**self.weights, **dict(self.statistics.named_buffers())}
         return {name: to_keras(name, t.detach().cpu().numpy()) for name, t in tensors.items()}
 
     @property
     def n_parameters(self):
-        """Number of parameters, running means of BatchNormalization included."""
+        """Number of parameters, including running statistics of BatchNormalization."""
         return sum(array.size for array in self.arrays().values())
 
 
 def head_shapes(form, depth, side):
-    """Shapes of a head's arrays by Keras' name."""
+    """Get the shapes of a head's arrays, by Keras' names."""
     filters, hidden, kernel = form.n_filters, form.hidden_units, form.patch_size
     half = math.ceil(math.ceil(side / form.patch_stride) / 2)
     shapes = {}
@@ -200,13 +200,13 @@ def head_shapes(form, depth, side):
 
 
 def depthwise(x, kernel, stride):
-    """Convolve each channel by its kernel (channels, 1, side, side), padded as Keras does."""
+    """Convolve each channel with its kernel (channels, 1, side, side), padded as Keras does."""
     x = padded(x, kernel.shape[-1], stride)
     return functional.conv2d(x, kernel, stride=stride, groups=len(kernel))
 
 
 def padded(x, side, stride):
-    """Pad by zeros, so that a kernel of this side sees each cell."""
+    """Pad with zeros, so that a kernel of this size covers each cell."""
     missing = max((math.ceil(x.shape[-1] / stride) - 1) * stride + side - x.shape[-1], 0)
     before, after = missing // 2, missing - missing // 2
     return functional.pad(x, (before, after, before, after)) if missing else x
@@ -219,7 +219,7 @@ def attend(tokens):
 
 
 def to_torch(name, array):
-    """Turn a kernel of Keras' layout into one of PyTorch's; dense ones stay."""
+    """Convert a kernel from Keras' layout to PyTorch's; dense ones stay the same."""
     if array.ndim != 4:
         return array
     return array.transpose(2, 3, 0, 1) if _is_depthwise(name) else array.transpose(3, 2, 0, 1)

@@ -1,4 +1,4 @@
-"""How `whole_fer2013.py` trains a network: on one device, images and augmentation included."""
+"""Training for `whole_fer2013.py`: on one device, including images and augmentation."""
 
 import dataclasses
 import math
@@ -10,8 +10,8 @@ from torch.nn import functional
 
 WARM_STEPS = 3  # before a step is recorded
 TIMED_STEPS = 10
-CHUNK = 512  # images that a prediction takes at once
-N_REFITTED = 256  # images of which BatchNormalization's statistics are taken anew
+CHUNK = 512  # images predicted at once
+N_REFITTED = 256  # images for refitting BatchNormalization's statistics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Recipe:
     epochs: int = 10
     batch_size: int = 32
     learning_rate: float = 1e-3
-    schedule: str = "cosine"  # an epoch at a time, as the library's; or "steps"
+    schedule: str = "cosine"  # changes once per epoch, as in the library; or "steps"
     warmup_epochs: float | None = None  # None: a tenth of the epochs
     weight_decay: float = 0.0
     clipnorm: float = 3.0
@@ -29,28 +29,28 @@ class Recipe:
     dropout: float = 0.1
     balanced: bool = True  # class weights
     affine: bool = True  # turns, shifts, zooms and contrast
-    crops: bool = False  # of 0.8 to 1 of the image, as RandomResizedCrop takes them
-    erasing: float = 0.0  # chance that a rectangle is erased
-    # Of a student: targets are softened by the temperature, and weigh so much of the loss.
+    crops: bool = False  # of 0.8 to 1 of the image, as in RandomResizedCrop
+    erasing: float = 0.0  # probability that a rectangle is erased
+    # For a student: the temperature softens the targets, which have this share of the loss.
     temperature: float = 2.0
     taught_share: float = 0.5
 
 
 class Training:
-    """A network's training, on images that lie on its device.
+    """Trains a network on images that are already on its device.
 
     Parameters
     ----------
     network : Network
-        What is trained, in place.
+        Network to train, in place.
     recipe : Recipe
-        How.
+        How to train it.
     images, labels : Tensor
         uint8 (n, side, side), and int64 (n,).
     seed : int
-        Of order, augmentation and dropout.
+        Seed of order, augmentation and dropout.
     teachers : list of Network, default=()
-        Whose mean probabilities the network is taught, beside the labels.
+        Networks whose mean probabilities are targets in addition to the labels.
     """
 
     def __init__(self, network, recipe, images, labels, seed, teachers=()):
@@ -118,7 +118,7 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
 
     def _record(self):
-        """Record a step on a GPU, to replay it: launching its kernels takes longer than they do."""
+        """Record a step on a GPU, to replay it: kernels take longer to launch than to run."""
         self.network.train()
         before = {name: value.clone() for name, value in self.network.state_dict().items()}
         stream = torch.cuda.Stream()
@@ -135,14 +135,14 @@ class Training:
         return graph.replay
 
     def _put_back(self, before):
-        """Undo steps; in place, since a recorded one knows the tensors by their addresses."""
+        """Undo steps, in place: a recorded step refers to the tensors by their addresses."""
         self.network.load_state_dict(before)
         for state in self.optimizer.state.values():
             for value in state.values():
                 value.zero_()
 
     def time_steps(self):
-        """Measure the seconds that all steps will take, by some at a rate of 0."""
+        """Estimate the seconds of all steps, by timing some at a learning rate of 0."""
         self.network.train()
         before = {name: value.clone() for name, value in self.network.state_dict().items()}
         n = TIMED_STEPS if self.device.type == "cuda" else 1
@@ -173,9 +173,9 @@ class Training:
                 watch(epoch + 1)
 
     def rate_at(self, epoch, step):
-        """Learning rate of a step, both counted from 0."""
+        """Compute the learning rate of a step; epochs and steps count from 0."""
         recipe = self.recipe
-        if recipe.schedule == "cosine":  # as the library's `_cosine`
+        if recipe.schedule == "cosine":  # as in the library's `_cosine`
             n_rising = round(0.1 * recipe.epochs)
             if epoch < n_rising:
                 return recipe.learning_rate * (epoch + 1) / (n_rising + 1)
@@ -190,16 +190,16 @@ class Training:
 
 
 def taught_losses(logits, taught, temperature):
-    """Divergence of each image's softened probabilities from the mean of its teachers'."""
+    """Compute the divergence of each image's softened probabilities from its teachers' mean."""
     soft = torch.stack([(t.float() / temperature).softmax(dim=-1) for t in taught]).mean(dim=0)
     log_q = (logits / temperature).log_softmax(dim=-1)
     divergence = (soft * (soft.clamp(min=1e-9).log() - log_q)).sum(dim=-1)
-    return temperature**2 * divergence  # whose gradients fall with the temperature's square
+    return temperature**2 * divergence  # makes up for gradients that shrink with its square
 
 
 @torch.no_grad()
 def predict(network, images):
-    """Probabilities (n, classes) of uint8 images, averaged with those of their mirror images."""
+    """Predict probabilities (n, classes) of uint8 images, averaged with their mirror images."""
     network.eval()
     found = []
     for some in images.split(CHUNK):
@@ -219,7 +219,7 @@ def augmented(images, size, recipe):
     """Augment images (n, side, side), each in its own way: (n, size, size), float32.
 
     One affine map flips, turns, shifts, zooms, crops and resizes, so that pixels are interpolated
-    once. The library does so one after the other.
+    once. The library's layers do this one after another.
     """
     n = len(images)
 
@@ -238,9 +238,9 @@ def augmented(images, size, recipe):
 
 
 def affine_maps(drawn, recipe):
-    """Draw maps (n, 2, 3) from places in the result to places in the image, both in [-1, 1]."""
+    """Draw maps (n, 2, 3) from positions in the result to positions in the image, in [-1, 1]."""
     width, height, column, row = drawn_crops(drawn, recipe.crops)
-    width = width * torch.where(drawn() < 0, -1.0, 1.0)  # mirrors it
+    width = width * torch.where(drawn() < 0, -1.0, 1.0)  # mirrors the image
     if not recipe.affine:
         zero = torch.zeros_like(width)
         return torch.stack([width, zero, column, zero, height, row], dim=-1).view(-1, 2, 3)
@@ -255,7 +255,7 @@ def affine_maps(drawn, recipe):
 
 
 def drawn_crops(drawn, crops):
-    """Width and height of crops as shares of a side, and how far off the middle they are."""
+    """Draw crops: width and height as fractions of a side, and offsets from the centre."""
     if not crops:
         one, zero = torch.ones_like(drawn()), torch.zeros_like(drawn())
         return one, one, zero, zero
@@ -265,7 +265,7 @@ def drawn_crops(drawn, crops):
 
 
 def erased(x, drawn, chance):
-    """Turn a rectangle of 2 to 33 % of an image grey, with this chance."""
+    """Turn a rectangle of 2 to 33 % of each image grey, with the given probability."""
     size = x.shape[-1]
     area, ratio = drawn(0.02, 0.33), drawn(math.log(0.3), math.log(3.3)).exp()
     height, width = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
@@ -285,6 +285,6 @@ def autocast(device):
 
 
 def synchronize(device):
-    """Wait until a GPU has done what it was given."""
+    """Wait until a GPU has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize()

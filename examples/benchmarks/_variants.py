@@ -1,4 +1,4 @@
-"""The default recipe with a head or an optimizer that the library does not offer, to compare."""
+"""The default recipe with a head or an optimizer that the library lacks, for comparison."""
 
 import contextlib
 from unittest import mock
@@ -13,23 +13,23 @@ from sklearn_patt_lite._training import head_trainer
 
 
 class Variant:
-    """A classifier that is trained while something of the package is replaced.
+    """A classifier that is trained with a part of the package replaced.
 
     Parameters
     ----------
     variant : str
         A name in `REPLACEMENTS`.
     classifier : PAttLiteClassifier
-        What to train, unfitted.
+        Unfitted classifier to train.
     """
 
     def __init__(self, variant, classifier):
         self.variant, self.classifier = variant, classifier
 
     def fit(self, X, y):
-        """Train as the classifier does, with the replacement."""
+        """Train the classifier, with the replacement."""
         with contextlib.ExitStack() as stack:
-            # Trainers that are kept know neither the replacements, nor that there are any.
+            # Empty the cache: cached trainers lack the replacement, and their keys ignore it.
             stack.enter_context(mock.patch.object(head_trainer, "_TRAINERS", LRUCache(1)))
             for module, name, replacement in REPLACEMENTS[self.variant]:
                 stack.enter_context(mock.patch.object(module, name, replacement))
@@ -37,18 +37,18 @@ class Variant:
         return self
 
     def predict_proba(self, X):
-        """Predict by Keras, with mirror images: the package's engines know its own heads alone."""
-        X = X.reshape(*X.shape[:3], -1).astype(np.float32)  # grey images have a channel, too
+        """Predict with Keras, with mirror images: the package's engine knows only its own heads."""
+        X = X.reshape(*X.shape[:3], -1).astype(np.float32)  # grey images get a channel axis, too
         views = [self.classifier.model_.predict(view, verbose=0) for view in (X, X[:, :, ::-1])]
         return np.mean(views, axis=0)
 
 
 class Overlapping(layers.SeparableConv2D):
-    """Patches that overlap: a class of its own, since quick layers take kernel for stride."""
+    """Overlapping patches. A subclass, since quick layers assume stride = kernel size."""
 
 
 def overlapping_patches(x, architecture):
-    """Map 7×7 to 4×4 and 2×2 cells, by strides of 2; the package's stride of 4 skips the 4×4."""
+    """Map 7×7 to 4×4 and 2×2 cells, with strides of 2; the package's stride of 4 skips the 4×4."""
     depth = architecture.n_filters
     relu = {"padding": "same", "activation": "relu"}
     x = Overlapping(depth, architecture.patch_size, 2, name="patch_conv_1", **relu)(x)
@@ -57,7 +57,7 @@ def overlapping_patches(x, architecture):
 
 
 def attend_first(x, architecture):
-    """Attend over tokens of 256 numbers instead of 32, and average them before the dense layer."""
+    """Attend over tokens of 256 values instead of 32, and average them before the dense layer."""
     x = layers.Reshape((-1, x.shape[-1]), name="tokens")(x)
     x = layers.Dropout(0.5, name="token_dropout")(x)
     x = layers.GlobalAveragePooling1D(name="pool")(patt_lite._attend(x, "patch_attention"))
@@ -66,7 +66,7 @@ def attend_first(x, architecture):
 
 
 def adam_with_decay(stage):
-    """Make AdamW, whose decay spares biases and normalization."""
+    """Make AdamW, without weight decay for biases and normalization."""
     adam = keras.optimizers.AdamW(
         stage.learning_rate, weight_decay=0.05, global_clipnorm=stage.clipnorm
     )

@@ -3,12 +3,12 @@
     python examples/benchmarks/ablations.py
     python examples/benchmarks/ablations.py --rows "patch convolutions" dropout --rounds 3
 
-A row each: the head's patch convolutions as products of matrices, and its dropout by a hash of
-positions, on features at 224 pixels, in steps that XLA compiles and in steps that it does not; and
-BatchNormalization that trains as one operation, on images of 112 pixels; a backbone that is copied
-from one that was built before; and BatchNormalization of the last 28 layers that is refitted in a
-compiled model. The network has `alpha=1` and random weights, and batches have 8 features or 32
-images. Both sides take turns, round after round; the ratio is the median over rounds.
+One row each: the head's patch convolutions as matrix products, and its dropout by a hash of
+positions, both on features at 224 pixels, in steps that XLA compiles and in steps that it does not;
+trainable BatchNormalization as one operation, on images of 112 pixels; a backbone copied from one
+that was built before; and BatchNormalization of the last 28 layers refitted in a compiled model.
+The network has `alpha=1` and random weights, and batches have 8 features or 32 images. The two
+sides alternate in each round; the ratio is the median over rounds.
 """
 
 import argparse
@@ -50,14 +50,14 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
-    parser.add_argument("--steps", type=int, default=16, help="a round, of features")
+    parser.add_argument("--steps", type=int, default=16, help="steps on features per round")
     parser.add_argument("--images", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=9)
     return parser.parse_args()
 
 
 def report(name, sides, n_rounds):
-    """Time both sides of a row, functions without arguments, the library's first."""
+    """Time both sides of a row: functions without arguments, the library's first."""
     seconds = [[], []]
     for i in range(n_rounds):
         for side in (0, 1) if i % 2 else (1, 0):
@@ -86,7 +86,7 @@ def plain_dropout(layer):
 
 
 def on_features(copy):
-    """Make the row of one kind of the head's quick layers."""
+    """Make the row for one kind of the head's quick layers."""
 
     def sides(arguments):
         return {
@@ -98,7 +98,7 @@ def on_features(copy):
 
 
 def epoch_on_features(copy, n_steps, n_taken):
-    """Get a function that takes steps of the head, traced and compiled already."""
+    """Get a function that takes steps of the head, already traced and compiled."""
     network = build_network(Architecture(7, (224, 224, 3), augment=False))
     stage = head_stage(**STAGE)
     set_stage(network, stage)
@@ -124,7 +124,7 @@ def epoch_on_features(copy, n_steps, n_taken):
 
 
 def normalization(arguments):
-    """The row of BatchNormalization."""
+    """Make the row for trainable BatchNormalization."""
     images = draw(arguments.images)
     data = TrainingData(images, np.arange(len(images)) % 7, np.ones(len(images)))
     return {"everything trains": [epoch_on_images(SMALL, data, fused) for fused in (1, 0)]}
@@ -147,12 +147,12 @@ def epoch_on_images(architecture, data, fused):
         trainer.epoch(next(number), None)
 
     epoch()
-    epoch.opened = opened  # until the process ends: TensorFlow stays deterministic
+    epoch.opened = opened  # open until the process ends: TensorFlow stays deterministic
     return epoch
 
 
 def backbones(arguments):
-    """The row of a backbone that is copied, and not built with all of MobileNetV1."""
+    """Make the row for a backbone that is copied, not built with all of MobileNetV1."""
     architecture = Architecture(7, (224, 224, 3))
 
     def whole():
@@ -162,7 +162,7 @@ def backbones(arguments):
 
 
 def refitting(arguments):
-    """The row of BatchNormalization that is refitted."""
+    """Make the row for refitting BatchNormalization."""
     network, images = build_network(SMALL), draw(arguments.images)
     set_trainable(network, 28, normalization=True)
 

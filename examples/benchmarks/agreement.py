@@ -1,12 +1,12 @@
-"""Compare predictions of the library's engine with Keras', for each network that a table varies.
+"""Compare predictions of the library's engine with Keras', for each variant of the network.
 
     KERAS_HOME=... python examples/benchmarks/agreement.py fer2013_sample.npz
     KERAS_HOME=... KERAS_BACKEND=torch python examples/benchmarks/agreement.py fer2013_sample.npz
 
-Predicts X_test with the pretrained classifier and with networks that are not trained: ImageNet's
-weights and a head that is drawn, whose biases and normalization have other values than training
-begins with, and whose logits are far apart. Prints the largest difference of a probability, how
-many labels differ, and how much the probabilities of a class vary over the images.
+Predicts X_test with the pretrained classifier and with untrained networks. These have ImageNet
+weights and a random head, whose biases and normalization differ from their initial values, and
+whose logits are far apart. Prints the largest difference of a probability, how many labels differ,
+and how much the probabilities of a class vary over the images.
 """
 
 import argparse
@@ -52,12 +52,12 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", help="an .npz with X_test")
-    parser.add_argument("--images", type=int, help="the first so many; default: all")
+    parser.add_argument("--images", type=int, help="use only the first N; default: all")
     parser.add_argument("--backbone-weights", default="imagenet", help='or "drawn"')
     arguments = parser.parse_args()
     with np.load(arguments.data) as data:
         images = data["X_test"][: arguments.images]
-    images = images.reshape(*images.shape[:3], -1)  # grey images have a channel, too
+    images = images.reshape(*images.shape[:3], -1)  # grey images get a channel axis, too
     print(f"{len(images)} images, Keras on {keras.backend.backend()}")
     pretrained = PAttLiteClassifier.from_pretrained("fer2013")
     expected = KerasPredictor(pretrained.model_, flip_averaging=True)(images)

@@ -6,7 +6,7 @@
 The default recipe trains a network on 60 % of the subjects, and scikit-learn's
 `CalibratedClassifierCV` fits a temperature on another 20 %. The network is tested on the last 20 %,
 with and without the temperature. A third classifier is trained on all 80 % and not calibrated: it
-shows what the calibration images would be worth as training images. The .npz file holds X_train,
+shows how much the calibration images would help as training images. The .npz file holds X_train,
 y_train and optionally groups_train; without it, each image counts as its own subject. Each seed
 gives another split and another fit.
 """
@@ -53,13 +53,13 @@ def parse_arguments():
     )
     parser.add_argument("data", help='"drawn", or an .npz')
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--subjects", type=int, default=118, help="drawn ones")
+    parser.add_argument("--subjects", type=int, default=118, help="number of drawn subjects")
     parser.add_argument("--finetune-epochs", type=int, default=10)
     return parser.parse_args()
 
 
 def load(arguments):
-    """Images, labels, subjects, and the settings of the classifier."""
+    """Load images, labels, subjects, and the settings of the classifier."""
     settings = {"finetune_epochs": arguments.finetune_epochs}
     if arguments.data == "drawn":
         faces = make_expression_faces(n_subjects=arguments.subjects, random_state=0)
@@ -72,7 +72,7 @@ def load(arguments):
 
 
 def measure(X, y, groups, settings, seed):
-    """Accuracy, calibration error (both in %) and log loss of each row."""
+    """Compute accuracy, calibration error (both in %) and log loss of each row."""
     rest, test = split(groups, 0.2, seed)
     train, held = (rest[part] for part in split(groups[rest], 0.25, seed))
     fitted, on_more = (
@@ -84,7 +84,7 @@ def measure(X, y, groups, settings, seed):
     found = {}
     for name, classifier in zip(ROWS, (fitted, calibrated, on_more), strict=True):
         y_proba = classifier.predict_proba(X[test])
-        y_proba /= y_proba.sum(axis=1, keepdims=True)  # `log_loss` wants it to the last digit
+        y_proba /= y_proba.sum(axis=1, keepdims=True)  # `log_loss` checks that sums are exactly 1
         y_pred = classifier.classes_[y_proba.argmax(axis=1)]
         report = expression_report(y[test], y_pred, y_proba=y_proba)
         loss = log_loss(y[test], y_proba, labels=classifier.classes_)
@@ -93,7 +93,7 @@ def measure(X, y, groups, settings, seed):
 
 
 def split(groups, share, seed):
-    """Rows of two parts that have no subject in common."""
+    """Split the rows into two parts that have no subject in common."""
     return next(
         GroupShuffleSplit(1, test_size=share, random_state=seed).split(groups, groups=groups)
     )

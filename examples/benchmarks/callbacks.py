@@ -1,12 +1,12 @@
-"""Run a grid search with scikit-learn's callbacks and without, and say what they cost.
+"""Measure what scikit-learn's callbacks cost in a grid search.
 
     python examples/benchmarks/callbacks.py
     python examples/benchmarks/callbacks.py --rounds 1 --rows all --plot curves.svg
 
-A search of 12 candidates by folds of subjects, on drawn faces: without callbacks; with a monitor
-that writes down the scores of each epoch; with scikit-learn's progress bar (which asks for rich)
-over the fits; and with all that there is, the monitor and a bar with lines for each fit and its
-stages. They take turns, round after round. The learning curves can be drawn.
+A search of 12 candidates in folds of subjects, on drawn faces: without callbacks; with a monitor
+that records the scores of each epoch; with scikit-learn's progress bar (which needs rich) over the
+fits; and with everything, the monitor and a bar with lines for each fit and its stages. They
+alternate in each round. --plot draws the learning curves.
 """
 
 import argparse
@@ -39,7 +39,7 @@ ROWS = {
 
 def main():
     arguments = parse_arguments()
-    sklearn.set_config(enable_metadata_routing=True)  # whole subjects validate, too
+    sklearn.set_config(enable_metadata_routing=True)  # validation is by subject, too
     faces = make_expression_faces(n_subjects=arguments.subjects, image_size=64, random_state=0)
     run_search(faces, arguments, None)  # compiles
     clocks = {"seconds": time.perf_counter, "seconds of the processor": time.process_time}
@@ -70,10 +70,10 @@ def parse_arguments():
     )
     parser.add_argument("--subjects", type=int, default=20, help="with 14 images each")
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=6, help="of stage 2")
+    parser.add_argument("--epochs", type=int, default=6, help="epochs of stage 2")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=[*ROWS])
-    parser.add_argument("--plot", help="file for the picture of the learning curves")
+    parser.add_argument("--plot", help="file for a plot of the learning curves")
     return parser.parse_args()
 
 

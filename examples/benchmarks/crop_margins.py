@@ -3,10 +3,10 @@
     python examples/benchmarks/crop_margins.py fer2013_train.npz
     ... crop_margins.py fer2013.csv --images 2000
 
-Finds the face in each image, enlarged and with grey around it, and prints the margin at each side
-and how far the image's middle is to the right of the box's and below it, all as shares of the box's
-longer side, and the angle of the eyes in degrees. Images in which no face is found, or several, are
-left out and counted.
+Enlarges each image, surrounds it with grey, and finds the face. Prints the margin on each side, and
+how far the image's centre is to the right of the box's centre and below it, all as fractions of the
+box's longer side, and the angle of the eyes in degrees. Images in which no face or several faces
+are found are left out and counted.
 """
 
 import argparse
@@ -18,14 +18,14 @@ from PIL import Image, ImageOps
 from sklearn_patt_lite.datasets import load_fer2013
 from sklearn_patt_lite.preprocessing import FaceCropper
 
-SIDE, BORDER = 192, 64  # pixels to which images are enlarged, and of grey on each side
+SIDE, BORDER = 192, 64  # in pixels: enlarged images, and grey on each side
 
 
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", type=Path, help="FER2013's table or folder, or an .npz's X_train")
+    parser.add_argument("data", type=Path, help="FER2013's table or folder, or .npz with X_train")
     parser.add_argument("--images", type=int, default=1000)
     arguments = parser.parse_args()
     if arguments.data.suffix == ".npz":
@@ -36,7 +36,7 @@ def main():
     some = np.random.default_rng(0).permutation(len(images))[: arguments.images]
     found = FaceCropper(size=1, on_no_face="blank").crop([enlarge(image) for image in images[some]])
     has_one = found.n_faces == 1
-    print(f"{has_one.sum()} of {len(has_one)} images with one face")
+    print(f"{has_one.sum()} of {len(has_one)} images have one face")
     if not has_one.any():
         return
     first, last = np.split(found.boxes[has_one], 2, axis=1)  # left and top, right and bottom

@@ -3,8 +3,8 @@
     python examples/benchmarks/crop_photos.py
     python examples/benchmarks/crop_photos.py --photos 20 --n-jobs 2
 
-The astronaut of scikit-image, enlarged, as JPEG files. The growth is that of resident memory from
-the tenth part of the photographs to the last: what is loaded at first does not count.
+The photograph is scikit-image's astronaut, enlarged, as a JPEG file. Resident memory is compared
+after a tenth of the photographs and after the last, so what is loaded at first does not count.
 """
 
 import argparse
@@ -40,11 +40,11 @@ def main():
         f"{sorted(seconds)[len(seconds) // 2]:.2f} s each (median; the slowest ten "
         f"{max(seconds):.2f} s each)"
     )
-    print(f"resident memory {first:.0f} MiB at first, {memory[-1]:.0f} MiB at last")
+    print(f"resident memory {first:.0f} MiB at the start, {memory[-1]:.0f} MiB at the end")
 
 
 def measure(cropper, photo, n_rounds):
-    """Seconds a photograph, and resident memory in MiB, of each ten photographs."""
+    """Measure seconds per photograph, and resident memory in MiB, for every ten photographs."""
     seconds, memory = [], []
     cropper.transform([photo])  # loads the detector
     for _ in range(n_rounds):

@@ -1,11 +1,11 @@
-"""Exported networks: size, time an image, and agreement with the classifier, for each format.
+"""Compare exported networks: size, time per image, and agreement with the classifier.
 
     python examples/benchmarks/export_formats.py faces.npz
     python examples/benchmarks/export_formats.py faces.npz --classifier classifier.zip
 
-Trains the head, at 224 pixels, on X_train and y_train (or takes a saved classifier) and
-compares on X_test. The latency is the median time of a single image, of all formats in turn,
-the classifier's own `predict_proba` among them; all with the threads that each takes by itself.
+Trains the head, at 224 pixels, on X_train and y_train (or loads a saved classifier), and compares
+the formats on X_test. The latency is the median time for a single image. All formats alternate,
+including the classifier's own `predict_proba`, each with its default number of threads.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("faces", type=Path, help=".npz with X_train, y_train and X_test")
-    parser.add_argument("--classifier", type=Path, help="a file of save_model")
+    parser.add_argument("--classifier", type=Path, help="file written by save_model")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=200)
     return parser.parse_args()

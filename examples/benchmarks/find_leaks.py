@@ -1,12 +1,12 @@
-"""Measure what `find_leaks` finds of planted copies, what else it reports, and how long it takes.
+"""Measure how many planted copies `find_leaks` finds, its false alarms, and its time.
 
     python examples/benchmarks/find_leaks.py
     python examples/benchmarks/find_leaks.py --images 700 --side 48
 
-Drawn faces, five drawings of each expression of each subject; a twentieth of the images are copies
-of others: equal, stored as JPEG (quality 50 to 95), mirrored, shifted by two pixels, or all of it.
-The copies are one fold, so that each is a leak. A false alarm is an image in a pair that are not
-copies of one another.
+The faces are drawn, five images of each expression of each subject. A twentieth of the images are
+copies of others: equal, stored as JPEG (quality 50 to 95), mirrored, shifted by two pixels, or all
+of these. The copies are one fold, so each is a leak. A false alarm is an image in a reported pair
+whose images are not copies.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--side", type=int, default=96, help="of the images, in pixels")
+    parser.add_argument("--side", type=int, default=96, help="side of the images, in pixels")
     return parser.parse_args()
 
 

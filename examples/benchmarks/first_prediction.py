@@ -1,11 +1,11 @@
-"""Time the first prediction of a saved classifier, in processes of its own, in one run.
+"""Time the first prediction of a saved classifier in a new process, in one run.
 
     python examples/benchmarks/first_prediction.py
     python examples/benchmarks/first_prediction.py --rounds 9
 
-From the start of the interpreter to the probabilities of one image, beside processes that import
-NumPy and scikit-learn, or TensorFlow, and do nothing with them. All take turns; the first round,
-which reads files that later ones find in memory, does not count.
+The time is from the start of the interpreter to the probabilities of one image. It is compared with
+processes that only import NumPy and scikit-learn, or TensorFlow. All alternate; the first round,
+which reads files that later rounds find in memory, does not count.
 """
 
 import argparse

@@ -4,13 +4,13 @@
     KERAS_HOME=... python examples/benchmarks/fit.py --images 300 --epochs 5 --unfreeze 1000
     KERAS_HOME=... python examples/benchmarks/fit.py --epochs 10 --unfreeze everything
 
-1,000 images of noise at 224 pixels, `alpha=1`, batch size 8, ImageNet weights, patience off, no
-features kept from before: stage 2 is trained without a stage 1 before it. "everything" is the
-modern recipe's end-to-end stage, BatchNormalization included, at 112 pixels in batches of 32. The
-plain side passes every image through the whole network in every epoch. Its epochs cost the same:
-the first, which compiles, and two more are measured, and scaled. Both sides take turns, round
-after round, so that the machine's moods meet them alike. The first round's first fit is the
-process's: XLA compiles.
+1,000 images of noise at 224 pixels, `alpha=1`, batch size 8, ImageNet weights, no patience, no
+stored features: stage 2 is trained without a stage 1 before it. "everything" is the modern recipe's
+end-to-end stage, BatchNormalization included, at 112 pixels in batches of 32. The plain side passes
+every image through the whole network in every epoch. Its epochs all cost the same, so the first,
+which compiles, and two more are measured, and scaled. The two sides alternate in each round, so
+that the machine's changing speed affects both alike. The first round's first fit is also the first
+of the process: XLA compiles.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def parse_arguments():
 
 
 def layers(text):
-    """Read how many of the last layers train; None: all, normalization too."""
+    """Parse the number of last layers to train; None: all, including normalization."""
     return None if text == "everything" else int(text)
 
 
@@ -95,7 +95,7 @@ def make_stage(n_layers, epochs):
 
 
 def setting(stage):
-    """The recipe that a stage is of."""
+    """Get the settings of the recipe that a stage belongs to."""
     return MODERN if stage.unfreeze_layers is None else PAPER
 
 
@@ -113,14 +113,14 @@ def build(stage):
 
 
 class Clock(keras.callbacks.Callback):
-    """Takes the time of each epoch."""
+    """Measures the time of each epoch."""
 
     def on_train_begin(self, logs=None):
         """Start."""
         self.seconds, self._start = [], time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Note the time since the last epoch's end."""
+        """Record the time since the end of the last epoch."""
         now = time.perf_counter()
         self.seconds.append(now - self._start)
         self._start = now

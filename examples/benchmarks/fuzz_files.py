@@ -1,13 +1,13 @@
-"""Damaged and hostile files: each is read right or refused by name, soon, in little memory.
+"""Damaged and hostile files: each is read correctly or rejected by name, fast, in little memory.
 
     python examples/benchmarks/fuzz_files.py
     python examples/benchmarks/fuzz_files.py --files 500 --seed 1
 
-Drawn faces in every format that Pillow writes are cut short, their bits flipped, their headers
-told to be of absurd sizes, joined with other kinds of files, or replaced by bombs. Each goes
-through `FaceResizer`, `load_face_folder`, and `predict` of a classifier; and `fer2013.csv`, treated
-alike, through `load_fer2013`. A file that brings forth anything but an image or a ValueError that
-names it is kept in --output, and the script fails.
+Drawn faces in every format that Pillow writes are cut short, have their bits flipped or absurd
+sizes in their headers, are joined with other kinds of files, or are replaced by bombs. Each file
+goes through `FaceResizer`, `load_face_folder`, and `predict` of a classifier; `fer2013.csv`,
+damaged in the same ways, goes through `load_fer2013`. A file that results in anything but an image,
+or a ValueError that names it, is kept in --output, and the script fails.
 """
 
 import argparse
@@ -42,10 +42,10 @@ def main():
     table = make_table(faces.images)
     rng = np.random.default_rng(arguments.seed)
     n_read, slowest, failures = 0, 0.0, []
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is TensorFlow's, which compiles
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak, which is TensorFlow's
     memory = resident()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, of damage that it can live with
+        warnings.simplefilter("ignore")  # Pillow's, about damage that it tolerates
         good = Path(folder, "faces", "sad", "good.png")
         good.parent.mkdir(parents=True)
         Image.fromarray(faces.images[0]).save(good)
@@ -85,7 +85,7 @@ def parse_arguments():
     return parser.parse_args()
 
 
-# What reads them
+# Readers
 
 
 def make_readers(faces):
@@ -108,29 +108,29 @@ def make_readers(faces):
 
 
 def read(path, readers):
-    """Whether a file is read: by all readers or by none, each of which names it then."""
+    """Check whether a file is read: by all readers, or by none, with errors that name it."""
     if path.suffix == ".csv":
         readers = [lambda path: load_fer2013(path).images.shape[1:] == (48, 48)]
     outcomes = []
     for reader in readers:
         try:
             if not reader(path):
-                raise AssertionError("what was read has another shape, or is not finite")
+                raise AssertionError("the result has a wrong shape or is not finite")
             outcomes.append(True)
         except ValueError as error:
             if path.name not in str(error):
-                raise AssertionError(f"the file is not named: {error}") from error
+                raise AssertionError(f"the error does not name the file: {error}") from error
             outcomes.append(False)
     if len(set(outcomes)) > 1:
-        raise AssertionError(f"one reads it, another does not: {outcomes}")
+        raise AssertionError(f"some readers read it, others do not: {outcomes}")
     return outcomes[0]
 
 
-# What is read
+# Files
 
 
 def make_originals(image):
-    """A face as bytes, in all formats and modes that go together."""
+    """Encode a face in all formats, in all modes that they support."""
     originals = []
     for mode in MODES:
         face = Image.fromarray(image).convert("L" if mode == "I;16" else mode)
@@ -141,7 +141,7 @@ def make_originals(image):
             try:
                 face.save(stream, kind)
             except (OSError, KeyError, ValueError):
-                continue  # this format knows no such mode
+                continue  # this format does not support the mode
             originals.append(stream.getvalue())
     return originals
 
@@ -155,7 +155,7 @@ def make_table(images):
 
 
 def damage(rng, originals, table, *, is_table):
-    """A file's bytes, damaged in up to three ways."""
+    """Make a file's bytes, damaged in up to three ways."""
     content = table if is_table else originals[rng.integers(len(originals))]
     if not is_table and rng.random() < 0.1:
         content = BOMBS[rng.integers(len(BOMBS))](rng)
@@ -176,7 +176,7 @@ def flip_bits(rng, content, originals):
 
 
 def claim_absurd_numbers(rng, content, originals):
-    """Write numbers at their limits into the header, where sizes and offsets are."""
+    """Write an extreme number into the header, where sizes and offsets are."""
     number = (0, 1, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 20_000, 100_000)[rng.integers(8)]
     place, order = rng.integers(64), "<>"[rng.integers(2)]
     packed = (
@@ -188,7 +188,7 @@ def claim_absurd_numbers(rng, content, originals):
 
 
 def join(rng, content, originals):
-    """A file of two kinds: something of another kind before it, behind it, or in it."""
+    """Mix two kinds of files: insert another kind before, after or inside this one."""
     other = (b"%PDF-1.7\n", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"GIF89a", b"MZ")
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
@@ -200,7 +200,7 @@ def join(rng, content, originals):
 
 
 def repeat(rng, content, originals):
-    """Say a piece again and again."""
+    """Repeat a piece many times."""
     start = rng.integers(len(content) + 1)
     piece = content[start : start + rng.integers(1, 64)]
     return content[:start] + piece * int(rng.integers(2, 500)) + content[start:]
@@ -214,7 +214,7 @@ DAMAGES = (cut_short, flip_bits, flip_bits, claim_absurd_numbers, join, repeat, 
 
 
 def png(width, height, chunks, depth=8, colour=2):
-    """A PNG of any claims."""
+    """Make a PNG with any header, true or false."""
 
     def chunk(kind, content):
         checksum = zlib.crc32(kind + content)
@@ -226,7 +226,7 @@ def png(width, height, chunks, depth=8, colour=2):
 
 
 def large_png(rng):
-    """Few bytes that are many pixels: up to the limit, and far beyond it."""
+    """Make few bytes that hold many pixels: up to the limit, and far beyond it."""
     side = (3_000, 8_000, 9_000, 13_000, 30_000)[rng.integers(5)]
     colour, channels = ((2, 3), (6, 4), (0, 1), (4, 2))[rng.integers(4)]
     rows = zlib.compress(bytes((1 + channels * side) * min(side, 200)), 9)
@@ -234,7 +234,7 @@ def large_png(rng):
 
 
 def long_text(rng):
-    """Text that unpacks to a hundred megabytes."""
+    """Make a PNG with text that unpacks to a hundred megabytes."""
     text = b"Comment\0\0" + zlib.compress(bytes(10**8), 9)
     pixels = zlib.compress(bytes(4), 9)
     return png(1, 1, [(b"zTXt", text), (b"IDAT", pixels)])

@@ -1,4 +1,4 @@
-"""Compare a grid search with the same one by plain SciKeras and GridSearchCV, in one run.
+"""Compare a grid search with the same one in plain SciKeras and GridSearchCV, in one run.
 
     KERAS_HOME=... python examples/benchmarks/grid_search.py
     KERAS_HOME=... python examples/benchmarks/grid_search.py --grid depths
@@ -9,9 +9,9 @@ The paper's recipe: 12 candidates (3 output layers x 4 patch sizes, or unfreeze 
 patch sizes with both stages) on 5 GroupKFold folds of drawn faces at 224 pixels, `alpha=1`, batch
 size 8, ImageNet weights, patience off. "default": the default recipe, depths 0, 9, 18 and 28 x 2
 patch sizes, at 112 pixels. The plain side trains a fixed sample of its fits, spread evenly over the
-candidates, and is scaled to all of them. Both sides have oneDNN, for which this library asks
-TensorFlow. The search runs twice (but for `--once`), so that the second finds the features of the
-first; its forward passes are counted.
+candidates, and is scaled to all of them. Both sides use oneDNN, which this library switches on in
+TensorFlow. The search runs twice (once with `--once`), so that the second finds the features of the
+first; forward passes through frozen layers are counted.
 """
 
 import argparse
@@ -84,7 +84,7 @@ def parse_arguments():
     )
     parser.add_argument("--grid", choices=GRIDS, default="patches")
     parser.add_argument("--images", type=int, default=1000)
-    parser.add_argument("--epochs", type=int, help="of each stage")
+    parser.add_argument("--epochs", type=int, help="epochs of each stage")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--plain-fits", type=int, default=4)
     parser.add_argument("--once", action="store_true", help="do not search a second time")
@@ -92,7 +92,7 @@ def parse_arguments():
 
 
 def draw(n_images, side=224):
-    """Faces of as many subjects as it takes."""
+    """Draw faces, of as many subjects as needed."""
     faces = make_expression_faces(n_subjects=-(-n_images // 14), image_size=side, random_state=0)
     for name in ("images", "target", "groups"):
         faces[name] = faces[name][:n_images]
@@ -100,7 +100,7 @@ def draw(n_images, side=224):
 
 
 def timed_search(search, faces, name):
-    """Seconds, and the score of each candidate and fold."""
+    """Run a search; return its seconds, and the score of each candidate and fold."""
     from sklearn_patt_lite._features.backbone import FrozenBackbone
 
     n_rows, forward = 0, FrozenBackbone.forward
@@ -127,7 +127,7 @@ def timed_search(search, faces, name):
 
 
 def time_plain_fits(classifier, grid, cv, faces, n_fits):
-    """Seconds and scores of some fits of the plain search, scoring included."""
+    """Run some fits of the plain search; return their seconds, scoring included, and scores."""
     candidates = list(ParameterGrid(grid))
     folds = list(cv.split(faces.images, faces.target, faces.groups))
     seconds, scores = [], {}

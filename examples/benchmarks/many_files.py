@@ -1,4 +1,4 @@
-"""Measure `write_predictions` over many files: speed, memory, and what is left by a kill.
+"""Measure `write_predictions` over many files: speed, memory, and recovery from a kill.
 
     python examples/benchmarks/many_files.py
     python examples/benchmarks/many_files.py --images 1000 --chunk-size 100
@@ -71,10 +71,10 @@ def start(faces, output, arguments):
 
 
 def output_of(process):
-    """What a process has printed, once it has ended."""
+    """Wait for a process to end, and return what it printed."""
     told, _ = process.communicate()
     if process.returncode != 0:
-        raise SystemExit(f"a worker ended with {process.returncode}")
+        raise SystemExit(f"a worker exited with {process.returncode}")
     return told.strip()
 
 
@@ -92,12 +92,12 @@ def work(faces, output, chunk_size):
 
 
 def kill_half_way(process, output, arguments):
-    """Kill a process once half of its chunks are there; the number of files in them."""
+    """Kill a process once half of its chunks exist; return the number of files in them."""
     parts = output.with_name(f"{output.name}.parts")
     half = arguments.images // arguments.chunk_size // 2
     while len(list(parts.glob("0*.parquet"))) < half:
         if process.poll() is not None:
-            raise SystemExit("nothing was left to kill: more images, or smaller chunks")
+            raise SystemExit("nothing was left to kill: use more images or smaller chunks")
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -105,7 +105,7 @@ def kill_half_way(process, output, arguments):
 
 
 def predict_by_dask(faces, folder, expected):
-    """Predict all faces by two workers, kill one, and compare the tables."""
+    """Predict all faces with two workers, kill one, and compare the tables."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from dask.distributed import LocalCluster
     from predict_on_cluster import predict_with_dask

@@ -5,11 +5,11 @@
     KERAS_HOME=... python examples/benchmarks/peak_memory.py --recipe modern
     python examples/benchmarks/peak_memory.py --recipe none --images 10000 100000
 
-Small JPEG files, given as paths; `alpha=1`, ImageNet weights. The paper's recipe, at 224 pixels:
-three epochs of stage 1, one of stage 2 with 16 unfrozen layers. The modern one, at 112 pixels: one
-epoch of everything. "none": no fit, but the pretrained classifier. Then `predict` on all files,
-with its progress bar. Each number of files has a process of its own, whose peak resident memory is
-reported. The paper's recipe takes 0.4 MB of temporary files per image.
+Small JPEG files, given as paths; `alpha=1`, ImageNet weights. "paper", at 224 pixels: three epochs
+of stage 1, one of stage 2 with 16 unfrozen layers. "modern", at 112 pixels: one epoch end to end.
+"none": no fit, but the pretrained classifier. Then `predict` runs on all files, with its progress
+bar. Each number of files has its own process, whose peak resident memory is reported. The paper's
+recipe takes 0.4 MB of temporary files per image.
 """
 
 import argparse

@@ -3,12 +3,12 @@
     python examples/benchmarks/prediction.py
     python examples/benchmarks/prediction.py --sizes 48-112 --images 200 --rounds 3
 
-The network is the paper's (alpha=1) with random weights: what they are has no bearing on the time.
-Images of 48 pixels for a network of 112 or 224, and of 224 for one of 224. All sides take the same
-images in turn, round after round, so that the machine's moods meet all of them alike; ratios are
-medians over the rounds. The bare engines run the same graph. LiteRT is given all threads for one
-image, or one thread for each of as many images; so is ONNX Runtime, which takes batches too. Last,
-eight threads predict one image at a time, beside one that does.
+The network is the paper's (alpha=1) with random weights, which do not affect the time. Images of 48
+pixels go into networks of 112 or 224, and images of 224 into one of 224. All sides alternate on
+the same images in each round, so that the machine's changing speed affects them alike; ratios are
+medians over the rounds. The bare engines run the same graph. LiteRT gets all threads for one image,
+or one thread for each of as many images; so does ONNX Runtime, which also gets batches. Finally,
+eight threads predict one image at a time, compared with a single thread.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from sklearn_patt_lite._process import n_threads
 SIZES = {"48-112": (48, 112), "48-224": (48, 224), "224": (224, 224)}
 KERAS_BATCHES, ONNX_BATCHES = (8, 32, 64), (1, 8, 32)
 N_CALLERS = 8  # threads that predict at the same time
-REST = 0.5  # seconds before each side: threads of the one before may still spin
+REST = 0.5  # seconds before each side: threads of the previous one may still spin
 
 
 def main():
@@ -64,7 +64,7 @@ def compare(name, n_images, n_rounds):
 
 
 def make_sides(architecture, network):
-    """What is compared, functions of images by name: of many, of one at a time, by threads."""
+    """Make the functions to compare, by name: for many images, for single ones, and threaded."""
     fitted = FittedNetwork(
         KeptNetwork(architecture, network), batch_size=8, flip_averaging=False, frozen_until=None
     )
@@ -100,12 +100,12 @@ def make_sides(architecture, network):
 
 
 def alone(side):
-    """The same, an image a call."""
+    """Call a function with one image at a time."""
     return lambda images: [side(image[np.newaxis]) for image in images]
 
 
 def bare_litert(model, n_interpreters):
-    """LiteRT with all threads together, or with one for each of as many interpreters."""
+    """Run LiteRT with one interpreter on all threads, or with several that share them."""
     from ai_edge_litert.interpreter import Interpreter
 
     runs = [
@@ -142,7 +142,7 @@ def bare_interpreter(interpreter):
 
 
 def bare_onnx(model, n_sessions):
-    """ONNX Runtime with all threads together, or with one for each of as many sessions."""
+    """Run ONNX Runtime with one session on all threads, or with several that share them."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -169,7 +169,7 @@ def bare_onnx(model, n_sessions):
 
 
 def measure(sides, images, rounds):
-    """Seconds of each side's rounds, but for the first, which builds engines and traces Keras."""
+    """Time each side's rounds, except the first, which builds engines and traces Keras."""
     seconds = {name: [] for name in sides}
     for i in range(rounds + 1):
         for name, side in sides.items():

@@ -7,11 +7,11 @@
     ... recipes.py fer2013_sample.npz --rows frontier --first-folds 1 --jobs 2 --plot frontier.svg
     ... recipes.py drawn --folds 10 --rows transfer modern paper   # 1,000 drawn faces, 118 subjects
 
-By cross-validation inside X_train, unless told otherwise: all rows are trained and tested on the
-same images in each fold and seed, so that differences are paired. Stage 2 of the paper's recipe
-takes long on a CPU: "paper, stage 1" is the head alone, and --finetune-epochs bounds it. Fits are
-kept in --output, so that a run that was stopped goes on where it was. "frontier" stands for the
-rows that change one thing of the default recipe; --plot draws their accuracy over their seconds.
+Cross-validates within X_train, unless told otherwise: all rows are trained and tested on the same
+images in each fold and seed, so that differences are paired. Stage 2 of the paper's recipe takes
+long on a CPU: "paper, stage 1" trains only the head, and --finetune-epochs limits stage 2. Fits are
+kept in --output: the same command continues a run that was stopped. "frontier" stands for the rows
+that change one thing in the default recipe; --plot draws their accuracy over their seconds.
 """
 
 import argparse
@@ -71,23 +71,27 @@ def parse_arguments():
     )
     parser.add_argument("data", help="an .npz with X_train, y_train, X_test and y_test, or drawn")
     parser.add_argument(
-        "--rows", nargs="+", choices=[*ROWS, "frontier"], default=COMPARED, help="first: ahead?"
+        "--rows",
+        nargs="+",
+        choices=[*ROWS, "frontier"],
+        default=COMPARED,
+        help="the first is compared with each of the others",
     )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--first-folds", type=int, help="test on the first so many; default: all")
-    parser.add_argument("--train-size", type=int, help="train on so many, test on all others")
+    parser.add_argument("--first-folds", type=int, help="use only the first N; default: all")
+    parser.add_argument("--train-size", type=int, help="train on N images, test on all others")
     parser.add_argument("--test", action="store_true", help="train on X_train, test on X_test")
-    parser.add_argument("--epochs", type=int, help="of the recipes; default: each one's own")
-    parser.add_argument("--finetune-epochs", type=int, default=500, help="of the paper's stage 2")
-    parser.add_argument("--jobs", type=int, default=1, help="fits at a time")
-    parser.add_argument("--plot", type=Path, help="draw accuracy over seconds, into this file")
+    parser.add_argument("--epochs", type=int, help="for all recipes; default: each recipe's own")
+    parser.add_argument("--finetune-epochs", type=int, default=500, help="in the paper's stage 2")
+    parser.add_argument("--jobs", type=int, default=1, help="number of parallel fits")
+    parser.add_argument("--plot", type=Path, help="plot accuracy over seconds to this file")
     parser.add_argument("--output", type=Path, default=Path("examples/output/recipes"))
     return parser.parse_args()
 
 
 def load(arguments):
-    """Load images, labels, subjects or None, and what makes the splits of a seed: pairs of rows."""
+    """Load images, labels, subjects or None, and a function that makes the splits of a seed."""
     if arguments.data == "drawn":
         faces = make_expression_faces(n_subjects=118, image_size=96, random_state=0)
         some = np.random.default_rng(0).permutation(len(faces.target))[:1000]
@@ -118,7 +122,7 @@ def load(arguments):
 
 
 def load_whole(data, train_size):
-    """Load FER2013: some of its training part, and what of PublicTest does not stand in it."""
+    """Load FER2013: some of its training part, and the PublicTest images that are not in it."""
     n, is_new = len(data["X_train"]), ~data["val_in_train"]
     X = np.concatenate([data["X_train"], data["X_val"][is_new]])
     y = np.concatenate([data["y_train"], data["y_val"][is_new]])
@@ -135,7 +139,7 @@ def load_whole(data, train_size):
 
 
 def fit_once(name, X, y, groups, train, test, seed, arguments):
-    """Predict the test rows, unless that was done before: rows, probabilities, seconds."""
+    """Fit and predict, unless done before; return test rows, probabilities and seconds."""
     classifier = ROWS[name](seed, arguments)
     kept = arguments.output / f"{key_of(classifier, X, y, train, test)}.joblib"
     if not kept.exists():
@@ -151,8 +155,8 @@ def fit_once(name, X, y, groups, train, test, seed, arguments):
 
 
 def key_of(classifier, *data):
-    """Name a fit; workers of joblib get large arrays as memory maps, which are the same arrays."""
-    # Of a classifier whose parameters are "auto", the recipes say how it trains.
+    """Name a fit by a hash; the memory maps that joblib's workers get count as arrays."""
+    # How a classifier with "auto" parameters trains depends on the recipes.
     return joblib.hash([joblib.hash(classifier), joblib.hash(RECIPES), *data], coerce_mmap=True)
 
 
@@ -165,7 +169,7 @@ def modern(seed, arguments):
 
 
 def given(arguments):
-    """What all recipes are told."""
+    """Get the parameters that all recipes share."""
     settings = {} if arguments.epochs is None else {"epochs": arguments.epochs}
     return settings | (DRAWN if arguments.data == "drawn" else {})
 
@@ -189,22 +193,22 @@ def paper_head(seed, arguments, **changes):
 
 
 def changed(**changes):
-    """The default recipe, with other parameters."""
+    """Use the default recipe with other parameters."""
     return functools.partial(transfer, **changes)
 
 
 def replaced(variant):
-    """The default recipe, with something of the package replaced."""
+    """Use the default recipe with a part of the package replaced."""
     return lambda seed, arguments: Variant(variant, transfer(seed, arguments))
 
 
 def changed_head(**changes):
-    """The paper's stage 1, with other parameters."""
+    """Use the paper's stage 1 with other parameters."""
     return functools.partial(paper_head, **changes)
 
 
 def regression(grid):
-    """Logistic regression on the features of the paper's stage 1, averaged over a grid."""
+    """Use a logistic regression on the features of the paper's stage 1, averaged over a grid."""
 
     def make(seed, arguments):
         return make_pipeline(
@@ -220,7 +224,7 @@ def regression(grid):
 
 DEPTHS = {f"{n} layers": changed(unfreeze_layers=n) for n in (0, 9, 18, 22, 34, 58)}  # of 58
 DEPTH_OF = {"transfer": 28, **{name: int(name.split()[0]) for name in DEPTHS}}
-#: One thing changed of the default recipe. At 112 pixels a map has 7×7 cells where patches begin.
+#: The default recipe with one change each. At 112 pixels, patches are made from 7×7 cells.
 FRONTIER = {
     **DEPTHS,
     "ImageNet's statistics": changed(finetune_normalization=False),
@@ -267,7 +271,7 @@ DRAWN = {"backbone_weights": "drawn", "alpha": 0.25, "input_size": 96, "patch_si
 
 
 def report(name, y, fits, arguments):
-    """Print a row of the table: spread is that of the seeds; the worst split's accuracy is last."""
+    """Print a row of the table; ± is between seeds, and the worst split's accuracy comes last."""
     n_splits = len(fits) // arguments.seeds
     seeds = [fits[i * n_splits : (i + 1) * n_splits] for i in range(arguments.seeds)]
     scores = []
@@ -288,8 +292,8 @@ def report(name, y, fits, arguments):
 
 
 def plot(rows, y, path):
-    """Draw accuracy over seconds of a fit; bars are standard errors over the test images."""
-    from matplotlib.figure import Figure  # no window
+    """Plot accuracy over seconds of a fit; bars are standard errors over the test images."""
+    from matplotlib.figure import Figure  # opens no window
     from matplotlib.ticker import ScalarFormatter
 
     figure = Figure(figsize=(8, 5), layout="constrained")
@@ -298,7 +302,7 @@ def plot(rows, y, path):
     places = {}
     for name, fits in rows.items():
         right = np.concatenate([p.argmax(axis=1) == y[test] for test, p, _ in fits])
-        # Other work on the machine only adds to seconds: the quickest fit tells most.
+        # Other work on the machine only adds time, so the quickest fit is the best measure.
         seconds, accuracy = min(fit[2] for fit in fits), 100 * right.mean()
         error = 100 * right.std() / np.sqrt(len(np.unique(np.concatenate([f[0] for f in fits]))))
         color, below = ("tab:blue", 5) if name in DEPTH_OF else ("tab:orange", -12)
@@ -317,13 +321,13 @@ def plot(rows, y, path):
 
 
 def spread(scores):
-    """Mean and, of more than one seed, deviation, in %."""
+    """Format the mean and, with more than one seed, the deviation, in %."""
     deviation = f" ± {100 * np.std(scores, ddof=1):.1f}" if len(scores) > 1 else ""
     return f"{100 * np.mean(scores):.1f}{deviation}"
 
 
 def compare(name, other, y, groups, rows, n_resamples=10_000):
-    """Paired bootstrap over images, or subjects, the correctness averaged over the fits."""
+    """Compare by paired bootstrap over images or subjects, correctness averaged over fits."""
     right, times = np.zeros((2, len(y))), np.zeros(len(y))
     for first, second in zip(rows[name], rows[other], strict=True):
         np.testing.assert_array_equal(first[0], second[0])

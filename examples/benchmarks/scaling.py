@@ -4,10 +4,10 @@
     KERAS_HOME=... python examples/benchmarks/scaling.py --images 70 --folds 2 --candidates 1 2 \
 --epochs 2
 
-Searches of patch settings with an empty `memory` on drawn faces at 224 pixels, `alpha=1`, batch
-size 8 and a frozen backbone; one of the three grows, the other two are 400 images, 5 folds and 4
-candidates. The plain side is one fit of SciKeras on 400 images, scaled by images and fits: it has
-nothing in common with other fits. The plot needs matplotlib.
+Searches patch settings, with an empty `memory`, on drawn faces at 224 pixels, with `alpha=1`, batch
+size 8 and a frozen backbone. One of the three grows; the other two stay at 400 images, 5 folds or 4
+candidates. The plain side is one SciKeras fit on 400 images, scaled by images and fits, because
+plain fits share nothing. The plot needs matplotlib.
 """
 
 import argparse
@@ -53,12 +53,12 @@ def parse_arguments():
     parser.add_argument("--folds", type=int, nargs="+", default=[2, 5, 10])
     parser.add_argument("--candidates", type=int, nargs="+", default=[1, 4, 12])
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--plot", help="file to draw the curves to")
+    parser.add_argument("--plot", help="file for a plot of the curves")
     return parser.parse_args()
 
 
 def plain_seconds_an_image(n_images, epochs):
-    """Of one fit, for each image that it trains on, its share of scoring included."""
+    """Time one plain fit, scoring included, per image that it trains on."""
     seconds, _ = time_plain_fits(
         PlainPAttLite(epochs=epochs, unfreeze_layers=0, patience=None),
         {"patch_size": [4]},

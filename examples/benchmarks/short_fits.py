@@ -1,11 +1,11 @@
-"""Compare a fit whose steps XLA compiles with one whose steps TensorFlow runs as they are.
+"""Compare fits whose steps XLA compiles with fits whose steps TensorFlow runs as they are.
 
     python examples/benchmarks/short_fits.py
     KERAS_HOME=... python examples/benchmarks/short_fits.py --alpha 1 --weights imagenet
 
-The head alone is trained, on features that were kept before, for a growing number of steps of 8
-images at 224 pixels. Each fit makes its steps anew, as the first of a process or of an architecture
-does. Both ways take turns, round after round. The library compiles from `_MANY_STEPS` steps on.
+Only the head is trained, on stored features, for a growing number of steps of 8 images at 224
+pixels. Each fit builds its steps again, like the first fit of a process or of an architecture. The
+two ways alternate in each round. The library compiles if there are at least `_MANY_STEPS` steps.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def main():
             finetune_patience=None,
             random_state=0,
         )
-        seconds_of_fit(classifier.set_params(epochs=6), images, "as they are")  # keeps all views
+        seconds_of_fit(classifier.set_params(epochs=6), images, "as they are")  # stores all views
         for epochs in arguments.epochs:
             compare(classifier.set_params(epochs=epochs), images, arguments.rounds)
 

@@ -1,11 +1,11 @@
-"""Many fits and predictions in one process: memory stays where it is.
+"""Measure whether memory grows over many fits and predictions in one process.
 
     python examples/benchmarks/soak.py
     python examples/benchmarks/soak.py --fits 20
 
-Fits five candidates in turns, on data that vary, and predicts with each; they differ in
-architecture and unfreeze depth, and some stages train on images instead of features. The process
-may grow while what it keeps for further fits (trainers, engines) is made, not after that.
+Fits five candidates in turn, on varying data, and predicts with each. They differ in architecture
+and unfreeze depth, and some stages train on images instead of features. The process may grow while
+it fills its caches for further fits (trainers, engines), but not after that.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def parse_arguments():
     return parser.parse_args()
 
 
-#: Layer at which the backbone ends, patch size, unfrozen layers, and how images are augmented.
+#: Output layer, patch size, unfrozen layers, and how images are augmented.
 CANDIDATES = [
     ("conv_dw_2_relu", 1, 0, True),
     ("conv_dw_2_relu", 2, 4, True),
@@ -80,7 +80,7 @@ def make_classifier(i):
 
 
 def in_use():
-    """Memory of this process, in MiB, without what its allocator holds for the next fit."""
+    """Measure this process's memory, in MiB, without what its allocator holds in reserve."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     return resident()

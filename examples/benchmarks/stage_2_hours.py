@@ -1,10 +1,10 @@
-"""Tell how long stage 2 of the paper's recipe takes on this CPU, for each of the four databases.
+"""Estimate how long stage 2 of the paper's recipe takes on this CPU, for four databases.
 
     KERAS_HOME=... python examples/benchmarks/stage_2_hours.py
     KERAS_HOME=... python examples/benchmarks/stage_2_hours.py --images 80 --unfreeze 16
 
-One epoch of stage 2 is timed after a first one, at 224 pixels, `alpha=1` and batch size 8, and
-scaled to the training images of a database and to the paper's 500 epochs at most. Early stopping
+Times an epoch of stage 2 after the first one, at 224 pixels, `alpha=1` and batch size 8, and scales
+it to the training images of each database and to the paper's maximum of 500 epochs. Early stopping
 ends sooner.
 """
 
@@ -42,7 +42,7 @@ def parse_arguments():
 
 
 class Clock(Progress):
-    """Takes the time of each epoch."""
+    """Measures the time of each epoch."""
 
     def begin_epoch(self, epoch, *, is_first):
         """Start."""
@@ -56,7 +56,7 @@ class Clock(Progress):
 
 
 def seconds_an_epoch(stage, data):
-    """Of the last epoch: the first compiles and computes features."""
+    """Time the last epoch: the first one compiles and computes features."""
     network, clock = build(stage), Clock()
     features = FrozenFeatures(network, architecture_of(stage), [stage], data, augment=False)
     settings = {"batch_size": PAPER["batch_size"], "seed": 0, "progress": clock}

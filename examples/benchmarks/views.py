@@ -1,11 +1,11 @@
-"""Compare the accuracy of the bank of views with augmentation that is drawn anew every epoch.
+"""Compare the accuracy of the bank of views with augmentation drawn anew in every epoch.
 
     KERAS_HOME=... python examples/benchmarks/views.py fer2013_sample.npz
     KERAS_HOME=... python examples/benchmarks/views.py fer2013_sample.npz --seeds 1 --epochs 2
 
-Cross-validation inside X_train, with ImageNet weights and a frozen backbone, in the same folds
-with the same seeds: `augment=True` (six views of each image, one an epoch), `augment="exact"`
-(as the paper does it) and `augment=False`.
+Cross-validates within X_train, with ImageNet weights and a frozen backbone, in the same folds and
+with the same seeds: `augment=True` (six views of each image, one per epoch), `augment="exact"`
+(as in the paper) and `augment=False`.
 """
 
 import argparse

@@ -3,11 +3,11 @@
     KERAS_HOME=... python examples/benchmarks/where_to_start.py fer2013_train.npz --jobs 2
     ... where_to_start.py drawn --jobs 2
 
-Trains on few images that the pretrained network has not seen, and tests on the others of their
-kind: images of FER2013's "PublicTest" that do not stand in "Training", or drawn faces. Each seed
-has training images of its own, cut by image: drawn people are on both sides. Beside them stand the
-pretrained network as it is, and logistic regression on its features, averaged over 2×2 parts of its
-map.
+Trains on a few images that the pretrained network was not trained on, and tests on the others:
+images of FER2013's "PublicTest" that do not occur in "Training", or drawn faces. Each seed has its
+own training images, split by image: drawn people are on both sides. For comparison, there are the
+pretrained network as it is, and a logistic regression on its features, averaged over 2×2 parts of
+its feature map.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from sklearn_patt_lite.datasets import make_expression_faces
 from sklearn_patt_lite.datasets._expressions import EXPRESSIONS
 from sklearn_patt_lite.preprocessing import BackboneFeatures
 
-NAMES = np.array(EXPRESSIONS[:7])  # by FER2013's code
+NAMES = np.array(EXPRESSIONS[:7])  # indexed by FER2013's codes
 
 
 def main():
@@ -54,12 +54,12 @@ def parse_arguments():
     parser.add_argument("data", help="an .npz with X_val, y_val and val_in_train; or drawn")
     parser.add_argument("--images", type=int, nargs="+", default=[100, 300, 1000])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=1, help="fits at a time")
+    parser.add_argument("--jobs", type=int, default=1, help="number of parallel fits")
     return parser.parse_args()
 
 
 def load(data):
-    """Load images, and names of expressions."""
+    """Load images and the names of their expressions."""
     if data == "drawn":
         faces = make_expression_faces(n_subjects=118, image_size=96, random_state=0)
         return faces.images, faces.target_names[faces.target]
@@ -69,12 +69,12 @@ def load(data):
 
 
 def codes(y):
-    """Each label's place among the sorted labels, as in `classes_`."""
+    """Encode each label as its index in the sorted labels, as in `classes_`."""
     return np.unique(y, return_inverse=True)[1]
 
 
 def fit_once(name, X, y, train, test, seed):
-    """Predict the test rows: rows, probabilities, seconds."""
+    """Fit and predict; return test rows, probabilities and seconds."""
     classifier = ROWS[name](seed)
     start = time.perf_counter()
     if not hasattr(classifier, "model_"):

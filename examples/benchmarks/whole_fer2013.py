@@ -1,28 +1,28 @@
-"""Compare recipes, patches and students on all of FER2013, in ten minutes of one GPU.
+"""Compare recipes, patches and students on all of FER2013, in ten minutes on one GPU.
 
-Pack where the library and ImageNet weights are, into one file of 60 MB; run where a GPU is, with
-torch, NumPy and Pillow (with WebP) alone. Take the packed file and this folder's
-`whole_fer2013.py`, `_packed.py`, `_torch_network.py` and `_torch_training.py` along:
+Pack on a machine with the library and ImageNet weights, into one file of 60 MB. Run on a machine
+with a GPU, which needs only torch, NumPy and Pillow (with WebP). Copy the packed file and this
+folder's `whole_fer2013.py`, `_packed.py`, `_torch_network.py` and `_torch_training.py` there:
 
     python examples/benchmarks/whole_fer2013.py pack fer2013_train.npz fer2013.npz
     python examples/benchmarks/whole_fer2013.py run fer2013.npz --output found --minutes 9
     python examples/benchmarks/whole_fer2013.py run fer2013.npz --images 150 --epochs-scale 0.02
 
-The last line tries it on two cores, in two minutes. `fer2013_train.npz` holds X_train,
-y_train, X_val, y_val (48×48, uint8) and val_in_train, which marks images of X_val that stand in
-X_train.
+The last command is a trial, which takes two minutes on two cores. `fer2013_train.npz` holds
+X_train, y_train, X_val, y_val (48×48, uint8) and val_in_train, which marks the images of X_val that
+also occur in X_train.
 
 Each row is trained on X_train; what counts is the accuracy on X_val without `val_in_train`. Rows
-come in the order of their value. One that would not end in time is skipped, which the table says;
-one whose result stands in the output folder is not trained again. Found there: `results.jsonl`,
-`results.md`, `probabilities.npz` (of X_val, in its order), and `weights/` of the best rows, for
-`_keras_network.build`.
+run in order of importance. A row that would not finish in time is skipped, and the table says so. A
+row whose result is in the output folder is not trained again. The folder also holds
+`results.jsonl`, `results.md`, `probabilities.npz` (of X_val, in its order), and `weights/` of the
+best rows, for `_keras_network.build`.
 
-Will ten minutes do? On an H100, assumed, not measured: a step of 64 images moves some 35 MB an
-image through memory, 2.2 GB, 1 ms; its 350 kernels, replayed from a graph, take another 0.8 ms.
-So 1.8 ms a step of 64, 1.2 ms one of 32, 2.3 ms a student's. All rows are 135,000 steps of 32,
-108,000 of 64, and two students: 160 + 195 + 85 s, and a minute to unpack, to record graphs and to
-predict. The minutes given hold, whatever is true of that.
+Are ten minutes enough? Estimated for an H100, not measured: a step of 64 images moves some 35 MB
+per image through memory, 2.2 GB, in 1 ms; its 350 kernels, replayed from a graph, take another
+0.8 ms. That is 1.8 ms for a step of 64, 1.2 ms for one of 32, and 2.3 ms for a student's. All rows
+have 135,000 steps of 32, 108,000 of 64, and two students: 160 + 195 + 85 s, and a minute to unpack,
+to record graphs and to predict. The limit of --minutes holds even if this is wrong.
 """
 
 import argparse
@@ -38,7 +38,7 @@ import numpy as np
 
 CROPPED = {"crops": True, "erasing": 0.5}
 MODERN_40 = {"epochs": 40}
-#: near-neutral-fer's: https://github.com/StevenHSKim/near-neutral-fer
+#: The recipe of near-neutral-fer: https://github.com/StevenHSKim/near-neutral-fer
 NEAR_NEUTRAL = {
     "epochs": 40,
     "batch_size": 64,
@@ -52,8 +52,8 @@ NEAR_NEUTRAL = {
 }
 OVERLAPPING = {"patch_stride": 2}  # kernels of 4: 7×7 → 4×4 → 2×2
 TOKENS_FIRST = {"attention": "tokens"}
-#: Changes to Recipe and to Form by the row's name, in the order of their value; a student's are
-#: those of the best row so far, which teaches it alone or with the next two.
+#: Changes to Recipe and to Form by row name, in order of importance. A number of teachers makes a
+#: student, with the settings of the best row so far, which teaches it alone or with the next two.
 ROWS = {
     "modern, 10 epochs": ({}, {}),
     "near-neutral's recipe": (NEAR_NEUTRAL, {}),
@@ -70,7 +70,7 @@ ROWS = {
     "near-neutral's, class weights": ({**NEAR_NEUTRAL, "balanced": True}, {}),
 }
 N_TEACHERS = 3
-WATCHED_EPOCHS = 5  # accuracy is noted after so many
+WATCHED_EPOCHS = 5  # accuracy is recorded after each so many
 
 
 def main():
@@ -86,23 +86,23 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    packing = commands.add_parser("pack", help="faces and ImageNet weights into one file")
+    packing = commands.add_parser("pack", help="pack faces and ImageNet weights into one file")
     packing.add_argument("data", type=Path, help="an .npz; see above")
     packing.add_argument("packed", type=Path, help="the file to write")
     packing.add_argument("--backbone-weights", choices=("imagenet", "drawn"), default="imagenet")
     running = commands.add_parser("run", help="train all rows")
     running.add_argument("packed", type=Path)
     running.add_argument("--output", type=Path, default=Path("examples/output/whole_fer2013"))
-    running.add_argument("--minutes", type=float, default=9.0, help="in all; default: 9")
+    running.add_argument("--minutes", type=float, default=9.0, help="in total; default: 9")
     running.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW")
-    running.add_argument("--images", type=int, help="to train on: so many, to try it")
-    running.add_argument("--epochs-scale", type=float, default=1.0, help="of all rows, to try it")
+    running.add_argument("--images", type=int, help="train on only N, for a trial")
+    running.add_argument("--epochs-scale", type=float, default=1.0, help="factor, for a trial")
     running.add_argument("--seed", type=int, default=0)
     running.add_argument(
         "--layout",
         choices=("fastest", "channels_last", "contiguous_format"),
         default="fastest",
-        help="of maps in memory; default: what a GPU is faster with",
+        help="of maps in memory; default: the faster one on a GPU",
     )
     return parser.parse_args()
 
@@ -121,17 +121,17 @@ def pack(arguments):
 
 
 def some_rows(data, n_images):
-    """Draw rows of X_train, and as large a share of X_val's; all, in their order, of None."""
+    """Draw rows of X_train, and the same share of X_val; for None all rows, in their order."""
     n_train, n_val = len(data["y_train"]), len(data["y_val"])
     if n_images is None:
         return np.arange(n_train), np.arange(n_val)
-    rng = np.random.default_rng(0)  # FER2013 may lie there class by class
+    rng = np.random.default_rng(0)  # FER2013 may be sorted by class
     some = rng.permutation(n_train)[:n_images]
     return some, rng.permutation(n_val)[: math.ceil(n_val * len(some) / n_train)]
 
 
 class Comparison:
-    """All rows, one after another, and what is known of them."""
+    """Trains all rows, one after another, and keeps their results."""
 
     def __init__(self, arguments):
         import _packed
@@ -161,7 +161,7 @@ class Comparison:
         self.layout = arguments.layout
 
     def run(self):
-        """Try the rows that were asked for; print and write what is found as it is found."""
+        """Try the requested rows; print and write each result as soon as it is known."""
         print(self._describe(), flush=True)
         if self.layout == "fastest":
             self.layout = self._fastest_layout()
@@ -197,7 +197,7 @@ class Comparison:
         return min(seconds, key=seconds.get)
 
     def _settings(self, name):
-        """Recipe, form and names of teachers; raises LookupError where there is none yet."""
+        """Get recipe, form and names of teachers; raise LookupError if too few rows can teach."""
         from _torch_network import Form
         from _torch_training import Recipe
 
@@ -216,7 +216,7 @@ class Comparison:
         return recipe, Form(n_classes=self.n_classes, **of_form), []
 
     def _best(self, n, *, untaught=False):
-        """Names of the best rows whose weights are kept."""
+        """List the best rows whose weights are kept."""
         names = [
             name
             for name, result in self.results.items()
@@ -237,7 +237,7 @@ class Comparison:
         return Training(network, recipe, self.images, self.labels, seed, loaded)
 
     def _try(self, name):
-        """Train a row, unless it would not end in time."""
+        """Train a row, unless it would not finish in time."""
         try:
             recipe, form, teachers = settings = self._settings(name)
         except LookupError as reason:
@@ -252,7 +252,7 @@ class Comparison:
         needed = training.time_steps()
         left = 60 * self.arguments.minutes - self._elapsed()
         if needed > left:
-            self.notes[name] = f"{name}: skipped, takes {needed:.0f} s, {left:.0f} s are left"
+            self.notes[name] = f"{name}: skipped, takes {needed:.0f} s, but {left:.0f} s are left"
             return
         curve = self._train(training)
         y_proba = self._predict(training.network)
@@ -297,7 +297,7 @@ class Comparison:
         return {name: round(float(score), 5) for name, score in scores.items()}
 
     def _key(self, name):
-        """What a result is one of: the row, its settings and the data."""
+        """Hash what a result depends on: the row, its settings and the data."""
         arguments = self.arguments
         given = (arguments.images, arguments.epochs_scale, arguments.seed)
         facts = json.dumps([name, ROWS[name], given, self.digest])
@@ -307,7 +307,7 @@ class Comparison:
         return self.output / "weights" / f"row_{list(ROWS).index(name):02}.npz"
 
     def _read(self):
-        """Results that stand there, of the same rows on the same data."""
+        """Read the existing results of the same rows on the same data."""
         path = self.output / "results.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
         results = {result["name"]: result for result in map(json.loads, lines)}
@@ -318,14 +318,14 @@ class Comparison:
         }
 
     def _keep(self, result, y_proba, network):
-        """Write a result down at once: the time may be up at any moment."""
+        """Write a result to disk at once: time may run out at any moment."""
         import _torch_network
 
         name = result["name"]
         _torch_network.save(network, self._weights(name))
         path = self.output / "probabilities.npz"
         kept = dict(np.load(path)) if path.exists() else {}
-        written = path.with_name("writing.npz")  # a run that is stopped leaves the old one
+        written = path.with_name("writing.npz")  # a run that is stopped keeps the old one
         np.savez(written, **{**kept, name: y_proba})
         written.replace(path)
         self.results[name] = result
@@ -334,7 +334,7 @@ class Comparison:
         self._forget_others()
 
     def _forget_others(self):
-        """Keep the weights of the best, of those who may teach, and of the library's best."""
+        """Keep weights only of the best row, the best one the library can build, and teachers."""
         ranked = self._best(len(self.results))
         librarys = [name for name in ranked if self.results[name]["librarys"]]
         kept = {*ranked[:1], *librarys[:1], *self._best(N_TEACHERS, untaught=True)}
@@ -342,7 +342,7 @@ class Comparison:
             self._weights(name).unlink()
 
     def _write_table(self):
-        """Write results.md: rows in their order, the best first named."""
+        """Write results.md: rows in their order, then notes."""
         lines = [
             "| row | X_val without val_in_train, % | balanced, % | X_val, % | epochs | s "
             "| parameters | weights | taught by |",
@@ -364,7 +364,7 @@ class Comparison:
 
 
 def line_of(result):
-    """Say in a line what a row reached."""
+    """Format a row's result as one line."""
     scores = " ".join(f"{name} {100 * result[name]:.2f}" for name in ("unseen", "balanced", "all"))
     return f"{result['name']:50} {scores}  {result['epochs']} epochs, {result['seconds']:.0f} s"
 

@@ -1,4 +1,4 @@
-"""The faces that a table is made of: a database from your disk, or drawn ones in a small form."""
+"""Faces for the tables: a database from your disk, or drawn faces at a small scale."""
 
 import argparse
 import ast
@@ -18,8 +18,8 @@ from sklearn_patt_lite.datasets import (
 )
 from sklearn_patt_lite.model_selection import SubjectKFold
 
-#: Of the classifier: at 96 pixels the map has 6×6 cells, hence smaller patches; few epochs, hence
-#: a higher rate in stage 2.
+#: For the classifier. At 96 pixels the feature map has 6×6 cells, hence smaller patches; there are
+#: few epochs, hence a higher learning rate in stage 2.
 DRAWN_SETTINGS = {
     "backbone_weights": "drawn",
     "alpha": 0.25,
@@ -38,7 +38,7 @@ UNFREEZE_LAYERS = {"CK+": 40, "RAF-DB": 59, "FER2013": 46, "FERPlus": 49}
 
 @dataclass
 class Split:
-    """Rows to train on and to test on; rows for early stopping where the database has such."""
+    """Rows for training and testing, and for early stopping if the database has such a part."""
 
     train: np.ndarray
     test: np.ndarray
@@ -47,7 +47,7 @@ class Split:
 
 @dataclass
 class Faces:
-    """Images (or their paths) with labels, how they are split, and how they are trained on."""
+    """Images (or their paths) with labels, splits and training settings."""
 
     title: str
     images: np.ndarray
@@ -56,12 +56,12 @@ class Faces:
     groups: np.ndarray | None
     splits: list[Split]
     settings: dict
-    conditions: dict = field(default_factory=dict)  # of name to which rows, (n,) bool
-    sequence: np.ndarray | None = None  # which rows are one recording, and one answer
+    conditions: dict = field(default_factory=dict)  # mask of rows, (n,), by name
+    sequence: np.ndarray | None = None  # the recording of each row
 
     @property
     def tested(self):
-        """Rows that are tested, fold by fold."""
+        """Test rows, fold by fold."""
         return np.concatenate([split.test for split in self.splits])
 
 
@@ -73,13 +73,13 @@ def parse_arguments(description, databases, n_seeds=3, *, in_folds=False, with_l
     description : str
         The script's docstring.
     databases : sequence of str
-        Those that the paper's table is about; the first is the default for `--data`.
+        Databases of the paper's table; the first is the default for `--data`.
     n_seeds : int, default=3
         Default of `--seeds`.
     in_folds : bool, default=False
-        Whether drawn faces are tested in folds, and not by a test set of their own.
+        Whether drawn faces are tested in folds, instead of on a separate test set.
     with_lists : bool, default=False
-        Whether there are `--lists` of challenging faces.
+        Whether to add `--lists`, of challenging faces.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def parse_arguments(description, databases, n_seeds=3, *, in_folds=False, with_l
         "--data",
         type=Path,
         help="your copy of a database as its loader takes it, or an .npz with X_train, y_train, "
-        "X_test, y_test; drawn faces without it",
+        "X_test, y_test; default: drawn faces",
     )
     parser.add_argument("--database", choices=databases, help=f"default: {databases[0]}")
     if "FERPlus" in databases:
@@ -105,9 +105,9 @@ def parse_arguments(description, databases, n_seeds=3, *, in_folds=False, with_l
         "--subjects",
         type=_count,
         default=32,
-        help="of drawn faces: so many in all; default: 32"
+        help="number of drawn subjects in all; default: 32"
         if in_folds
-        else "of drawn faces: so many to train on, and as many to test on; default: 32",
+        else "number of drawn subjects to train on, and to test on; default: 32",
     )
     parser.add_argument(
         "--set",
@@ -118,7 +118,7 @@ def parse_arguments(description, databases, n_seeds=3, *, in_folds=False, with_l
     )
     output = Path("examples/output/paper")
     parser.add_argument("--output", type=Path, default=output, help=f"folder; default: {output}")
-    parser.add_argument("--verbose", action="store_true", help="a line an epoch")
+    parser.add_argument("--verbose", action="store_true", help="print one line per epoch")
     arguments = parser.parse_args()
     try:
         arguments.set = dict(map(_parse_setting, arguments.set))
@@ -146,7 +146,7 @@ def _count(text):
 def _parse_setting(text):
     name, equals, value = text.partition("=")
     if name in ("random_state", "memory", "verbose"):
-        raise ValueError(f"--set {text}: the script sets it")
+        raise ValueError(f"--set {text}: the script sets it itself")
     if not equals or name not in PAttLiteClassifier().get_params():
         raise ValueError(f"--set {text}: expected NAME=VALUE of a parameter of PAttLiteClassifier")
     try:
@@ -156,14 +156,14 @@ def _parse_setting(text):
 
 
 def load_faces(arguments, drawn_folds=None):
-    """Load what the arguments ask for.
+    """Load the faces that the arguments request.
 
     Parameters
     ----------
     arguments : argparse.Namespace
-        Of `parse_arguments`.
+        From `parse_arguments`.
     drawn_folds : int, default=None
-        Test drawn faces in so many folds of subjects; None: train on some, test on the others.
+        Number of folds of subjects for drawn faces; None: train on some, test on the others.
 
     Returns
     -------
@@ -228,7 +228,7 @@ def _load_npz(path):
 def _load_ckplus(arguments):
     data = load_ckplus(arguments.data, as_paths=True)
     if data.groups is None:
-        raise SystemExit("Table 7 is subject-independent: this copy of CK+ does not say who is who")
+        raise SystemExit("Table 7 is subject-independent: this copy of CK+ does not name subjects")
     folds = SubjectKFold(10).split(data.paths, groups=data.groups)
     splits = [Split(*fold) for fold in folds]
     faces = _from_bunch(data, splits)
@@ -247,13 +247,13 @@ def _load_fer2013(arguments):
 
 
 def _load_ferplus(arguments):
-    # Not by majority: these are the numbers of images that the paper has.
+    # Not "majority": "argmax" gives the paper's numbers of images.
     data = load_ferplus(arguments.data, arguments.labels, split="all", labels_as="argmax")
     return _from_bunch(data, [_official_split(data)], getattr(arguments, "lists", None))
 
 
 def _official_split(data):
-    """The database's own parts; RAF-DB has none for validation."""
+    """Split by the database's own parts; RAF-DB has none for validation."""
     parts = [np.flatnonzero(data.split == part) for part in ("train", "test", "validation")]
     return Split(*(rows if len(rows) else None for rows in parts))
 

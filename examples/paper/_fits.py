@@ -1,4 +1,4 @@
-"""Fits that are made once: what each predicts is kept, so that a run that was stopped goes on."""
+"""Run each fit once: its predictions are kept, so that a stopped run can be continued."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ from sklearn_patt_lite import PAttLiteClassifier
 
 @dataclass(frozen=True)
 class Fit:
-    """Which fit: the row of the table, the seed, and the split."""
+    """Identifies a fit: the row of the table, the seed, and the split."""
 
     row: str
     seed: int
@@ -30,7 +30,7 @@ class Fit:
 
 @dataclass
 class Predictions:
-    """What the networks of a row predicted of the tested faces.
+    """Predictions of a row's networks for the tested faces.
 
     `probabilities` is of shape (n_seeds, n_tested, n_classes), in the order of `Faces.tested`;
     `n_parameters` is the number of a network's parameters.
@@ -53,7 +53,7 @@ def fit_rows(faces, rows, arguments):
     faces : Faces
         What to train and test on.
     rows : dict of str to dict
-        Parameters of the classifier by the row's name.
+        Parameters of the classifier, by row name.
     arguments : argparse.Namespace
         `seeds`, `set`, `output` and `verbose`.
 
@@ -77,13 +77,13 @@ def fit_rows(faces, rows, arguments):
 
 
 def make_classifier(faces, arguments, seed, **parameters):
-    """Make a row's classifier: the row's parameters, then the user's, then the database's."""
+    """Make a row's classifier; its parameters override the user's, and those the database's."""
     settings = {"recipe": "paper", **faces.settings, **arguments.set, **parameters}
     return PAttLiteClassifier(random_state=seed, **settings)
 
 
 def fit(classifier, faces, split, arguments):
-    """Fit a classifier to a split's training rows; features of frozen layers are shared."""
+    """Fit a classifier to a split's training rows; fits share the features of frozen layers."""
     given = {}
     if faces.groups is not None:
         given["groups"] = faces.groups[split.train]
@@ -96,23 +96,23 @@ def fit(classifier, faces, split, arguments):
 
 
 def run_once(jobs, work, faces, output):
-    """Do jobs that have not been done, with a progress bar; what they find is kept on disk.
+    """Run the jobs that are not done yet, with a progress bar; keep their results on disk.
 
     Parameters
     ----------
     jobs : dict
-        Of each job's `Fit` to all that determines what it finds, besides the faces.
+        Maps each job's `Fit` to all that determines its result, apart from the faces.
     work : callable
-        Does the job of a `Fit`: gives a dict of arrays.
+        Runs the job of a `Fit`; returns a dict of arrays.
     faces : Faces
-        What the jobs are about.
+        Faces that the jobs use.
     output : Path
-        Folder; files are put below it, in `fits`.
+        Folder; files are written to its subfolder `fits`.
 
     Returns
     -------
     dict
-        Of each job's `Fit` to its dict of arrays.
+        Maps each job's `Fit` to its dict of arrays.
     """
     folder = output / "fits"
     folder.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ def run_once(jobs, work, faces, output):
             _write(files[name], work(name))
     except KeyboardInterrupt:
         progress.close()
-        sys.exit(f"Stopped. {progress.n} of {len(jobs)} fits are kept: the same command goes on.")
+        sys.exit(f"Stopped. {progress.n} of {len(jobs)} fits are kept: rerun to continue.")
     return {name: _read(path) for name, path in files.items()}
 
 
@@ -144,7 +144,7 @@ def _fit_and_predict(faces, classifier, split, arguments):
 
 
 def _gather(name, found, faces, arguments):
-    """Put folds together; classes that a fold did not train on have no probability there."""
+    """Join the folds; a class that a fold was not trained on has probability 0 there."""
     shape = arguments.seeds, len(faces.tested), len(faces.target_names)
     probabilities = np.zeros(shape)
     for seed in range(arguments.seeds):
@@ -157,13 +157,13 @@ def _gather(name, found, faces, arguments):
 
 
 def _fingerprint_of_code():
-    """Tell this version of the library from others, changed ones too."""
+    """Hash the library's code, to detect other and changed versions."""
     folder = Path(sklearn_patt_lite.__file__).parent
     return joblib.hash([path.read_bytes() for path in sorted(folder.rglob("*.py"))])
 
 
 def _fingerprint(faces):
-    """Tell faces from others; of files by when they were written, which takes no reading."""
+    """Hash the faces; files by path, size and modification time, without reading them."""
     images = faces.images
     if images.ndim == 1:
         stats = [os.stat(path) for path in images]
@@ -172,7 +172,7 @@ def _fingerprint(faces):
 
 
 def _write(path, arrays):
-    """Write under another name first, so that a run that is killed leaves no half a file."""
+    """Write under another name first, so that a killed run leaves no incomplete result."""
     part = path.with_suffix(f".{os.getpid()}.part")
     with part.open("wb") as file:
         np.savez(file, **arrays)

@@ -1,18 +1,18 @@
-"""What light networks reach by a protocol that can be trusted, as published."""
+"""Published accuracies of lightweight networks, measured by a trustworthy protocol."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A network: number of parameters, and by database the accuracy and its deviation, in %."""
+    """A network: number of parameters; accuracy and its deviation, in %, by database."""
 
     name: str
     parameters: int
     scores: dict
 
     def score(self, database):
-        """Say mean and standard deviation between seeds."""
+        """Format the mean and the standard deviation between seeds."""
         mean, deviation = self.scores[database]
         return f"{mean:.2f} ± {deviation:.2f}"
 

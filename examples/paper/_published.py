@@ -1,6 +1,6 @@
 """The numbers of the paper, table by table: PAtt-Lite, arXiv 2306.09626v2, 13 August 2024.
 
-Scores are accuracies in %. None stands where the paper prints nothing or a dash.
+Scores are accuracies in %. None means that the paper prints nothing or a dash.
 """
 
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ def _by_expression(*counts):
 
 
 def _methods(columns, *rows):
-    """Name, reference and millions of parameters, then a score for each column."""
+    """Make methods of name, reference, millions of parameters, and a score for each column."""
     return tuple(
         Method(name, reference, parameters, dict(zip(columns, scores, strict=True)))
         for name, reference, parameters, *scores in rows
@@ -87,7 +87,7 @@ TABLE_1 = {
     "FERPlus": _by_expression(3123, 253, 825, 9367, 13014, 4414, 4493, 221),
 }
 
-# Images of each class in the challenging subsets, which are of the test parts.
+# Images of each class in the challenging subsets, which are taken from the test parts.
 TABLE_2 = {
     ("RAF-DB", "occlusion"): _by_expression(31, 47, 35, 236, 191, 122, 72, None),
     ("RAF-DB", "pose30"): _by_expression(75, 78, 38, 446, 282, 179, 149, None),
@@ -97,16 +97,16 @@ TABLE_2 = {
     ("FERPlus", "pose45"): _by_expression(52, 1, 16, 141, 271, 89, 59, 4),
 }
 
-# Images of each part. FER2013's are 62 fewer than in Table 1, and its test scores in Tables 4 and 6
-# are shares of 3,589 images rather than of 3,582.
+# Images of each part. FER2013 has 62 fewer than in Table 1, and its test scores in Tables 4 and 6
+# are fractions of 3,589 images rather than of 3,582.
 TABLE_3 = {
     "RAF-DB": {"training": 12271, "validation": None, "testing": 3068},
     "FER2013": {"training": 28659, "validation": 3584, "testing": 3582},
     "FERPlus": {"training": 28558, "validation": 3579, "testing": 3573},
 }
 
-# Ablation, accuracy in %, by (attention classifier, patch extraction). Neither is the fine-tuned
-# MobileNetV1, both are PAtt-Lite. CK+ is the mean of ten folds.
+# Ablation, accuracy in %, by (attention classifier, patch extraction). With neither, it is the
+# fine-tuned MobileNetV1; with both, PAtt-Lite. CK+ is the mean of ten folds.
 TABLE_4 = {
     (False, False): {"CK+": 99.90, "RAF-DB": 85.17, "FER2013": 68.54, "FERPlus": 82.88},
     (False, True): {"CK+": 100.00, "RAF-DB": 81.10, "FER2013": 61.52, "FERPlus": 77.72},
@@ -115,8 +115,8 @@ TABLE_4 = {
 }
 
 # Best accuracy on RAF-DB in %, by (output layer counted from MobileNetV1's end, patch code), in the
-# paper's order. The patches are a convolution and a pointwise one, not PAtt-Lite's separable
-# ones.
+# paper's order. The patches are made by a convolution and a pointwise one, not by PAtt-Lite's
+# separable ones.
 TABLE_5 = {
     (17, "NP7"): 90.03,
     (17, "OP3"): 89.96,
@@ -150,13 +150,13 @@ TABLE_5 = {
     (47, "P4"): 78.13,
 }
 
-# Accuracy in % of PAtt-Lite with either kind of patches.
+# Accuracy in % of PAtt-Lite with each kind of patches.
 TABLE_6 = {
     "Patch Attention": {"RAF-DB": 94.17, "FER2013": 89.86, "FERPlus": 92.72},
     "Patch Extraction": {"RAF-DB": 95.05, "FER2013": 92.50, "FERPlus": 95.55},
 }
 
-# CK+, accuracy in %. No parameters are printed.
+# CK+, accuracy in %. The paper prints no numbers of parameters.
 TABLE_7 = _methods(
     ("CK+",),
     ("gACNN", 8, None, 96.40),
@@ -205,7 +205,7 @@ TABLE_9 = _methods(
     ("PAtt-Lite", None, 1.10, 95.68, 80.00, 72.97, 97.97, 96.03, 93.93, 96.05, 90.38),
 )
 
-# FER2013, accuracy in %. No parameters are printed.
+# FER2013, accuracy in %. The paper prints no numbers of parameters.
 TABLE_10 = _methods(
     ("FER2013",),
     ("KDL", 49, None, 71.28),
@@ -233,16 +233,17 @@ TABLE_11 = _methods(
     ("PAtt-Lite", None, 1.10, 92.23, 95.35, 94.44, 93.22, 96.07, 92.58),
 )
 
-# Percentage points that the attention classifier adds to MobileNetV1 by the text of section IV-C.
-# Table 4 agrees.
+# Percentage points that the attention classifier adds to MobileNetV1, according to the text of
+# section IV-C. Table 4 agrees.
 CLAIMED_ATTENTION_GAIN = {"RAF-DB": 5.83, "FER2013": 14.46, "FERPlus": 7.83}
 
-# Percentage points that patch extraction adds to the attention classifier by the same text. Table 4
-# has 4.05 on RAF-DB and 9.50 on FER2013, and agrees on FERPlus.
+# Percentage points that patch extraction adds to the attention classifier, according to the same
+# text. Table 4 has 4.05 on RAF-DB and 9.50 on FER2013, and agrees on FERPlus.
 CLAIMED_PATCH_GAIN = {"RAF-DB": 3.92, "FER2013": 2.37, "FERPlus": 4.84}
 
-# The best method on RAF-DB before PAtt-Lite by the text of section II-B. Table 8 has ARBEx, 92.47.
+# The best method on RAF-DB before PAtt-Lite, according to section II-B. Table 8 has ARBEx, 92.47.
 CLAIMED_BEST_ON_RAF_DB = ("POSTER++", 92.21)
 
-# The second-best method on FERPlus by the same text. Table 8 has it third, behind CIAO and ARBEx.
+# The second-best method on FERPlus, according to the same section. Table 8 has it third, behind
+# CIAO and ARBEx.
 CLAIMED_SECOND_ON_FERPLUS = ("POSTER", 91.62)

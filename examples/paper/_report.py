@@ -1,4 +1,4 @@
-"""Tables as text, CSV and Markdown, and pictures, of what the fits predicted."""
+"""Report the fits' predictions, as tables in text, CSV and Markdown, and as pictures."""
 
 import csv
 import shlex
@@ -13,8 +13,8 @@ import sklearn_patt_lite
 from sklearn_patt_lite.metrics import expression_report
 from sklearn_patt_lite.model_selection import compare_classifiers
 
-OBTAINABLE = "honestly obtainable?"  # the heading of a column
-#: Whether a figure of the paper is, by whether the row has its attention.
+OBTAINABLE = "honestly obtainable?"  # a column heading
+#: Whether a figure of the paper is, by whether its row has attention.
 HONEST = {True: "no", False: "not shown"}
 HONEST_MEANS = (
     "Honestly obtainable: 'no' where the paper's network sees other test images of the same class "
@@ -25,21 +25,21 @@ HONEST_MEANS = (
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and standard deviation of scores over the seeds, in %; no deviation of a single one."""
+    """Mean and standard deviation of scores over the seeds, in %; no deviation for one seed."""
 
     mean: float
     deviation: float
 
     @classmethod
     def of(cls, scores):
-        """Take them of the scores of each seed."""
+        """Compute them from the score of each seed."""
         return cls(np.mean(scores), np.std(scores, ddof=1) if len(scores) > 1 else np.nan)
 
     def __str__(self):
         return f"{self.mean:.1f}" + ("" if np.isnan(self.deviation) else f" ± {self.deviation:.1f}")
 
     def columns(self, name):
-        """Its numbers by the columns of a CSV file."""
+        """Get its numbers, by column of a CSV file."""
         return {name: self.mean, f"{name}, deviation": self.deviation}
 
 
@@ -54,32 +54,32 @@ class Range:
         return f"{self.low:.1f} to {self.high:.1f}"
 
     def columns(self, name):
-        """Its numbers by the columns of a CSV file."""
+        """Get its numbers, by column of a CSV file."""
         return {f"{name}, low": self.low, f"{name}, high": self.high}
 
 
 def score_columns(faces, predictions, rows=slice(None), reference=None):
-    """Scores of a row, for a table.
+    """Compute the scores of a row, for a table.
 
     Parameters
     ----------
     faces : Faces
-        The truth.
+        Faces with their true labels.
     predictions : Predictions
-        Of the row.
+        Predictions of the row.
     rows : slice or ndarray of bool, shape (n_tested,)
-        Which of the tested faces count.
+        The tested faces that count.
     reference : tuple of (str, Predictions), default=None
-        Another row's name and predictions, to compare with in pairs.
+        Another row's name and predictions, for a paired comparison.
 
     Returns
     -------
     dict
-        Of the columns' headings to values. ± is the standard deviation between seeds.
+        Maps column headings to values. ± is the standard deviation between seeds.
     """
     true, labels = faces.target[faces.tested][rows], predictions.labels[:, rows]
     accuracy = [100 * accuracy_score(true, seed) for seed in labels]
-    # Over the classes that occur: a small subset of faces may lack one.
+    # Only over the classes that occur: a small subset of faces may lack one.
     classes = np.unique(true)
     balanced = [100 * recall_score(true, seed, labels=classes, average="macro") for seed in labels]
     unit = "images" if faces.groups is None else "subjects"
@@ -95,12 +95,12 @@ def score_columns(faces, predictions, rows=slice(None), reference=None):
 
 
 def _units(faces):
-    """What was drawn independently of each other: subjects, or images where nobody is known."""
+    """Get the independent units: subjects, or images if the subjects are unknown."""
     return (np.arange(len(faces.target)) if faces.groups is None else faces.groups)[faces.tested]
 
 
 def _interval(true, labels, units):
-    """Bootstrap over subjects or images, whose predictions by all seeds stay together."""
+    """Bootstrap over subjects or images, keeping the predictions of all seeds together."""
     report = expression_report(
         np.tile(true, len(labels)),
         labels.ravel(),
@@ -112,7 +112,7 @@ def _interval(true, labels, units):
 
 
 def _compare(faces, predictions, name, reference, unit):
-    """Compare with another row; nothing if it is the row itself."""
+    """Compare with another row; "-" if it is the row itself."""
     headings = f"points more than {name}", f"p (sign flips over {unit})"
     if predictions is reference:
         return dict.fromkeys(headings, "-")
@@ -123,14 +123,14 @@ def _compare(faces, predictions, name, reference, unit):
 
 
 def unit_accuracy(faces, predictions):
-    """Accuracy of each subject (or image), averaged over the seeds, in the units' order."""
+    """Compute the accuracy of each subject (or image), averaged over the seeds, in their order."""
     right = (predictions.labels == faces.target[faces.tested]).mean(axis=0)
     _, units = np.unique(_units(faces), return_inverse=True)
     return np.bincount(units, right) / np.bincount(units)
 
 
 def published_rows(methods):
-    """Rows of a table of the paper that compares methods, for `write_table`."""
+    """Make the rows of one of the paper's comparisons of methods, for `write_table`."""
     return [
         {
             "method": method.name,
@@ -158,14 +158,14 @@ def write_table(title, rows, notes, path, published=None):
     title : str
         Heading.
     rows : list of dict
-        A dict a row, of headings to text, numbers, `Spread` or `Range`; a column that a row lacks
-        is empty.
+        One dict per row: headings to text, numbers, `Spread` or `Range`. Missing columns are
+        left empty.
     notes : sequence of str
-        What must be said of it.
+        Notes below the table.
     path : Path
         Without suffix.
     published : (str, list of dict), default=None
-        Heading and rows of the paper's own table, to stand below.
+        Heading and rows of the paper's own table, which follows the notes.
     """
     headings = list(dict.fromkeys(name for row in rows for name in row))
     if OBTAINABLE in headings:
@@ -184,7 +184,7 @@ def write_table(title, rows, notes, path, published=None):
 
 
 def _cells(rows):
-    """Headings and rows as text."""
+    """Format headings and rows as text."""
     headings = list(dict.fromkeys(name for row in rows for name in row))
     return [headings, *([_text(row.get(name, "")) for name in headings] for row in rows)]
 
@@ -210,7 +210,7 @@ def _text(value):
 
 
 def _write_csv(headings, rows, path):
-    """Write numbers as numbers: a mean and its deviation, the ends of an interval, each alone."""
+    """Write numbers as numbers, with a column each for mean, deviation and interval ends."""
     lines = []
     for row in rows:
         line = {}
@@ -226,7 +226,7 @@ def _write_csv(headings, rows, path):
 
 
 def notes_on(faces, arguments):
-    """What must be said of every table, and how it was made."""
+    """Yield the notes that every table needs, including how it was made."""
     n_train, folds = f"{min(len(split.train) for split in faces.splits):,} images", ""
     if len(faces.splits) > 1:
         n_train, folds = f"{n_train} or more", f" in {len(faces.splits)} folds of subjects"
@@ -253,12 +253,12 @@ def notes_on(faces, arguments):
 
 
 def scores_of(faces, predictions):
-    """Accuracy of each seed, in %."""
+    """Compute the accuracy of each seed, in %."""
     return 100 * (predictions.labels == faces.target[faces.tested]).mean(axis=1)
 
 
 def bars(names, scores, title, path):
-    """Draw a bar a row, a point a seed; scores in %."""
+    """Draw one bar per row and one point per seed; scores in %."""
     figure = Figure(figsize=(8, 1.2 + 0.6 * len(names)), layout="constrained")
     axes = figure.add_subplot()
     places = np.arange(len(names))
@@ -276,9 +276,9 @@ def confusion(faces, panels, title, path):
     Parameters
     ----------
     faces : Faces
-        The truth.
+        Faces with their true labels.
     panels : dict of str to (Predictions, rows)
-        A matrix each: what was predicted, and which of the tested faces count.
+        Predictions for each matrix, and the tested faces that count.
     title : str
         Heading.
     path : Path

@@ -1,14 +1,14 @@
-"""Figures 6 and 7: where the network looks, for right predictions (blue) and wrong ones.
+"""Figures 6 and 7: where the network looks, for correct predictions (blue) and wrong ones.
 
     python examples/paper/figures_6_and_7_grad_cam.py
     python examples/paper/figures_6_and_7_grad_cam.py --data fer2013_sample.npz
 
-For each class, the right prediction that the network is surest of, and the wrong one: the face,
-its Grad-CAM map, and the attention between its patches with what each adds to the decision.
+For each class, shows the most confident correct prediction and the most confident wrong one: the
+face, its Grad-CAM map, and the attention between its patches with what each adds to the decision.
 
-On a CPU, with some thousand faces, `--set unfreeze_layers=0 finetune_patience=None epochs=8
-batch_size=32` makes some minutes of it. Without `--data` faces are drawn, and it takes a minute on
-two cores. The fit is kept in --output.
+On a CPU, with a few thousand faces, `--set unfreeze_layers=0 finetune_patience=None epochs=8
+batch_size=32` reduces it to a few minutes. Without `--data`, faces are drawn, and it takes a minute
+on two cores. The fit is kept in --output.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ PANEL = 1.45  # inches
 def main():
     arguments = parse_arguments(__doc__, ["FER2013", "RAF-DB", "FERPlus"], n_seeds=1)
     if arguments.seeds != 1:
-        raise SystemExit("The figures show one network: --seeds 1.")
+        raise SystemExit("The figures show one network: pass --seeds 1.")
     faces = load_faces(arguments)
     (split,) = faces.splits
     classifier = make_classifier(faces, arguments, seed=0)
@@ -62,7 +62,7 @@ def main():
 
 
 def surest(target, probabilities):
-    """The surest right and wrong prediction of each true class; None where there is none."""
+    """Find the most confident correct and wrong prediction of each true class, or None."""
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     rows = {"right": [], "wrong": []}
     for code in range(probabilities.shape[1]):
@@ -73,7 +73,7 @@ def surest(target, probabilities):
 
 
 def draw(block, classifier, images, target, names):
-    """Draw a block of faces: a column for each class, empty where there is no face of it."""
+    """Draw a block of faces: one column per class, empty if it has no face."""
     axes = block.subplots(len(ROWS), len(names))
     for panel in axes.ravel():
         panel.set_axis_off()
@@ -84,12 +84,12 @@ def draw(block, classifier, images, target, names):
         pixels = np.rint(np.broadcast_to(face, (*face.shape[:2], 3))).astype(np.uint8)
         axes[0, code].imshow(pixels)
         axes[0, code].set_title(names[code], fontsize="small")
-        panel.set_title("")  # as above it
+        panel.set_title("")  # the same as above it
     return patches
 
 
 def place(display, i):
-    """Where the patch is that adds most to a face's decision."""
+    """Name the position of the patch that adds most to a face's decision."""
     n_columns = len(display.edges[1]) - 1
     row, column = divmod(int(display.contributions[i].argmax()), n_columns)
     return f"row {row + 1}, column {column + 1}"

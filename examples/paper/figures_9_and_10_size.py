@@ -5,11 +5,11 @@
 
 FERPlus: `--database FERPlus --data fer2013.csv --labels fer2013new.csv`.
 
-Ours are PAtt-Lite, cut off earlier and later and with fewer filters, and the whole MobileNetV1. The
-paper's claim, its peers, and light networks that were measured by a fixed protocol stand in the
-picture if they are of the same database. Without `--data` faces are drawn, with a backbone a
-quarter as wide, and it takes one to two minutes on two cores. Fits are kept in --output: a run
-that was stopped goes on where it was.
+Trains PAtt-Lite, also truncated earlier or later or with fewer filters, and the whole MobileNetV1.
+The picture also shows the paper's claim, the methods that it compares with, and lightweight
+networks that were measured by a fixed protocol, if their scores are for the same database. Without
+`--data`, faces are drawn, the backbone is a quarter as wide, and it takes one to two minutes on two
+cores. Fits are kept in --output: the same command continues a run that was stopped.
 """
 
 from _faces import load_faces, parse_arguments

@@ -1,17 +1,17 @@
-"""Table 11 and Figures 2 to 5 of the paper: faces that are covered, or turned away.
+"""Table 11 and Figures 2 to 5 of the paper: faces that are covered or turned away.
 
     python examples/paper/table_11_figures_2_to_5_challenging.py
     python examples/paper/table_11_figures_2_to_5_challenging.py --data rafdb/ --lists lists/
 
 FERPlus: `--database FERPlus --data fer2013.csv --labels fer2013new.csv --lists lists/`.
 
-`--lists` are the published lists of such faces (see `load_challenging_subset`). Drawn faces,
-without `--data`, are covered by sunglasses, masks or hands, or turned, too. Next to PAtt-Lite, with
-its patch extraction (Figures 2 and 4), stand patch attention (3 and 5), and the whole MobileNetV1,
-fine-tuned, which has no patches: do these help more where faces are covered?
+`--lists` are the published lists of such faces (see `load_challenging_subset`). PAtt-Lite with its
+patch extraction (Figures 2 and 4) is compared with patch attention (Figures 3 and 5), and with the
+whole MobileNetV1, fine-tuned, which has no patches: do patches help more if faces are covered?
 
-It takes about a minute on two cores. Fits are kept in --output: a run that was stopped goes
-on where it was.
+Without `--data`, faces are drawn, and are also covered (by sunglasses, masks or hands) or turned.
+It takes about a minute on two cores. Fits are kept in --output: the same command continues a run
+that was stopped.
 """
 
 from _faces import load_faces, parse_arguments

@@ -3,10 +3,10 @@
     python examples/paper/table_4_ablation.py
     python examples/paper/table_4_ablation.py --data rafdb/ --database RAF-DB
 
-Without either it is the whole MobileNetV1, fine-tuned. The attention here runs over the patches of
-one image; over the cells of the map where there are no patches. Without `--data` faces are drawn,
-the backbone is a narrow one, and it takes one to two minutes on two cores. Fits are kept in
---output: a run that was stopped goes on where it was.
+With neither, the network is the whole MobileNetV1, fine-tuned. Attention here runs over the patches
+of one image, or over the cells of the feature map if there are no patches. Without `--data`, faces
+are drawn, the backbone is narrow, and it takes one to two minutes on two cores. Fits are kept in
+--output: the same command continues a run that was stopped.
 """
 
 from _faces import load_faces, parse_arguments
@@ -25,7 +25,7 @@ ROWS = {
     "attention classifier alone": {"output_layer": None, "patch_extraction": None},
     "PAtt-Lite": {},
 }
-#: By the row's (attention, patches) in the paper's table.
+#: The paper's table is indexed by (attention, patches).
 PAPER = {
     "MobileNetV1": TABLE_4[False, False],
     "patch extraction alone": TABLE_4[False, True],

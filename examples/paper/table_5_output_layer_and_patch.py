@@ -3,11 +3,11 @@
     python examples/paper/table_5_output_layer_and_patch.py
     python examples/paper/table_5_output_layer_and_patch.py --data rafdb/
 
-Patches are one convolution whose kernel is its stride, and a pointwise one. The paper's codes are
-NP7 (the map is not padded), OP3 and OP5 (padded by one), P4 and P8 (padded to 16×16). Drawn faces,
-without `--data`, are 96 pixels large: their maps have 6×6 cells, and patches are smaller. That
-takes one to two minutes on two cores, stage 1 alone. Fits are kept in --output: a run that was
-stopped goes on where it was.
+Patches are made by a convolution whose stride equals its kernel size, and a pointwise one. The
+paper's codes are NP7 (the map is not padded), OP3 and OP5 (padded by one), P4 and P8 (padded to
+16×16). Without `--data`, faces are drawn, at 96 pixels: their maps have 6×6 cells, and patches are
+smaller. This takes one to two minutes on two cores, for stage 1 alone. Fits are kept in --output:
+the same command continues a run that was stopped.
 """
 
 import numpy as np
@@ -78,12 +78,12 @@ def row(number, patch):
 
 
 def published(number, code):
-    """The paper's accuracy, if it has such patches."""
+    """Format the paper's accuracy; "" if it has no such patches."""
     return f"{TABLE_5[number, code]:.2f}" if (number, code) in TABLE_5 else ""
 
 
 def paper_grid():
-    """The paper's table, a row a layer."""
+    """Make the paper's table, one row per layer."""
     return [
         {
             "layer": f"{number} ({LAYERS[number]})",
@@ -98,7 +98,7 @@ def name(number, patch):
 
 
 def map_side(classifier):
-    """Side of the map that is cut into patches, in cells."""
+    """Compute the side, in cells, of the feature map that is cut into patches."""
     input_size = 224 if classifier.input_size == "auto" else classifier.input_size  # the paper's
     return input_size // 16
 
@@ -110,7 +110,7 @@ def patch_code(side, patch):
 
 
 def heat(means, codes, title, path):
-    """Draw the grid, with its accuracies in %."""
+    """Draw the grid as a heat map, with accuracies in %."""
     figure = Figure(figsize=(2 + 1.2 * len(codes), 6), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(means, cmap="Blues", aspect="auto")

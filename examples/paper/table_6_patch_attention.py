@@ -4,9 +4,8 @@
     python examples/paper/table_6_patch_attention.py --data rafdb/
 
 The paper does not define its patch attention; here each patch is weighted by one learned gate, in
-the manner of gACNN (docs/network.md). Without `--data` faces are drawn, and it takes
-less than a minute on two cores. Fits are kept in --output: a run that was stopped goes on where it
-was.
+the manner of gACNN (docs/network.md). Without `--data`, faces are drawn, and it takes less than a
+minute on two cores. Fits are kept in --output: the same command continues a run that was stopped.
 """
 
 from _faces import load_faces, parse_arguments

@@ -3,12 +3,13 @@
     python examples/paper/table_7_ckplus.py
     python examples/paper/table_7_ckplus.py --data CK+/
 
-The folds are the field's, every tenth of the sorted subjects. The paper reports the mean over the
-folds; here it stands beside the accuracy of all images together. Which frames of a sequence the
-paper took it does not say; here they are the three peak frames, as usual. Those of a recording are
-nearly one image: besides the score a frame there is one a sequence, by the frames' probabilities,
-averaged. Without `--data` faces are drawn, in ten folds of subjects too, and it takes one to two
-minutes on two cores. Fits are kept in --output: a run that was stopped goes on where it was.
+The folds are the field's usual ones, every tenth of the sorted subjects. The paper reports the mean
+over the folds; here the accuracy over all images is reported, too. The paper does not say which
+frames of a sequence it used; here they are the three peak frames, as usual. The frames of a
+recording are nearly identical. So besides the score by frame there is one by sequence, from the
+mean probabilities of its frames. Without `--data`, faces are drawn, also in ten folds of subjects,
+and it takes one to two minutes on two cores. Fits are kept in --output: the same command continues
+a run that was stopped.
 """
 
 from dataclasses import replace
@@ -79,7 +80,7 @@ def by_sequence(faces, predictions):
 
 
 def fold_accuracies(faces, predictions):
-    """Accuracies of each seed in each fold, in %: (n_seeds, n_folds)."""
+    """Compute the accuracy of each seed in each fold, in %: (n_seeds, n_folds)."""
     right = predictions.labels == faces.target[faces.tested]
     ends = np.cumsum([len(split.test) for split in faces.splits])
     folds = np.split(right, ends[:-1], axis=1)

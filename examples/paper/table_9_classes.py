@@ -3,9 +3,9 @@
     python examples/paper/table_9_classes.py
     python examples/paper/table_9_classes.py --data rafdb/
 
-The mean of the recalls is the balanced accuracy, which no class can hide behind: the paper's is
-90.38 where its accuracy is 95.05. Without `--data` faces are drawn, and it takes a minute on two
-cores. Fits are kept in --output, and shared with those of Tables 8 and 10.
+The mean of the recalls is the balanced accuracy, in which each class counts the same: the paper's
+is 90.38, with an accuracy of 95.05. Without `--data`, faces are drawn, and it takes a minute on two
+cores. Fits are kept in --output, and shared with Tables 8 and 10.
 """
 
 import numpy as np
@@ -39,7 +39,7 @@ def main():
 
 
 def recalls_of(faces, predictions):
-    """Recalls of each class, of each seed, in %; and their mean, "average"."""
+    """Compute the recall of each class with each seed, in %, and their mean, "average"."""
     true, names = faces.target[faces.tested], faces.target_names.tolist()
     codes = np.unique(true)
     by_seed = np.array(

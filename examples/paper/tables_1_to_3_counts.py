@@ -4,9 +4,9 @@
     python examples/paper/tables_1_to_3_counts.py --rafdb rafdb/ --fer2013 fer2013.csv
     python examples/paper/tables_1_to_3_counts.py --fer2013 fer2013.csv --labels fer2013new.csv
 
-It counts your copies of RAF-DB, FER2013 and FERPlus (which needs both of the last two), and with
-`--lists` the faces that are covered or turned away. What is not at hand stands as the paper has it.
-Nothing is trained.
+It counts the images in your copies of RAF-DB, FER2013 and FERPlus (which needs `--fer2013` and
+`--labels`), and with `--lists` the faces that are covered or turned away. Without a copy, only the
+paper's numbers are shown. Nothing is trained.
 """
 
 import argparse
@@ -95,10 +95,10 @@ def parse_arguments():
 
 
 def load(arguments):
-    """Load the copies that are named, by database; loaders warn of numbers that are not usual."""
+    """Load the given copies, by database, without the loaders' warnings about unusual numbers."""
     found = {}
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*published are")  # the table says so
+        warnings.filterwarnings("ignore", ".* instead of the published")  # the table shows it
         if arguments.rafdb is not None:
             found["RAF-DB"] = load_rafdb(arguments.rafdb, split="all", as_paths=True)
         if arguments.fer2013 is not None:
@@ -119,7 +119,7 @@ def load_subsets(found, lists):
 
 
 def count(found, key, expression=None, part=None):
-    """Count images of an expression or of a part; nothing if there is no copy."""
+    """Count the images of an expression or of a part; "" if there is no copy."""
     if key not in found:
         return ""
     data = found[key]

@@ -6,11 +6,11 @@
 
 FERPlus: `--database FERPlus --data fer2013.csv --labels fer2013new.csv`.
 
-Training stops by the database's validation part, or by a tenth of the training images where there
-is none (RAF-DB). Next to the paper's figure stand those of light networks that were measured by a
-fixed protocol: several seeds, the epoch chosen on validation data, tested once. Without `--data`
-faces are drawn, and it takes a minute on two cores. Fits are kept in --output: a run that was
-stopped goes on where it was.
+Early stopping uses the database's validation part, or a tenth of the training images if there is
+none (RAF-DB). The table also lists lightweight networks that were measured by a fixed protocol:
+several seeds, the epoch chosen on validation data, tested once. Without `--data`, faces are drawn,
+and it takes a minute on two cores. Fits are kept in --output: the same command continues a run that
+was stopped.
 """
 
 import numpy as np
@@ -67,7 +67,7 @@ def main():
 
 
 def commonest(faces):
-    """Predict the commonest expression of the training faces, whatever is seen."""
+    """Predict the commonest expression of the training faces for every face."""
     probabilities = np.zeros((1, len(faces.tested), len(faces.target_names)))
     probabilities[..., np.bincount(faces.target[faces.splits[0].train]).argmax()] = 1
     return Predictions(probabilities, 0)

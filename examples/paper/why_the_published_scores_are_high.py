@@ -1,18 +1,18 @@
-"""Why the published scores are high: the company that an image keeps.
+"""Why the published scores are high: they depend on the other images in the batch.
 
     python examples/paper/why_the_published_scores_are_high.py
     python examples/paper/why_the_published_scores_are_high.py --data fer2013_sample.npz
 
-The published code attends over the images of a batch, and its test images lie in the order of
-their classes: a batch shows one expression, and its images vote for each other. Here that network
-and one that attends over the patches of an image are trained on the same faces and tested one at a
-time, shuffled and in the order of the classes, in batches of several sizes. The picture shows both.
+The published code attends over the images of a batch, and its test images are sorted by class: a
+batch shows one expression, and its images vote for each other. Here, that network and one that
+attends over the patches of an image are trained on the same faces. Both are tested on one image at
+a time, and on shuffled and class-sorted batches of several sizes. The picture shows both.
 
-On a CPU, with some thousand faces, `--set unfreeze_layers=0 finetune_patience=None epochs=8
-input_size=128` makes a quarter of an hour of it.
+On a CPU, with a few thousand faces, `--set unfreeze_layers=0 finetune_patience=None epochs=8
+input_size=128` reduces it to a quarter of an hour.
 
-Without `--data` faces are drawn, and it takes one to two minutes on two cores. Fits are kept in
---output: a run that was stopped goes on where it was.
+Without `--data`, faces are drawn, and it takes one to two minutes on two cores. Fits are kept in
+--output: the same command continues a run that was stopped.
 """
 
 import warnings
@@ -28,7 +28,7 @@ from sklearn_patt_lite.inspection import batch_invariance
 VARIANTS = {"as published": "batch", "here": "patches"}
 BATCH_SIZES = (2, 4, 8, 16, 32, 64)
 ORDERS = ("shuffled", "class-sorted")
-# The published network's features are computed anew in each epoch: drawn faces get fewer.
+# Fewer for drawn faces: the published network computes its features again in each epoch.
 DRAWN_EPOCHS = {"epochs": 10, "finetune_epochs": 4}
 
 
@@ -61,20 +61,20 @@ def main():
 
 
 def companies(faces):
-    """Orders and batch sizes, up to the number of faces."""
+    """List orders and batch sizes, up to the number of faces."""
     sizes = [size for size in BATCH_SIZES if size <= len(faces.tested)]
     return [("alone", 1), *((order, size) for order in ORDERS for size in sizes)]
 
 
 def measure(faces, arguments):
-    """Test both variants in all companies.
+    """Test both variants with all orders and batch sizes.
 
     Returns
     -------
     accuracies : dict
-        In %, an array over the seeds by (variant, order, batch size).
+        In %, an array over the seeds for each (variant, order, batch size).
     is_invariant : dict of str to bool
-        Whether the company changes no prediction of a variant.
+        Whether the other images in the batch change no prediction of a variant.
     """
     split = faces.splits[0]
     fits = {
@@ -107,10 +107,10 @@ def measure(faces, arguments):
 
 def fit_and_test(faces, classifier, split, arguments):
     with warnings.catch_warnings():
-        # That its predictions depend on their company is the point.
+        # Expected here: its predictions depend on the other images in the batch.
         warnings.filterwarnings("ignore", 'attention="batch"')
         fit(classifier, faces, split, arguments)
-    # The network itself: `predict_proba` would cut the published one's batches to its own size.
+    # The network itself: for the published one, `predict_proba` would use its own batch size.
     images = faces.images[split.test].reshape(len(split.test), *classifier.image_shape_)
     report = batch_invariance(
         classifier.model_,

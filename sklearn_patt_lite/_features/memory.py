@@ -179,7 +179,7 @@ class FeatureMemory:
             raise ValueError(f"max_bytes must be positive, got {limit}.")
         if os.path.exists(self.location) and not os.path.isdir(self.location):
             raise NotADirectoryError(
-                f"Features are kept in a folder, but {os.fspath(self.location)!r} is a file."
+                f"Features must be stored in a folder, but {os.fspath(self.location)!r} is a file."
             )
         return FeatureRows(self._root(), shape, limit)
 
@@ -316,7 +316,7 @@ class FeatureRows:
         """
         _check_rows(rows, (len(keys), *self._shape))
         if any(len(key) != KEY_SIZE for key in keys):
-            raise ValueError(f"Keys have {KEY_SIZE} bytes, got {sorted(set(map(len, keys)))}.")
+            raise ValueError(f"Keys must have {KEY_SIZE} bytes, got {sorted(set(map(len, keys)))}.")
         if len(keys) == 0:
             return
         rows = np.ascontiguousarray(rows, dtype=ROW)
@@ -327,7 +327,7 @@ class FeatureRows:
         except OSError as error:
             if not self._warned:
                 self._warned = True
-                message = f"Features are not kept in {self._folder!r}: {error}"
+                message = f"Features cannot be stored in {self._folder!r}: {error}"
                 warnings.warn(message, UserWarning, stacklevel=2)
 
     def _keep(self, entries, rows):

@@ -59,7 +59,7 @@ def is_paths(X):
     if others:
         raise TypeError(
             f"row {others[0]}: expected a path, as in other rows, got {_what(X[others[0]])}. Leave "
-            f"rows without a path out, labels too: {len(others)} of {len(X)}."
+            f"out rows without a path, with their labels: {len(others)} of {len(X)}."
         )
     return True
 
@@ -131,13 +131,13 @@ def _warn_of_black(X):
     if highest >= (2 / 255 if X.dtype.kind == "f" else 2):
         return
     advice = (
-        "floats lie in 0..1, and were divided by 255 once too often"
+        "floats must lie in 0..1; do not divide them by 255 again"
         if X.dtype.kind == "f"
-        else "integers lie in 0..255; divided by 255 they need a dtype of floats"
+        else "integers must lie in 0..255; convert them to floats before dividing by 255"
     )
     warnings.warn(
-        f"All {len(X)} images are black: their largest value is {highest:.3g}. If they should not "
-        f"be: {advice}.",
+        f"All {len(X)} images are black: their largest value is {highest:.3g}. If that is "
+        f"unexpected: {advice}.",
         UserWarning,
         stacklevel=2,
     )
@@ -185,8 +185,8 @@ def _to_array(X):
         return X
     except ValueError as error:
         raise ValueError(
-            "Expected images of one shape, got a ragged list: FaceResizer brings images of any "
-            "sizes to one."
+            "Expected images of one shape, got a ragged list: FaceResizer resizes images to "
+            "one size."
         ) from error
 
 
@@ -199,7 +199,7 @@ def _one_image(image, row):
 
 def refuse_sparse(X):
     if issparse(X):
-        raise TypeError("Images cannot come as a sparse matrix: use X.toarray() and reshape it.")
+        raise TypeError("Images cannot be a sparse matrix: use X.toarray() and reshape it.")
 
 
 def _check_kind(X):
@@ -208,8 +208,8 @@ def _check_kind(X):
         raise ValueError(f"Complex data not supported: X has dtype {X.dtype}.")
     if kind in "UST":
         raise TypeError(
-            f"Expected images, got strings (shape {X.shape}): paths come as a 1-D list of str, "
-            "and FaceResizer reads them into images."
+            f"Expected images, got strings (shape {X.shape}): paths must be a 1-D list of str; "
+            "FaceResizer reads them into images."
         )
     if kind == "b":
         raise TypeError(
@@ -218,8 +218,8 @@ def _check_kind(X):
         )
     if kind not in "iuf":
         raise TypeError(
-            f"Expected an array of integers or floats, got dtype {X.dtype}: turn numbers with "
-            "np.asarray(X, dtype=float), and images of different sizes with FaceResizer."
+            f"Expected an array of integers or floats, got dtype {X.dtype}: convert numbers "
+            "with np.asarray(X, dtype=float), images of different sizes with FaceResizer."
         )
 
 
@@ -276,7 +276,7 @@ def _check_range(images, high, rule, advice):
         return
     culprit = _first_image((images < 0) | (images > high))
     raise ValueError(
-        f"{rule}, got values from {lowest} to {highest}, first outside in image {culprit}: "
+        f"{rule}, got values from {lowest} to {highest}, first out of range in image {culprit}: "
         f"{advice(lowest, highest)}"
     )
 
@@ -287,18 +287,18 @@ def _advice_on_floats(lowest, highest):
     if lowest >= 0 and highest <= 255:
         return "divide pixels of 0..255 by 255."
     if lowest >= -1.01 and highest <= 1.01:
-        return "bring pixels of -1..1 to 0..1 with np.clip((X + 1) / 2, 0, 1)."
-    return "pass pixels as they were before they were standardized; the network scales them itself."
+        return "rescale pixels of -1..1 to 0..1 with np.clip((X + 1) / 2, 0, 1)."
+    return "pass the pixels from before they were standardized; the network scales them itself."
 
 
 def _advice_on_integers(lowest, highest):
     if lowest < 0:
-        return "pass pixels as they were before anything was subtracted from them."
+        return "pass the pixels from before anything was subtracted from them."
     largest = next((2**bits - 1 for bits in (10, 12, 14, 16) if highest < 2**bits), None)
     if largest is None:
-        return "divide them by the largest value that a pixel can have, to floats in 0..1."
+        return "divide them by the largest value that a pixel can have, to get floats in 0..1."
     return (
-        "divide them by the largest value that a pixel can have, to floats in 0..1; that is "
+        "divide them by the largest value that a pixel can have, to get floats in 0..1: "
         f"X / {largest} for {largest.bit_length()} bits."
     )
 

@@ -66,8 +66,8 @@ def check_subjects(groups):
     kinds = {str if isinstance(group, str) else type(group) for group in groups.tolist()}
     if str in kinds and len(kinds) > 1:
         raise ValueError(
-            f"groups holds subjects of several types, {sorted(kind.__name__ for kind in kinds)}: "
-            "turn all into str."
+            f"groups has subjects of several types, {sorted(kind.__name__ for kind in kinds)}: "
+            "convert all to str."
         )
     return groups.astype(str) if kinds == {str} else groups
 
@@ -114,7 +114,7 @@ def _check_all_there(values, name, what, way_out):
     if rows:
         named = ", ".join(map(str, rows[:_N_NAMED])) + (", …" if len(rows) > _N_NAMED else "")
         raise ValueError(
-            f"{name} holds no {what} in {len(rows)} of {len(values)} rows: {named} "
+            f"{name} has no {what} in {len(rows)} of {len(values)} rows: {named} "
             f"({values.tolist()[rows[0]]!r}). Leave these rows out, {way_out}."
         )
 
@@ -154,12 +154,12 @@ def classes_of(labels, target_names):
         raise ValueError(f"target_names must be a list of names, got {target_names!r}.")
     names = list(map(str, target_names))
     if len(set(names)) < len(names):
-        raise ValueError(f"target_names holds a name twice: {names}.")
+        raise ValueError(f"target_names contains a name twice: {names}.")
     for classes in (np.array(target_names), np.arange(len(names))):
         if set(labels.tolist()) <= set(classes.tolist()):
             return classes, names
     raise ValueError(
-        f"With {len(names)} target_names labels must be 0 to {len(names) - 1}, or be these names, "
+        f"With {len(names)} target_names, labels must be 0 to {len(names) - 1}, or these names, "
         f"got {labels.tolist()}."
     )
 

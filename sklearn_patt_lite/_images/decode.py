@@ -175,13 +175,13 @@ def check_sources(X):
     refuse_sparse(X)
     if isinstance(X, str | bytes | os.PathLike | Image.Image) or not hasattr(X, "__len__"):
         raise TypeError(
-            f"Expected a sequence of images or paths, got {type(X).__name__}: a single one goes "
-            "into a list."
+            f"Expected a sequence of images or paths, got {type(X).__name__}: pass a single "
+            "one in a list."
         )
     if isinstance(X, Mapping | Set):
         raise TypeError(
-            f"Expected a sequence of images or paths, got {type(X).__name__}, whose order is not "
-            "that of your labels: pass a list."
+            f"Expected a sequence of images or paths, got {type(X).__name__}, whose order may "
+            "not match your labels: pass a list."
         )
     if hasattr(X, "__array__"):
         X = as_column(X)
@@ -278,7 +278,7 @@ def _read_file(path):
         if n_pixels > most:
             raise ValueError(
                 f"cannot read {path!r}: {image.width}×{image.height} pixels are more than "
-                f"{most:,}; store it smaller"
+                f"{most:,}; scale it down"
             )
         # Threads that read large images at the same time would need gigabytes.
         with _LARGE if n_pixels > _MANY_PIXELS else contextlib.nullcontext():
@@ -290,7 +290,7 @@ def no_file(path):
     if re.fullmatch(r"\s*\d+(\s+\d+)+\s*", path):
         return TypeError(
             f"expected a path, got the pixels of an image as text, {path[:20]!r}…: load_fer2013 "
-            "reads such tables, and np.array(text.split(), dtype='uint8').reshape(48, 48) one image"
+            "reads tables, np.array(text.split(), dtype='uint8').reshape(48, 48) a single image"
         )
     return FileNotFoundError(f"cannot read {path!r:.300}: no such file")
 
@@ -358,7 +358,7 @@ def _array_to_uint8(source):
     if is_missing(source):
         raise TypeError(
             f"expected an image or a path, got {source!r}, a missing value: leave such rows out, "
-            "labels too"
+            "with their labels"
         )
     array = np.asarray(source)
     if array.dtype.kind not in "buif":
@@ -387,7 +387,7 @@ def _to_uint8(array):
     if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # of either byte order
         # Rounded, and without floats, which would take eight times as much memory.
         return (array // 257 + (array % 257 > 128)).astype(np.uint8)
-    _check_values(array, 255, "integer pixels must lie in 0..255; 16-bit ones have dtype uint16")
+    _check_values(array, 255, "integer pixels must lie in 0..255; 16-bit ones need dtype uint16")
     return array.astype(np.uint8, copy=False)
 
 

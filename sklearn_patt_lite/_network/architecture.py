@@ -50,7 +50,7 @@ def check_architecture(architecture):
             f"{', '.join(names)}; None keeps the whole MobileNetV1."
         )
     if int(32 * architecture.alpha) < 1:  # MobileNetV1's first convolution has 32 filters
-        raise ValueError(f"alpha={architecture.alpha} leaves no filters: 1/32 is the least.")
+        raise ValueError(f"alpha={architecture.alpha} leaves no filters: the minimum is 1/32.")
     if not _fits(architecture):
         size = architecture.input_size
         larger = (s for s in range(size + 1, _LARGEST_IMAGE) if _fits(architecture, s))

@@ -61,7 +61,7 @@ def read_json(archive, name):
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise RefusedError(f"{name} is no JSON ({error})") from error
+        raise RefusedError(f"{name} is not valid JSON ({error})") from error
 
 
 def read_arrays(content):
@@ -71,5 +71,5 @@ def read_arrays(content):
     except Exception as error:  # safetensors' own error, for a header that describes no arrays
         raise RefusedError(f"{WEIGHTS} is damaged ({error})") from error
     if any(array.dtype not in (np.float32, np.float16) for array in arrays.values()):
-        raise RefusedError(f"{WEIGHTS} holds other numbers than float32 and float16")
+        raise RefusedError(f"{WEIGHTS} contains numbers other than float32 and float16")
     return {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}

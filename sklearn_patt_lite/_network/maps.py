@@ -64,7 +64,7 @@ def places_of(network, layer):
         distance *= stride
         if step.name == layer:
             return distance, first
-    raise ValueError(f"{layer!r} is no map.")
+    raise ValueError(f"{layer!r} is not a map.")
 
 
 def _window(layer):

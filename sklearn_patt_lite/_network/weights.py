@@ -105,8 +105,8 @@ def _set_backbone_layer(layer, weights, source):
         held = [w.shape for w in weights.get(layer.name, [])]
         raise ValueError(
             f"backbone_weights={os.fspath(source)!r} does not fit the layer {layer.name!r}: it "
-            f"holds the shapes {held}, the network needs {[tuple(w.shape) for w in layer.weights]}."
-            " Set alpha and output_layer to those that the weights were trained with."
+            f"has shapes {held}, but the network needs {[tuple(w.shape) for w in layer.weights]}. "
+            "Set alpha and output_layer to the values that the weights were trained with."
         )
     layer.set_weights(weights[layer.name])
 
@@ -140,7 +140,7 @@ def _imagenet_weights(alpha):
     if alpha not in _IMAGENET_ALPHAS:
         raise ValueError(
             f"There are no ImageNet weights for alpha={alpha}; "
-            f"there are for {', '.join(map(str, _IMAGENET_ALPHAS))}."
+            f"choose one of {', '.join(map(str, _IMAGENET_ALPHAS))}."
         )
     try:
         mobilenet = keras.applications.MobileNet(
@@ -150,10 +150,10 @@ def _imagenet_weights(alpha):
         name = f"mobilenet_{_IMAGENET_ALPHAS[alpha]}_224_tf_no_top.h5"
         folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
         raise ConnectionError(
-            f"backbone_weights='imagenet' needs {name}, which is not at {folder} and could not be "
+            f"backbone_weights='imagenet' needs {name}, which is not in {folder} and could not be "
             f"downloaded ({error}). Download {_IMAGENET_URL}{name} elsewhere and put it there, or "
-            "go on without: backbone_weights='drawn' (alpha=0.25) or 'fer2013' (alpha=1.0), which "
-            "are inside the package, or None."
+            "use backbone_weights='drawn' (alpha=0.25) or 'fer2013' (alpha=1.0), which come with "
+            "the package, or None."
         ) from error
     return _by_name(mobilenet.layers)
 
@@ -162,7 +162,7 @@ def _imagenet_weights(alpha):
 def _drawn_weights(alpha):
     """Read the library's backbone, trained on drawn faces: `examples/train_drawn_backbone.py`."""
     if alpha != DRAWN_ALPHA:
-        raise ValueError(f"backbone_weights='drawn' has alpha={DRAWN_ALPHA}; got alpha={alpha}.")
+        raise ValueError(f"backbone_weights='drawn' needs alpha={DRAWN_ALPHA}, got alpha={alpha}.")
     file = importlib.resources.files("sklearn_patt_lite") / "weights" / "drawn.npz"
     weights = {}
     with file.open("rb") as stream, np.load(stream) as arrays:
@@ -181,7 +181,7 @@ def _saved_classifier(path):
         names = sorted(arrays, key=lambda name: _VARIABLES.index(name.rpartition("/")[2]))
     except (*NO_ARCHIVE, KeyError, TypeError) as error:
         raise ValueError(
-            f"backbone_weights={str(path)!r} is damaged, or none of save_model: {error}"
+            f"backbone_weights={str(path)!r} is damaged or not from save_model: {error}"
         ) from error
     except RefusedError as error:
         raise ValueError(f"backbone_weights={str(path)!r} cannot be read: {error}") from error
@@ -201,7 +201,7 @@ def _saved_network(path):
     if BACKBONE not in names:
         raise ValueError(
             f"backbone_weights={str(path)!r} is not the network of a PAttLiteClassifier: it has no "
-            f"{BACKBONE!r} among its layers. Save one with classifier.model_.save('….keras')."
+            f"layer {BACKBONE!r}. Save one with classifier.model_.save('….keras')."
         )
     return _by_name([*network.layers, *backbone_of(network).layers])
 
@@ -215,7 +215,7 @@ def _mobilenet_file(path, alpha):
         mobilenet.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(
-            f"backbone_weights={str(path)!r} does not hold the weights of "
+            f"backbone_weights={str(path)!r} does not contain the weights of "
             f"keras.applications.MobileNet(include_top=False, alpha={alpha}): {error}"
         ) from error
     return _by_name(mobilenet.layers)

@@ -87,9 +87,9 @@ class ExportReport:
     def __str__(self):
         """Return one line: size, differences and agreement."""
         return (
-            f"{self.path}: {self.format}, {self.n_bytes / 1e6:.2f} MB; on {self.n_images} images "
-            f"probabilities differ by at most {self.max_difference:.1e}, {self.agreement:.1%} of "
-            "the labels agree"
+            f"{self.path}: {self.format}, {self.n_bytes / 1e6:.2f} MB; on {self.n_images} images, "
+            f"probabilities differ by at most {self.max_difference:.1e} and {self.agreement:.1%} "
+            "of the labels agree"
         )
 
 
@@ -126,8 +126,8 @@ def export(fitted, classes, path, format, images, calibration):
     _check_needs(format, calibration)
     if format == "saved_model" and not on_tensorflow():
         raise RuntimeError(
-            f"Keras runs on {keras.backend.backend()} here: a SavedModel needs TensorFlow. Keep "
-            "the classifier with save_model, and load it where KERAS_BACKEND is not set."
+            f"Keras runs on {keras.backend.backend()} here, but a SavedModel needs TensorFlow. "
+            "Save the classifier with save_model, and load it where KERAS_BACKEND is not set."
         )
     network, architecture = fitted.network, fitted.architecture
     if architecture.attention == "batch":
@@ -163,8 +163,8 @@ def _format_of(path, format):
     by_suffix = _SUFFIXES.get(suffix)
     if format is None and by_suffix is None:
         raise ValueError(
-            f"The suffix {suffix!r} tells no format: end the path in .tflite or .onnx, without a "
-            "suffix for a SavedModel's folder, or name the format."
+            f"The suffix {suffix!r} matches no format: use .tflite or .onnx, or no suffix for a "
+            "SavedModel's folder, or pass format."
         )
     if format not in (None, *_NEEDS):
         raise ValueError(f"format must be one of {', '.join(map(repr, _NEEDS))}, got {format!r}.")
@@ -176,7 +176,7 @@ def _format_of(path, format):
 def _check_needs(format, calibration):
     needed = [*_NEEDS[format], *([] if calibration is None else ["ai_edge_quantizer"])]
     if calibration is not None and format != "litert":
-        raise ValueError(f'8 bits are for format="litert" only, got format={format!r}.')
+        raise ValueError(f'8-bit weights need format="litert", got format={format!r}.')
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(
@@ -193,8 +193,8 @@ def _check_parity(report, *, is_float):
         )
     if not is_float and report.agreement < _AGREEMENT:
         warnings.warn(
-            f"With 8 bits only {report.agreement:.1%} of the labels agree: calibrate on more "
-            "images, of the kind that will be predicted, or keep 32 bits.",
+            f"With 8 bits, only {report.agreement:.1%} of the labels agree: calibrate on more "
+            "images like those that will be predicted, or keep 32 bits.",
             UserWarning,
             stacklevel=4,
         )
@@ -208,7 +208,9 @@ def _new(path, format):
             yield part
         return
     if path.exists():
-        raise FileExistsError(f"{os.fspath(path)!r} is there: remove it, or take another path.")
+        raise FileExistsError(
+            f"{os.fspath(path)!r} already exists: remove it or choose another path."
+        )
     part = part_of(path)
     try:
         yield part

@@ -73,7 +73,7 @@ def load(path, names, constraints):
         with zipfile.ZipFile(path) as archive:
             return _load(archive, names, constraints)
     except NO_ARCHIVE as error:
-        why = f"it is damaged, or none of save_model ({error}); joblib reads files of joblib.dump"
+        why = f"it is damaged or not from save_model ({error}); joblib.load reads joblib.dump files"
         raise _refuse(path, why) from error
     except RefusedError as error:
         raise _refuse(path, error) from error
@@ -82,7 +82,7 @@ def load(path, names, constraints):
 
 
 def _refuse(path, why):
-    return ValueError(f"{os.fspath(path)!r} is not loaded: {why}.")
+    return ValueError(f"{os.fspath(path)!r} cannot be loaded: {why}.")
 
 
 def _load(archive, names, constraints):
@@ -98,14 +98,16 @@ def _load(archive, names, constraints):
     n_parameters = count_parameters(architecture)
     if metadata["n_parameters"] != n_parameters or 2 * n_parameters > len(content):
         raise RefusedError(
-            f"{WEIGHTS} holds {len(content):,} bytes, which are not of the network of "
+            f"{WEIGHTS} has {len(content):,} bytes, which do not match the network of "
             f"{n_parameters:,} parameters that {METADATA} describes"
         )
     activations = [step.activation for step in backbone_convolutions(architecture)]
     if metadata["frozen_until"] not in (None, *activations):
-        raise RefusedError(f"{METADATA} names no layer by {metadata['frozen_until'][:100]!r}")
+        raise RefusedError(f"{METADATA} names an unknown layer {metadata['frozen_until'][:100]!r}")
     if metadata["dtype_policy"] not in DTYPE_POLICIES:
-        raise RefusedError(f"{METADATA} has the dtype policy {metadata['dtype_policy'][:100]!r}")
+        raise RefusedError(
+            f"{METADATA} has an unknown dtype policy {metadata['dtype_policy'][:100]!r}"
+        )
     _check_history(metadata["history"])
     parameters = _read_parameters(metadata["parameters"], names)
     classes = _read_classes(metadata["classes"], architecture.n_classes)
@@ -123,18 +125,18 @@ def _check_members(archive):
     expected, names = {METADATA, WEIGHTS, CARD}, archive.namelist()
     if _FORMER_NETWORK in names and METADATA in names:
         raise RefusedError(
-            "it is of the format of sklearn-patt-lite 0.1.0, and this is "
+            "it has the format of sklearn-patt-lite 0.1.0, but this is "
             f"{sklearn_patt_lite.__version__}: load it with 0.1.0, or unpack its {_FORMER_NETWORK} "
-            "and go on from there, with the path of that as backbone_weights"
+            "and train further with the path of that file as backbone_weights"
         )
     for name in names:
         if name not in expected:
             raise RefusedError(
-                f"it holds {name[:200]!r}, which is none of {', '.join(sorted(expected))}"
+                f"it contains {name[:200]!r}, expected only {', '.join(sorted(expected))}"
             )
     missing = expected.difference(names)
     if missing or len(names) != len(expected):
-        problem = f"lacks {min(missing)}" if missing else "holds a member twice"
+        problem = f"lacks {min(missing)}" if missing else "contains a file twice"
         raise RefusedError(f"it {problem}")
 
 
@@ -144,22 +146,22 @@ def _check_members(archive):
 def _read_metadata(archive):
     metadata = read_json(archive, METADATA)
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-        raise RefusedError(f"{METADATA} is not of a classifier of this library")
+        raise RefusedError(f"{METADATA} does not describe a classifier of this library")
     version = metadata.get("format_version")
     if version != FORMAT_VERSION:
         raise RefusedError(
-            f"it is of format version {version!r}, and this is sklearn-patt-lite "
+            f"it has format version {version!r}, but this is sklearn-patt-lite "
             f"{sklearn_patt_lite.__version__}, which reads version {FORMAT_VERSION}: install the "
             f"one that wrote it ({_written_by(metadata)})"
         )
     odd = set(metadata) - {*_KINDS, "format", "format_version", "saved", "versions", "images"}
     if odd:
-        raise RefusedError(f"{METADATA} holds {min(odd)[:100]!r}, which is not known")
+        raise RefusedError(f"{METADATA} has an unknown key {min(odd)[:100]!r}")
     for name, kind in _KINDS.items():
         value = metadata.get(name)
         is_proper = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
         if not is_proper or (kind is int and value == 0):
-            raise RefusedError(f"{METADATA} has no proper {name!r}")
+            raise RefusedError(f"{METADATA} has no valid {name!r}")
     return metadata
 
 
@@ -180,13 +182,13 @@ _KINDS = {
 def _written_by(metadata):
     versions = metadata.get("versions")
     found = versions.get("sklearn-patt-lite") if isinstance(versions, dict) else None
-    return f"sklearn-patt-lite {found}" if isinstance(found, str) else "its version is not told"
+    return f"sklearn-patt-lite {found}" if isinstance(found, str) else "its version is not recorded"
 
 
 def _read_architecture(fields, constraints):
     expected = {field.name for field in dataclasses.fields(Architecture)}
     if set(fields) != expected:
-        raise RefusedError(f"{METADATA} describes the network by other fields than {expected}")
+        raise RefusedError(f"{METADATA} describes the network by fields other than {expected}")
     sides = [Interval(Integral, 1, _LONGEST_SIDE, closed="both")]
     shape = fields["image_shape"]
     try:
@@ -208,7 +210,7 @@ def _read_architecture(fields, constraints):
         validate_parameter_constraints(rules, given, "The network")
         check_architecture(architecture)
     except ValueError as error:
-        raise RefusedError(f"{METADATA} describes no possible network ({error})") from error
+        raise RefusedError(f"{METADATA} describes an impossible network ({error})") from error
     return architecture
 
 
@@ -221,7 +223,7 @@ def _read_classes(classes, n_classes):
             raise ValueError("neither numbers nor strings")
         return _to_classes(values, kind)
     except (ValueError, TypeError, OverflowError) as error:
-        raise RefusedError(f"{METADATA} holds no proper classes ({error})") from error
+        raise RefusedError(f"{METADATA} has no valid classes ({error})") from error
 
 
 def _to_classes(values, kind):
@@ -232,7 +234,7 @@ def _to_classes(values, kind):
             raise ValueError(f"their dtype is {str(kind)[:100]!r}")
     made = np.array(values, dtype=kind)
     if made.tolist() != values or not np.array_equal(made, np.unique(made)):
-        raise ValueError("they are not distinct and in order, or not of their dtype")
+        raise ValueError("they are not distinct and sorted, or not of their dtype")
     return made
 
 
@@ -251,7 +253,7 @@ def _check_history(history):
         and all(_is_stage(part) for part in history.values() if "best_epoch" in part)
     )
     if not is_proper:
-        raise RefusedError(f"{METADATA} holds no proper history")
+        raise RefusedError(f"{METADATA} has no valid history")
 
 
 def _is_stage(part):
@@ -269,14 +271,14 @@ def _read_parameters(parameters, names):
     expected = names.difference(NOT_KEPT)
     if set(parameters) != expected:
         odd = min(expected.symmetric_difference(parameters))[:100]
-        raise RefusedError(f"its parameters are not those of this version: see {odd!r}")
+        raise RefusedError(f"its parameters do not match this version: see {odd!r}")
     try:
         return {
             name: dict(value["pairs"]) if isinstance(value, dict) else value
             for name, value in parameters.items()
         }
     except (KeyError, TypeError, ValueError) as error:
-        raise RefusedError(f"{METADATA} holds no proper parameters ({error!r})") from error
+        raise RefusedError(f"{METADATA} has no valid parameters ({error!r})") from error
 
 
 # The weights
@@ -291,11 +293,11 @@ def _read_weights(content, architecture):
     if odd:
         name = min(odd)
         raise RefusedError(
-            f"{WEIGHTS} holds other arrays than the network that {METADATA} describes: "
-            f"{name[:200]!r} has the shape {found.get(name)}, and not {expected.get(name)}"
+            f"{WEIGHTS} does not fit the network that {METADATA} describes: {name[:200]!r} has "
+            f"the shape {found.get(name)}, expected {expected.get(name)}"
         )
     broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     broken += [name for name in arrays if name.endswith("_variance") and arrays[name].min() < 0]
     if broken:
-        raise RefusedError(f"{WEIGHTS} holds what no training leaves: {min(broken)[:200]!r}")
+        raise RefusedError(f"{WEIGHTS} contains invalid values: see {min(broken)[:200]!r}")
     return arrays

@@ -130,7 +130,9 @@ def plain(name, value):
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise TypeError(f"{name} holds {value!r}, of type {type(value).__name__}: it cannot be saved.")
+    raise TypeError(
+        f"{name} contains {value!r}, of type {type(value).__name__}, which cannot be saved."
+    )
 
 
 def _plain_classes(classes):

@@ -77,16 +77,16 @@ class Checkpoint:
         if self._is_closed:
             return (
                 "The fit was interrupted. Run it again unchanged, with the same checkpoint_dir: it "
-                "goes on where a callback stopped a stage, and asks it again."
+                "resumes where a callback stopped a stage, and asks the callback again."
             )
         if self._path is None:
             return (
-                "The fit was interrupted, and nothing of it is kept. With checkpoint_dir, a fit "
-                "that is run again goes on after its last epoch."
+                "The fit was interrupted, and nothing was saved. With checkpoint_dir, a fit "
+                "that is run again resumes after its last epoch."
             )
         return (
             "The fit was interrupted. Run it again unchanged, with the same checkpoint_dir: it "
-            "goes on after its last epoch."
+            "resumes after its last epoch."
         )
 
     def restore(self, network):

@@ -64,7 +64,7 @@ class TrainingData:
         )
         balance = compute_sample_weight(settings.class_weight, classes[codes[train]])
         if balance.min() < 0:
-            raise ValueError(f"class_weight={settings.class_weight} holds negative weights.")
+            raise ValueError(f"class_weight={settings.class_weight} contains negative weights.")
         return cls(
             images[train],
             codes[train],
@@ -98,7 +98,7 @@ def _encode_labels(y, images):
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
-            f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs at least two."
+            f"y contains only one class, {classes.tolist()[0]!r}: a classifier needs at least two."
         )
     return classes, codes
 
@@ -129,7 +129,7 @@ def _split(images, codes, classes, groups, validation, settings, seed):
 def _read_validation(X_val, y_val, images, classes, settings):
     if X_val is None or y_val is None:
         missing = "X_val" if X_val is None else "y_val"
-        raise ValueError(f"X_val and y_val belong together, but {missing} is None.")
+        raise ValueError(f"X_val and y_val must be passed together, but {missing} is None.")
     X_val = as_source(X_val, settings.input_size, images.shape[1:])
     if not isinstance(images, ImageFiles):
         X_val = read_images(X_val)
@@ -137,5 +137,5 @@ def _read_validation(X_val, y_val, images, classes, settings):
     check_consistent_length(X_val, y_val)
     unknown = np.setdiff1d(y_val, classes)
     if len(unknown):
-        raise ValueError(f"y_val holds labels that y does not: {unknown.tolist()}.")
+        raise ValueError(f"y_val contains labels that are not in y: {unknown.tolist()}.")
     return X_val, np.searchsorted(classes, y_val)

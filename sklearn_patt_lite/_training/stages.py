@@ -40,9 +40,9 @@ class Stage:
     def describe(self, data, n_epochs=0):
         """Describe in one line what the stage will do after `n_epochs` completed epochs."""
         layers = "all" if self.unfreeze_layers is None else f"the last {self.unfreeze_layers}"
-        trains = "frozen" if self.unfreeze_layers == 0 else f"{layers} layers train"
+        trains = "frozen" if self.unfreeze_layers == 0 else f"unfrozen in {layers} layers"
         validated = "none" if data.X_val is None else len(data.X_val)
-        resumed = f"; goes on after epoch {n_epochs}" if n_epochs else ""
+        resumed = f"; resumes after epoch {n_epochs}" if n_epochs else ""
         return (
             f"stage {self.name!r}: backbone {trains}, at most {self.epochs} epochs, "
             f"{len(data.X)} images to train on, {validated} to validate on{resumed}"

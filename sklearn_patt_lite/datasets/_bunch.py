@@ -100,8 +100,8 @@ def incomplete(root, problem, layout):
     names = sorted(os.listdir(root)) if os.path.isdir(root) else ["a file"]
     shown = ", ".join(names[:_N_SHOWN]) + (", …" if len(names) > _N_SHOWN else "")
     return FileNotFoundError(
-        f"{problem}. Found in {os.fspath(root)!r}: {shown or 'nothing'}. A right tree looks like "
-        f"this:\n{layout}"
+        f"{problem}. Found in {os.fspath(root)!r}: {shown or 'nothing'}. Expected a tree "
+        f"like this:\n{layout}"
     )
 
 
@@ -122,9 +122,9 @@ def check_counts(database, unit, found, published):
         if found.get(name, 0) != published.get(name, 0)
     ]
     if differing:
-        details = f" That is {'; '.join(differing)}." if len(names) > 1 else ""
+        details = f" Differences: {'; '.join(differing)}." if len(names) > 1 else ""
         warnings.warn(
-            f"{database}: {sum(found.values()):,} {unit}, published are "
+            f"{database}: {sum(found.values()):,} {unit} instead of the published "
             f"{sum(published.values()):,}.{details}",
             UserWarning,
             stacklevel=4,  # the loader's caller, above parameter validation

@@ -195,7 +195,7 @@ def load_ckplus(
     if table is None and sequences is None:
         table = find_below(root, "ckextended.csv") if root.is_dir() else None
         if table is None:
-            problem = "Neither cohn-kanade-images, nor CK+48's folders, nor ckextended.csv is there"
+            problem = "Neither cohn-kanade-images, nor CK+48's folders, nor ckextended.csv exists"
             raise incomplete(root, problem, LAYOUT)
     common = {
         "database": "CK+",
@@ -208,9 +208,9 @@ def load_ckplus(
         _check_table_options(table, frames, as_paths)
         rows = _read_table(table)
         warnings.warn(
-            f"{str(table)!r} does not tell subjects: its splits, and any other split of it, show "
-            "the same people on both sides, and scores on them are too good. The official "
-            "release and CK+48 tell subjects.",
+            f"{str(table)!r} does not identify subjects: its splits, like any other split of it, "
+            "have the same people on both sides, so scores are too good. The official release "
+            "and CK+48 identify subjects.",
             UserWarning,
             stacklevel=3,  # the loader's caller, above parameter validation
         )
@@ -231,14 +231,14 @@ def _find_sequences(root, include_neutral):
     if images is not None:
         emotions = find_below(images.parent, "Emotion") or find_below(root, "Emotion")
         if emotions is None:
-            raise incomplete(root, "cohn-kanade-images is there, but no folder Emotion", LAYOUT)
+            raise incomplete(root, "There is cohn-kanade-images, but no folder Emotion", LAYOUT)
         return _official_sequences(images, emotions)
     for folder in (root, *list_folders(root)):
         sequences = _cropped_sequences(folder)
         if sequences and include_neutral:
             raise ValueError(
                 f"{str(folder)!r} is CK+48, which has no neutral frames: load the official release "
-                "with include_neutral=True, or CK+48 without."
+                "with include_neutral=True, or CK+48 without it."
             )
         if sequences:
             return sequences
@@ -259,11 +259,11 @@ def _official_sequences(images, emotions):
             expression = _read_label(labels[-1])
             sequences.append(_Sequence(subject.name, folder.name, expression, frames))
     if not sequences:
-        raise incomplete(emotions, "No *_emotion.txt is in Emotion", LAYOUT)
+        raise incomplete(emotions, "There is no *_emotion.txt in Emotion", LAYOUT)
     if lacking:
         problem = (
             f"{len(lacking)} of {len(sequences)} labelled sequences have fewer than three frames "
-            f"in {str(images)!r}, first {lacking[0]}: is it unpacked wholly?"
+            f"in {str(images)!r}, first {lacking[0]}: is it fully unpacked?"
         )
         raise incomplete(images, problem, LAYOUT)
     return sequences
@@ -317,9 +317,9 @@ def _take_frames(sequences, n_peak, include_neutral):
 
 def _check_table_options(path, frames, as_paths):
     if as_paths:
-        raise ValueError(f"{str(path)!r} holds pixels, not files: load it with as_paths=False.")
+        raise ValueError(f"{str(path)!r} contains pixels, not files: load it with as_paths=False.")
     if frames != "peak3":
-        raise ValueError(f"{str(path)!r} does not tell frames: load it with frames='peak3'.")
+        raise ValueError(f"{str(path)!r} does not identify frames: load it with frames='peak3'.")
 
 
 def _read_table(path):
@@ -331,7 +331,7 @@ def _read_table(path):
         image = parse_pixels(pixels, where)
         rows.append((image, parse_code(code, EXPRESSIONS, where), parse_usage(usage, where)))
     if not rows:
-        raise ValueError(f"{str(path)!r} holds no images.")
+        raise ValueError(f"{str(path)!r} contains no images.")
     return rows
 
 

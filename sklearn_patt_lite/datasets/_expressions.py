@@ -118,7 +118,7 @@ def map_expressions(
     """
     wanted = [_known(name) for name in target_names]
     if len(set(wanted)) < len(wanted):
-        raise ValueError(f"target_names holds an expression twice: {list(target_names)}.")
+        raise ValueError(f"target_names contains an expression twice: {list(target_names)}.")
     merge = {_known(old): _known(new) for old, new in (merge or {}).items()}
     names = [_known(name) for name in data.target_names]
     _check_merge(merge, names, wanted)
@@ -143,19 +143,19 @@ def _place(name, wanted):
 def _check_merge(merge, names, wanted):
     unwanted = sorted(set(merge.values()) - set(wanted))
     if unwanted:
-        raise ValueError(f"merge leads to {unwanted}, which target_names does not hold: {wanted}.")
+        raise ValueError(f"merge maps to {unwanted}, which is not in target_names: {wanted}.")
     unknown = sorted(set(merge) - set(names) - set(EXPRESSIONS))
     if unknown:
-        raise ValueError(f"merge names {unknown}, which data does not hold: {names}.")
+        raise ValueError(f"merge names {unknown}, which is not in data: {names}.")
 
 
 def _check_rest(target, old_target, names, others):
     dropped = in_order_of(names, old_target[target < 0])
     if dropped and others == "raise":
         counts = ", ".join(f"{name} {n}" for name, n in dropped.items())
-        raise ValueError(f"Rows whose expression is not in target_names: {counts}.")
+        raise ValueError(f"Expressions not in target_names: {counts}.")
     if not (target >= 0).any():
-        raise ValueError(f"No row is left: the data holds {list(dropped)}.")
+        raise ValueError(f"No row is left: the data contains only {list(dropped)}.")
 
 
 def in_order_of(names, target):

@@ -175,7 +175,7 @@ def load_face_folder(
     unclassed = [path for path in images if len(path) < depth + 2]
     images = [path for path in images if len(path) >= depth + 2]  # [split,] class, …, file
     if not images:
-        raise incomplete(root, "No images are in folders of their classes", LAYOUT)
+        raise incomplete(root, "There are no images in class folders", LAYOUT)
     _check_level(root, images, depth)
     _warn_of_others([*unclassed, *others])
     dropped = _find_unreadable(root, images, n_jobs) if unreadable == "drop" else []
@@ -216,9 +216,9 @@ def _warn_of_subjects_as_classes(labels, groups):
     pairs, subjects = set(zip(labels, groups, strict=True)), set(groups)
     if len(subjects) > 1 and len(pairs) == len(subjects) == len(set(labels)):
         warnings.warn(
-            f"Each of the classes {', '.join(sorted(set(labels)))} shows one subject, another one "
-            "each: are the folders people, not expressions? Then give paths, labels and groups to "
-            "the classifier as they are.",
+            f"Each of the classes {', '.join(sorted(set(labels)))} shows one subject of its own: "
+            "are the folders people, not expressions? Then pass paths, labels and groups to the "
+            "classifier directly.",
             UserWarning,
             stacklevel=4,  # the loader's caller, above parameter validation
         )
@@ -246,7 +246,7 @@ def _check_level(root, images, depth):
     """Refuse a folder if the classes' folders are not directly in it, but deeper."""
     in_parts = (path for path in images if path[0].lower() in _SPLITS and len(path) > 2)
     if not depth and any(spell(path[1]) for path in in_parts):
-        problem = "Beside train, validation or test there are other folders with images"
+        problem = "Besides train, validation or test there are other folders with images"
         raise incomplete(root, problem, LAYOUT)
     if any(spell(path[depth]) for path in images):
         return
@@ -254,7 +254,7 @@ def _check_level(root, images, depth):
     if found:
         places = [repr(os.path.join(root, *place)) for place in sorted(found)]
         where = " and ".join(places[:3]) + (" and others" if len(places) > 3 else "")
-        raise incomplete(root, f"The classes' folders are in {where}, it seems", LAYOUT)
+        raise incomplete(root, f"The class folders seem to be in {where}", LAYOUT)
 
 
 def _find_expressions(images, depth):
@@ -285,8 +285,8 @@ def _warn_of_others(paths):
     if suffixes:
         numbers = ", ".join(f"{n} {suffix}" for suffix, n in suffixes.most_common())
         warnings.warn(
-            f"{sum(suffixes.values())} files are left out, which are no images or in no class's "
-            f"folder: {numbers}.",
+            f"{sum(suffixes.values())} files are left out because they are not images or not "
+            f"in a class folder: {numbers}.",
             UserWarning,
             stacklevel=4,  # the loader's caller, above parameter validation
         )
@@ -300,7 +300,7 @@ def _find_unreadable(root, images, n_jobs):
         raise unusable(failures, len(images))
     if failures:
         warnings.warn(
-            f"{len(failures)} of {len(images)} images cannot be read, and are left out; first: "
+            f"{len(failures)} of {len(images)} images cannot be read and are left out; first: "
             f"{failures[min(failures)]}.",
             UserWarning,
             stacklevel=4,  # the loader's caller, above parameter validation
@@ -314,8 +314,8 @@ def _tell_subjects(paths, groups_from):
     pattern = _compile(_NAMINGS.get(groups_from, groups_from))
     if pattern.groups == 0:
         raise ValueError(
-            f"groups_from={pattern.pattern!r} has no group in parentheses: what it finds in them "
-            "is the subject."
+            f"groups_from={pattern.pattern!r} has no group in parentheses, which must match the "
+            "subject."
         )
     matches = [pattern.search(os.path.basename(path)) for path in paths]
     for match, path in zip(matches, paths, strict=True):
@@ -329,6 +329,6 @@ def _compile(pattern):
         return re.compile(pattern)
     except re.error as error:
         raise ValueError(
-            f"groups_from={pattern!r} is neither {' nor '.join(map(repr, _NAMINGS))}, and no "
-            f"regular expression: {error}."
+            f"groups_from={pattern!r} is neither {' nor '.join(map(repr, _NAMINGS))}, nor a "
+            f"valid regular expression: {error}."
         ) from error

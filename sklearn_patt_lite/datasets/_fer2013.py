@@ -174,7 +174,7 @@ def load_fer2013(
             images = decode_images(rows.pop("paths"), (SIDE, SIDE, 1), n_jobs)
             rows["images"] = images[..., 0]  # grey, as in the tables
     elif as_paths:
-        raise ValueError(f"{str(table)!r} holds pixels, not files: load it with as_paths=False.")
+        raise ValueError(f"{str(table)!r} contains pixels, not files: load it with as_paths=False.")
     else:
         rows = _read_table(table, split)
     for part in _IMAGES if split == "all" else (split,):
@@ -220,7 +220,7 @@ def _read_table(table, split):
             rows["expression"].append(expression)
             rows["split"].append(part)
     if not rows["images"]:
-        raise ValueError(f"{str(table)!r} holds no images of split={split!r}.")
+        raise ValueError(f"{str(table)!r} contains no images of split={split!r}.")
     return {**rows, "images": np.stack(rows["images"])}
 
 
@@ -230,15 +230,15 @@ def _read_folders(root, split):
     others = [] if train is None else [train.parent / name for name in ("test", "validation")]
     others = [folder for folder in others if folder.is_dir()]
     if not others:
-        problem = f"Neither {' nor '.join(_FILES)} nor train and test is there"
+        problem = f"Neither {' nor '.join(_FILES)} nor train and test exists"
         raise incomplete(root, problem, LAYOUT)
     has_own_split = others[-1].name == "validation"
     parts = (train, *others)
     found = [row for part in parts for row in _list(part, by_name=not has_own_split)]
     if has_own_split:
         warnings.warn(
-            "This copy of FER2013, with folders train and validation, has a split of its own: its "
-            "scores are not to be compared with published ones.",
+            "This copy of FER2013, with folders train and validation, has a split of its own: "
+            "scores on it cannot be compared with published ones.",
             UserWarning,
             stacklevel=4,  # the loader's caller, above parameter validation
         )
@@ -248,7 +248,7 @@ def _read_folders(root, split):
             rows["expression"].append(expression)
             rows["split"].append(part)
     if not rows["paths"]:
-        raise incomplete(root, f"No image of split={split!r} is there", LAYOUT)
+        raise incomplete(root, f"There are no images of split={split!r}", LAYOUT)
     return rows
 
 
@@ -258,7 +258,7 @@ def _list(folder, *, by_name):
     for place in list_folders(folder):
         expression = spell(place.name)
         if expression not in _NAMES:
-            raise incomplete(folder, f"{place.name!r} is no expression of FER2013", LAYOUT)
+            raise incomplete(folder, f"{place.name!r} is not an expression of FER2013", LAYOUT)
         for path in list_images(place):
             name = Path(path).name
             rows.append((_split_of(path) if by_name else folder.name, name, path, expression))
@@ -269,7 +269,7 @@ def _split_of(path):
     match = _FILE.match(Path(path).name)
     if not match:
         raise ValueError(
-            f"{path!r}: the name does not tell the split (Training_…, PublicTest_… or "
-            "PrivateTest_…). load_face_folder loads such folders as they are."
+            f"{path!r}: the name does not give the split (Training_…, PublicTest_… or "
+            "PrivateTest_…). Load such folders as they are with load_face_folder."
         )
     return SPLITS[match[1]]

@@ -221,7 +221,7 @@ def _find_images(root):
     table = find_table(root)
     if table is None:
         problem = (
-            "FERPlus is joined to FER2013 by the order of its rows, so that a copy in folders "
+            "FERPlus is joined to FER2013 by the order of its rows, so a copy in folders "
             "will not do: there is neither fer2013.csv nor icml_face_data.csv"
         )
         raise incomplete(root, problem, LAYOUT)
@@ -241,7 +241,7 @@ def _read_labels(table):
     for number, row in enumerate(read_csv(table, ["Usage", "Image name", *_COLUMNS]), 1):
         where = f"{str(table)!r}, row {number}"
         if not all(vote.isdecimal() for vote in row[2:]):
-            raise ValueError(f"{where}: expected ten numbers of votes, got {row[2:]}.")
+            raise ValueError(f"{where}: expected ten vote counts, got {row[2:]}.")
         parts.append(parse_usage(row[0], where))
         names.append(row[1].removesuffix(".png"))
         votes.append([int(vote) for vote in row[2:]])
@@ -299,9 +299,9 @@ def _read_images(table, parts, wanted):
     images, n = [], 0
     for n, (where, part, _, pixels) in enumerate(read_rows(table), 1):
         if n > len(parts) or part != parts[n - 1]:
-            expected = "no such row" if n > len(parts) else parts[n - 1]
+            expected = "missing" if n > len(parts) else parts[n - 1]
             raise ValueError(
-                f"{where} is of FER2013's {part} part, but in FERPlus' labels it is {expected}: "
+                f"{where} is in FER2013's {part} part, but in FERPlus' labels it is {expected}: "
                 "the rows of both files must be in the official order, and none may be missing."
             )
         if n - 1 in wanted:

@@ -30,7 +30,7 @@ def read_csv(path, columns):
             if not row:
                 continue
             if len(row) <= max(places):
-                raise ValueError(f"{str(path)!r}, row {number}: {len(row)} values only.")
+                raise ValueError(f"{str(path)!r}, row {number}: only {len(row)} values.")
             yield [row[place].strip() for place in places]
 
 

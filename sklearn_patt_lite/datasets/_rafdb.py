@@ -179,7 +179,7 @@ def load_rafdb(
 def _official(labels, kind):
     table = labels / "list_patition_label.txt"  # the official spelling
     if not table.exists():
-        raise incomplete(labels, "EmoLabel holds no list_patition_label.txt", LAYOUT)
+        raise incomplete(labels, "There is no list_patition_label.txt in EmoLabel", LAYOUT)
     folder = labels.parent / "Image" / kind
     if not folder.is_dir():
         raise incomplete(labels.parent, f"There is no Image/{kind}", LAYOUT)
@@ -217,7 +217,7 @@ def _decode(code, where):
 def _kaggle(root, kind):
     folder = root if root.name == "DATASET" else find_below(root, "DATASET") or root
     if not all((folder / part).is_dir() for part in _IMAGES):
-        raise incomplete(root, "Neither EmoLabel nor DATASET with train and test is there", LAYOUT)
+        raise incomplete(root, "Neither EmoLabel nor DATASET with train and test exists", LAYOUT)
     if kind == "original":
         problem = "Kaggle's copy has aligned images only; the official release has kind='original'"
         raise incomplete(root, problem, LAYOUT)
@@ -234,7 +234,9 @@ def _kaggle(root, kind):
             for path in list_images(place)
         ]
         if not found:
-            raise incomplete(folder / part, f"No image is in {part}'s folders 1 to 7", LAYOUT)
+            raise incomplete(
+                folder / part, f"There are no images in {part}'s folders 1 to 7", LAYOUT
+            )
         _check_table(root, folder, part, found)
         rows += sorted(found, key=lambda row: row["names"])
     return rows
@@ -253,7 +255,7 @@ def _check_table(root, folder, part, rows):
     there = {(row["names"], row["expression"]) for row in rows}
     for names, problem in (
         (listed - there, f"are listed in {table.name}, but not in the folder of their label"),
-        (there - listed, f"are in folders, but not listed so in {table.name}"),
+        (there - listed, f"are in folders, but not listed that way in {table.name}"),
     ):
         if names:
             first = ", ".join(min(names))

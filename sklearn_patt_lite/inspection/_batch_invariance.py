@@ -200,8 +200,8 @@ class BatchInvariance:
     def _verdict(self):
         if self.noise > self.atol:
             return (
-                "NOT TO BE TRUSTED: the same image alone gets other probabilities when it is "
-                f"predicted again (up to {self.noise:.2g}): is dropout on, or augmentation?"
+                "NOT TO BE TRUSTED: the same image alone gets different probabilities when it is "
+                f"predicted again (by up to {self.noise:.2g}): is dropout or augmentation on?"
             )
         if self.is_invariant:
             return (
@@ -357,7 +357,7 @@ def _check_sizes(batch_sizes, n):
             raise ValueError(f"batch_sizes must be positive integers, got {size!r}.")
     sizes = sorted({min(int(size), n) for size in batch_sizes} - {1})
     if not sizes:
-        raise ValueError("batch_sizes must hold one beyond 1, and X more than one image.")
+        raise ValueError("batch_sizes must include a size above 1, and X more than one image.")
     return sizes
 
 
@@ -381,7 +381,7 @@ def _check(probabilities, n):
         shape = probabilities.shape
         raise ValueError(f"Expected probabilities of shape ({n}, n_classes), got shape {shape}.")
     if not np.isfinite(probabilities).all():
-        raise ValueError("The estimator gives probabilities that are not finite.")
+        raise ValueError("The estimator returns probabilities that are not finite.")
     return probabilities
 
 
@@ -391,7 +391,7 @@ def _encode(y, classes, n_classes):
     classes = list(range(n_classes)) if classes is None else np.asarray(classes).tolist()
     unknown = set(labels) - set(classes)
     if unknown:
-        raise ValueError(f"y holds {sorted(unknown)}, which the classes do not: {classes}.")
+        raise ValueError(f"y contains {sorted(unknown)}, but the classes are {classes}.")
     return np.array([classes.index(label) for label in labels])
 
 

@@ -232,7 +232,7 @@ class ClassRecallDisplay:
         if not isinstance(y_pred, dict):
             y_pred = {"": y_pred}
         if not y_pred:
-            raise ValueError("y_pred holds no model.")
+            raise ValueError("y_pred contains no models.")
         y_true = check_labels(y_true, "y_true")
         y_pred = {str(name): check_labels(labels, "y_pred") for name, labels in y_pred.items()}
         groups = None if groups is None else check_subjects(groups)

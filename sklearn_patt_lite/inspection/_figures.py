@@ -65,12 +65,10 @@ def panels(ax, n_rows, n_columns, size):
     if len(axes) == n:
         return axes
     if len(axes) > 1:
-        raise ValueError(f"ax holds {len(axes)} axes, but {n} are needed; or give a single one.")
+        raise ValueError(f"ax has {len(axes)} axes, but {n} are needed; or pass a single one.")
     place = axes[0].get_subplotspec()
     if place is None:
-        raise ValueError(
-            "The place of ax cannot be divided: give one of plt.subplots(), or one a panel."
-        )
+        raise ValueError("ax cannot be divided: pass one from plt.subplots(), or one per panel.")
     axes[0].set_axis_off()
     return place.subgridspec(n_rows, n_columns).subplots(squeeze=False).ravel()
 
@@ -87,7 +85,7 @@ def given_axes(ax):
 
     axes = np.asarray(ax, dtype=object).ravel()
     if len(axes) == 0 or not all(isinstance(each, Axes) for each in axes):
-        raise TypeError(f"ax must be Axes of Matplotlib, or an array of them, got {ax!r}.")
+        raise TypeError(f"ax must be a Matplotlib Axes or an array of them, got {ax!r}.")
     return axes
 
 

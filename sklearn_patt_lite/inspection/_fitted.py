@@ -29,7 +29,7 @@ def last_step(estimator):
     if not isinstance(estimator, PAttLiteClassifier):
         raise TypeError(
             "Only a PAttLiteClassifier, or a Pipeline or a search that ends with one, can be "
-            f"looked into, got {type(estimator).__name__}."
+            f"inspected, got {type(estimator).__name__}."
         )
     check_is_fitted(estimator)
     return estimator
@@ -81,8 +81,8 @@ def refuse_batch_attention(classifier):
     """
     if fitted_network(classifier).architecture.attention == "batch":
         raise ValueError(
-            'attention="batch" predicts an image by its company: nothing in the image alone shows '
-            "why. See batch_invariance."
+            'With attention="batch", predictions depend on the whole batch: an image alone does '
+            "not explain them. See batch_invariance."
         )
 
 
@@ -112,7 +112,7 @@ def codes_of(labels, classes, name):
     unknown = {*labels.tolist()} - {*classes.tolist()}
     if unknown:
         unknown = sorted(unknown, key=str)
-        raise ValueError(f"{name} holds {unknown}, but the classes are {classes.tolist()}.")
+        raise ValueError(f"{name} contains {unknown}, but the classes are {classes.tolist()}.")
     return np.searchsorted(classes, labels)
 
 

@@ -289,7 +289,7 @@ def _grad_cam(classifier, images, layer, target):
     layers = maps_of(network)
     layer = last_map(network) if layer is None else layer
     if layer not in layers:
-        raise ValueError(f"layer={layer!r} has no map to show; these have: {', '.join(layers)}.")
+        raise ValueError(f"layer={layer!r} has no map to show; choose one of {', '.join(layers)}.")
     to_map, to_logits = split_at(network, layer)
     maps = in_batches(to_map, images.astype(np.float32))
     logits = in_batches(to_logits, maps)

@@ -327,8 +327,8 @@ def _check_probabilities(y_proba, y_true, classes):
     classes, order = np.unique(given, return_index=True)
     if given.ndim != 1 or len(classes) != len(given) or y_proba.shape[1] != len(classes):
         raise ValueError(
-            f"y_proba must have a column for each of the {len(classes)} classes "
-            f"{classes.tolist()}, each another one, got shape {y_proba.shape}: give classes."
+            f"y_proba must have one column for each of the {len(classes)} distinct classes "
+            f"{classes.tolist()}, got shape {y_proba.shape}: pass classes."
         )
     return y_proba[:, order], classes
 

@@ -346,8 +346,8 @@ def _weigh_patches(classifier, images):
     refuse_batch_attention(classifier)
     if architecture.attention is None and architecture.patch_extraction is None:
         raise ValueError(
-            "The classifier has no patches: patch_extraction=None and attention=None leave their "
-            "mean alone."
+            "The classifier has no patches: patch_extraction=None and attention=None leave only "
+            "their mean."
         )
     network = classifier.model_  # first: it imports TensorFlow quietly, or says what is missing
     from sklearn_patt_lite._network.maps import patches_of

@@ -209,7 +209,7 @@ class SearchHistoryDisplay:
         if score is None:
             return next((s for s in ("val_accuracy", "accuracy") if s in known), known[-1])
         if score not in known:
-            raise ValueError(f"There is no score {score!r}; there is {', '.join(known)}.")
+            raise ValueError(f"There is no score {score!r}; available: {', '.join(known)}.")
         return score
 
     def _curve(self, candidate, score):

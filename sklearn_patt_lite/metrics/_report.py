@@ -136,7 +136,7 @@ def expression_report(
     else:
         subjects, unit = np.unique(check_subjects(groups), return_inverse=True)
         if len(subjects) < 2:
-            raise ValueError("There is one subject only: load more, or leave groups away.")
+            raise ValueError("There is only one subject: load more, or leave out groups.")
     cells = true * k + predicted
     confusion = np.bincount(cells, minlength=k * k).reshape(k, k)
     _warn_of_collapse(confusion, names)
@@ -242,13 +242,13 @@ def _check_probabilities(y_proba, classes, names, predicted):
             "them: target_names=classifier.classes_, or their names if labels are codes."
         )
     if y_proba.min() < 0 or not np.allclose(y_proba.sum(axis=1), 1, atol=1e-3):
-        raise ValueError("y_proba holds rows that are no probabilities: they do not sum to 1.")
+        raise ValueError("y_proba contains rows that are not probabilities: they do not sum to 1.")
     most_probable = y_proba.argmax(axis=1)
     as_sorted = np.argsort(classes)[most_probable]  # if columns are in the order of sorted labels
     if (as_sorted == predicted).mean() > max(0.5, (most_probable == predicted).mean()):
         raise ValueError(
-            "The columns of y_proba seem to be in the order of sorted labels, as classifiers have "
-            f"it, not in that of target_names: {', '.join(names)}. Give target_names in that order."
+            "The columns of y_proba seem to be in the order of sorted labels, as in classifiers, "
+            f"not in that of target_names: {', '.join(names)}. Pass sorted target_names."
         )
     return y_proba
 

@@ -143,7 +143,9 @@ def compare_classifiers(
     if method == "sign_flip":
         p_value = _sign_flip(scores, other_scores, n_permutations, random_state)
     elif test_share is None:
-        raise ValueError("method='corrected_t' needs test_share, the share that a split tests.")
+        raise ValueError(
+            "method='corrected_t' needs test_share, the share that each split tests on."
+        )
     else:
         p_value = _corrected_t(differences, test_share)
     return Comparison(float(differences.mean()), float(p_value), len(differences), method)
@@ -155,13 +157,13 @@ def _pair(scores, other_scores):
     if isinstance(scores, Mapping):
         lonely = set(scores) ^ set(other_scores)
         if lonely:
-            raise ValueError(f"Without a pair are {sorted(map(str, lonely))[:5]}.")
+            raise ValueError(f"Keys without a pair: {sorted(map(str, lonely))[:5]}.")
         scores, other_scores = zip(*((scores[k], other_scores[k]) for k in scores), strict=True)
     pair = [column_or_1d(each).astype(float) for each in (scores, other_scores)]
     if len(pair[0]) != len(pair[1]):
-        raise ValueError(f"Scores come in pairs, got {len(pair[0])} and {len(pair[1])}.")
+        raise ValueError(f"Scores must come in pairs, got {len(pair[0])} and {len(pair[1])}.")
     if len(pair[0]) < 2:
-        raise ValueError("There must be two pairs at least.")
+        raise ValueError("There must be at least two pairs.")
     if not np.isfinite(pair).all():
         raise ValueError("Scores must be finite.")
     return pair

@@ -56,8 +56,8 @@ def _split_images(y, fraction, classes, seed):
     sizes = np.minimum(np.maximum(1, np.round(fraction * counts).astype(int)), counts - 1)
     if sizes.sum() == 0:
         raise ValueError(
-            f"validation_fraction={fraction} needs a class with 2 images at least, one to train on "
-            f"and one to validate on; none of {classes.tolist()} has as many. {_WAYS_OUT}"
+            f"validation_fraction={fraction} needs a class with at least 2 images, one to train on "
+            f"and one to validate on; none of {classes.tolist()} has that many. {_WAYS_OUT}"
         )
     rng = np.random.default_rng(seed)
     return np.concatenate(
@@ -72,7 +72,7 @@ def _split_groups(y, groups, fraction, classes, seed):
     if len(np.unique(groups)) < 2:
         raise ValueError(
             f"All {len(y)} images belong to the group {groups.tolist()[0]!r}: there are no others "
-            f"to cut validation data from. {_WAYS_OUT}"
+            f"to take validation data from. {_WAYS_OUT}"
         )
     values, codes = np.unique(groups, return_inverse=True)
     single = (np.flatnonzero(codes == code) for code in range(len(values)))
@@ -113,7 +113,7 @@ def _class_in_one_group(y, groups, fraction, classes):
     n_groups = [len(np.unique(groups[y == code])) for code in range(len(classes))]
     rarest = int(np.argmin(n_groups))
     return (
-        f"validation_fraction={fraction} cannot be cut off by whole groups: each cut would leave "
-        f"a class without training images. Class {classes.tolist()[rarest]!r} has images of "
+        f"validation_fraction={fraction} cannot be split off by whole groups: any split would "
+        f"leave a class without training images. Class {classes.tolist()[rarest]!r} has images of "
         f"{n_groups[rarest]} group(s) only. {_WAYS_OUT}"
     )

@@ -149,8 +149,8 @@ def manifest_splits(
     extra = len(X) - len(places) + missing
     if missing or extra:
         raise ValueError(
-            f"X has not the images of the manifest: {missing} of {len(places)} are missing, and "
-            f"{extra} are others. verify_manifest tells which."
+            f"X does not have the images of the manifest: {missing} of {len(places)} are missing, "
+            f"and {extra} are new. verify_manifest lists them."
         )
     places = np.array(places)
     return [(places[fold["train"]], places[fold["test"]]) for fold in manifest["folds"]]
@@ -273,6 +273,6 @@ def _places(manifest, X):
 def _check(manifest):
     keys = {"version", "images", "subjects", "folds"}
     if not isinstance(manifest, dict) or not keys <= set(manifest):
-        raise ValueError(f"A manifest is a dict with {sorted(keys)}, from split_manifest.")
+        raise ValueError(f"A manifest must be a dict with {sorted(keys)}, as from split_manifest.")
     if manifest["version"] != _VERSION:
-        raise ValueError(f"The manifest is of version {manifest['version']}, known is {_VERSION}.")
+        raise ValueError(f"The manifest has version {manifest['version']}, expected {_VERSION}.")

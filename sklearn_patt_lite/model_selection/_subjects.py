@@ -137,8 +137,8 @@ class SubjectKFold(BaseCrossValidator):
             raise ValueError(f"n_splits must be an integer of at least 2, got {self.n_splits!r}.")
         if groups is None:
             raise ValueError(
-                "The 'groups' parameter should not be None: it tells the subjects. cross_validate "
-                'and its like hand it on as params={"groups": ...} if '
+                "The 'groups' parameter should not be None: it identifies the subjects. "
+                'cross_validate and similar functions forward params={"groups": ...} if '
                 "sklearn.set_config(enable_metadata_routing=True) was called."
             )
         groups = check_subjects(groups)

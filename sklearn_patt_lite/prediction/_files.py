@@ -112,7 +112,7 @@ def predict_files(classifier: ClassifierMixin, paths: Paths) -> dict[str, NDArra
 def as_strings(paths: Paths) -> list[str]:
     """Check paths, and return them as strings."""
     if isinstance(paths, Mapping | Set):
-        raise TypeError(f"paths must be in an order, got a {type(paths).__name__}: pass a list.")
+        raise TypeError(f"paths must be ordered, got a {type(paths).__name__}: pass a list.")
     strings = []
     for row, path in enumerate(as_column(paths)):
         if not isinstance(path, str | os.PathLike):

@@ -19,7 +19,7 @@ from sklearn_patt_lite.prediction._schema import predictions_schema
 #: What a table was made from, and how errors describe a difference.
 _MADE_FROM = {
     "paths": "other paths",
-    "classifier": "another classifier, or one with other parameters (verbose and memory count)",
+    "classifier": "another classifier, or one with other parameters (even verbose or memory)",
     "chunk_size": "chunks of another size",
 }
 
@@ -137,8 +137,8 @@ def _made_from(classifier, paths, chunk_size):
         of_classifier = joblib.hash(classifier)
     except Exception as error:  # whatever pickle raises
         raise TypeError(
-            f"The classifier cannot be pickled, nor recognized by the next run ({error}). "
-            "Its functions, such as a detector, must be those of a module."
+            "The classifier cannot be pickled, so the next run could not recognize it "
+            f"({error}). Its functions, such as a detector, must be defined in a module."
         ) from error
     digest = hashlib.sha256()
     for row, path in enumerate(paths):
@@ -146,8 +146,8 @@ def _made_from(classifier, paths, chunk_size):
             digest.update(_absolute(path).encode() + b"\0")
         except UnicodeEncodeError as error:
             raise ValueError(
-                f"row {row} of paths: {path!r} is not UTF-8, as text in Parquet files is. Rename "
-                "the file, or leave it out."
+                f"row {row} of paths: {path!r} is not UTF-8, as text in Parquet files must be. "
+                "Rename the file, or leave it out."
             ) from error
     return {
         "paths": digest.hexdigest(),
@@ -239,8 +239,8 @@ def _check_made_from(file, schema, way_out):
         found = parquet.read_schema(file).metadata or {}
     except (OSError, pa.ArrowException) as error:
         raise FileExistsError(
-            f"{os.fspath(file)!r} is there, and is no Parquet file: {way_out}."
+            f"{os.fspath(file)!r} exists and is not a Parquet file: {way_out}."
         ) from error
     for key, what in _MADE_FROM.items():
         if found.get(key.encode()) != schema.metadata[key.encode()]:
-            raise FileExistsError(f"{os.fspath(file)!r} holds predictions of {what}: {way_out}.")
+            raise FileExistsError(f"{os.fspath(file)!r} contains predictions of {what}: {way_out}.")

@@ -350,7 +350,7 @@ class FaceCropper(ImageTransformerMixin, BaseEstimator):
     def _without_face(self, photo):
         if self.on_no_face == "raise":
             raise ValueError(
-                "no face was found; on_no_face='whole' takes such photographs as a whole, and "
+                "no face was found; on_no_face='whole' keeps the whole photograph, and "
                 "'blank' gives a grey square."
             )
         shape = (self.size, self.size)
@@ -410,7 +410,7 @@ def _named(work, source):
     except Exception as error:  # a user's detector may fail in any way
         known = (FileNotFoundError, TypeError, ValueError)
         kind = next((each for each in known if isinstance(error, each)), ValueError)
-        said = error if isinstance(error, known) else f"the detector fails with {error!r}"
+        said = error if isinstance(error, known) else f"the detector failed with {error!r}"
         path = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
         where = "" if path in str(said) else f"{path!r}: "
         raise kind(f"{where}{said}") from error

@@ -136,7 +136,7 @@ def _mtcnn():
     except ImportError as error:
         raise ImportError(
             "detector='mtcnn' needs the package mtcnn: pip install 'sklearn-patt-lite[faces]', or "
-            "pass a callable that gives boxes."
+            "pass a callable that returns boxes."
         ) from error
     return MTCNN()
 
@@ -147,16 +147,16 @@ def _check_faces(found):
     found = found if isinstance(found, Mapping) else {"boxes": found}
     if "boxes" not in found or not set(found) <= {"boxes", "scores", "eyes"}:
         raise ValueError(
-            "The detector should give 'boxes' and, if it knows them, 'scores' and 'eyes'; it "
-            f"gives {sorted(map(str, found))}."
+            "The detector should return 'boxes' and, optionally, 'scores' and 'eyes'; got "
+            f"{sorted(map(str, found))}."
         )
     boxes = _as_numbers("boxes", found["boxes"])
     n = len(boxes) if boxes.ndim else 1
     boxes = _check_shape("boxes", boxes, (n, 4))
     if not (abs(boxes) < _FARTHEST).all() or (boxes[:, 2:] <= boxes[:, :2]).any():
         raise ValueError(
-            "The detector gives a box that is none: left, top, right and bottom are pixels, "
-            f"right and bottom beyond left and top; got {boxes.tolist()}."
+            "The detector returned an invalid box: left, top, right and bottom must be pixels, "
+            f"with right > left and bottom > top; got {boxes.tolist()}."
         )
     scores = _check_shape("scores", found.get("scores"), (n,))
     if (scores < 0).any() or (scores > 1).any():
@@ -173,7 +173,7 @@ def _as_numbers(name, values):
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"The detector gives {name} that are no array of numbers, but {type(values).__name__}: "
+            f"The detector's {name} must be an array of numbers, got {type(values).__name__}: "
             f"{error}."
         ) from error
 
@@ -187,6 +187,6 @@ def _check_shape(name, values, shape):
     if values.shape != shape:
         expected = ", ".join(["n_faces", *map(str, shape[1:])])
         raise ValueError(
-            f"The detector gives {name} of shape {values.shape}; expected ({expected})."
+            f"The detector returned {name} of shape {values.shape}; expected ({expected})."
         )
     return values

@@ -3,16 +3,16 @@ Why attention over the batch misleads
 =====================================
 
 The published code of PAtt-Lite attends over the images of a *batch*. Each
-prediction then depends on the images that are predicted with it, and a
-test set that lies in the order of its classes, as folders do, tells itself
-the answers.
+prediction then depends on the other images in the batch. If a test set is
+sorted by class, as files in class folders are, its images give away each
+other's labels.
 """
 
 # %%
 # Two networks
 # ------------
 #
-# They differ in one parameter: over what the attention runs.
+# They differ in one parameter: what the attention runs over.
 # ``attention="batch"`` is the published behaviour, and warns.
 
 import warnings
@@ -58,13 +58,13 @@ for warning in caught:
     print(f"{warning.category.__name__}: {warning.message}")
 
 # %%
-# The same faces in other company
+# The same faces in other batches
 # -------------------------------
 #
 # :func:`~sklearn_patt_lite.inspection.batch_invariance` predicts the faces
-# of unseen people alone, in batches that are shuffled, and in batches that
-# are sorted by class. It is handed the networks themselves: the classifier
-# would cut batches to the size that it was trained with.
+# of unseen people alone, in shuffled batches, and in batches sorted by
+# class. It gets the networks themselves, because the classifier would use
+# batches of the size that it was trained with.
 
 SIZES = (2, 4, 8, 16, 32)
 test = faces.images[~is_trained], faces.target[~is_trained]
@@ -80,8 +80,8 @@ for attention, report in reports.items():
     print(f'attention="{attention}"\n{report}\n')
 
 # %%
-# Accuracy by company
-# -------------------
+# Accuracy by batch size and order
+# --------------------------------
 
 figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
 colors = {"batch": "firebrick", "patches": "midnightblue"}
@@ -114,13 +114,13 @@ ax.legend(loc="lower left")
 plt.show()
 
 # %%
-# Not a face has changed from left to right, and nothing was learned. The
-# published network is better when a batch shows one expression, because
-# each image is told by the others what they are; shuffled, the same
-# predictions are no better than alone. A score in class order measures the
-# order. With attention over the patches of one image every face has one
-# answer, and one score.
+# From left to right, neither the faces nor the networks change. The
+# published network is better if a batch shows one expression, because the
+# other images give away the label. In shuffled batches, its predictions
+# are no better than alone. A score on faces sorted by class measures the
+# order. With attention over the patches of one image, every face has one
+# prediction, and there is one score.
 #
-# With photographs it is the same: the documentation of
-# :func:`~sklearn_patt_lite.inspection.batch_invariance` has the figures of
+# Photographs show the same: the documentation of
+# :func:`~sklearn_patt_lite.inspection.batch_invariance` has figures for
 # FER2013.

@@ -5,7 +5,7 @@ Calibrated probabilities
 Of the labels to which a classifier gives a probability of 80 %, four in
 five should be right. Neural networks often miss this. Temperature scaling
 divides all logits by one number, which can correct most of the error.
-scikit-learn fits this number, on people whom the network has not seen.
+scikit-learn fits this number, on people who were held out from training.
 """
 
 # %%
@@ -62,8 +62,8 @@ print(f"temperature {temperature:.2f}")
 # Before and after
 # ----------------
 #
-# The calibration error is the mean distance between the confidence of the
-# classifier, its probability of the predicted label, and its accuracy.
+# The calibration error is the mean distance between the classifier's
+# confidence (its probability of the predicted label) and its accuracy.
 
 y_test = faces.target[is_test]
 correct, confidence = {}, {}
@@ -93,9 +93,10 @@ for name, model in {
 # ---------------------
 #
 # Faces are binned by the probability of their predicted label. Above the
-# diagonal the classifier is underconfident, as here: the default recipe
-# smooths labels, and few epochs of few people do the rest. A temperature
-# below 1 makes it surer. Below the diagonal it would be overconfident.
+# diagonal, the classifier is underconfident, as here: the default recipe
+# smooths labels, and few epochs on few people do the rest. A temperature
+# below 1 raises its confidence. Below the diagonal, it would be
+# overconfident.
 
 figure, axes = plt.subplots()
 for name in confidence:

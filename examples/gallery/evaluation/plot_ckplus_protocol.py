@@ -2,18 +2,18 @@
 Ten folds of subjects, as for CK+
 =================================
 
-CK+ is scored in ten folds of people: everybody is tested once, by a
-classifier that has not seen them. Here drawn faces stand in for it, with
-its seven expressions.
+CK+ is evaluated in ten folds of subjects: everybody is tested once, by a
+classifier that was not trained on them. Here, drawn faces with the same
+seven expressions stand in for CK+.
 """
 
 # %%
 # A database like CK+
 # -------------------
 #
-# CK+ has contempt among its expressions, and no neutral face among its
-# labels. :func:`~sklearn_patt_lite.datasets.map_expressions` takes these
-# seven of the eight that are drawn. Your copy of CK+ comes in one call,
+# CK+ has labels for contempt, but none for neutral faces.
+# :func:`~sklearn_patt_lite.datasets.map_expressions` selects its seven
+# expressions from the eight that are drawn. Your copy of CK+ is loaded by
 # ``load_ckplus("CK+")``, with the same fields.
 
 import tempfile
@@ -59,15 +59,16 @@ print(data.target_names.tolist())
 # ---------
 #
 # :class:`~sklearn_patt_lite.model_selection.SubjectKFold` tests every
-# tenth of the sorted subjects, as the field does with CK+: who is in which
-# fold depends on the subjects' names only, so that scores can be compared
-# with those of others.
+# tenth of the sorted subjects, as the field does with CK+. The folds
+# depend only on the subjects' names, so that scores can be compared with
+# those of others.
 #
-# All faces of the other folds are learnt from: the default recipe trains
-# for a fixed number of epochs, and needs no validation data. Where you ask
-# for some (``validation_fraction``), metadata routing hands the groups
-# down to the classifier, and nobody is on both sides of that cut either.
-# ``memory`` keeps what frozen layers say of an image, for all ten folds.
+# All faces of the other folds are used for training: the default recipe
+# trains for a fixed number of epochs, and needs no validation data. If you
+# ask for some (``validation_fraction``), metadata routing passes the
+# groups on to the classifier, and nobody is on both sides of that split
+# either. ``memory`` keeps the features of frozen layers, for all ten
+# folds.
 
 sklearn.set_config(enable_metadata_routing=True)
 
@@ -99,14 +100,13 @@ for fold, score in enumerate(folds["test_score"]):
     print(f"fold {fold}: {score:.3f}")
 
 # %%
-# How sure the score is
-# ---------------------
+# How certain the score is
+# ------------------------
 #
 # Folds differ because people do.
-# :func:`~sklearn_patt_lite.metrics.expression_report` resamples people for
-# its intervals: the images of one person succeed and fail together, and an
-# interval over images, as if each came from somebody else, would be too
-# narrow.
+# :func:`~sklearn_patt_lite.metrics.expression_report` resamples subjects
+# for its intervals. The images of one person succeed and fail together: an
+# interval over images treats them as independent, and is too narrow.
 
 report = expression_report(
     data.target,
@@ -118,7 +118,7 @@ report = expression_report(
 print(report)
 
 # %%
-# The folds, and the interval of all of them together.
+# The scores of the folds, and the interval of the overall score.
 
 low, high = report.intervals["accuracy"]
 figure, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
@@ -133,7 +133,7 @@ ax.legend(loc="lower right", bbox_to_anchor=(1, 0.16), ncols=2)
 plt.show()
 
 # %%
-# Which expressions are taken for which, in % of the true expression.
+# The confusion matrix, in % of the true expression.
 
 ConfusionMatrixDisplay(
     100 * report.confusion_shares, display_labels=report.target_names
@@ -144,10 +144,10 @@ plt.tight_layout()
 plt.show()
 
 # %%
-# The folds are of six people each and lie far apart; the best of them says
-# little. The score is the one over all images, with its interval over
-# people, and the confusion matrix says what it is made of.
+# The folds have six people each, and their scores lie far apart: the best
+# one says little. The score to report is the one over all images, with its
+# interval over subjects. The confusion matrix shows what it is made of.
 #
-# CK+ has three frames of each recording, nearly one image:
-# ``examples/ckplus_folds.py`` prints the score by recordings next to the
-# score by frames.
+# CK+ has three nearly identical frames of each recording:
+# ``examples/ckplus_folds.py`` prints the score by recording next to the
+# score by frame.

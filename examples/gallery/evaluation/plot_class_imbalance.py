@@ -2,19 +2,19 @@
 Rare expressions
 ================
 
-Databases have many happy faces and few of disgust and fear. A classifier
-may neglect the few, and its accuracy will not tell. The mean of the
-classes' recalls does, and class weights help.
+Databases have many happy faces, and few that show disgust or fear. A
+classifier may neglect these, and its accuracy does not show it. The mean
+of the classes' recalls does, and class weights help.
 """
 
 # %%
 # An unbalanced database
 # ----------------------
 #
-# Of 200 people everybody is happy, four of five are neutral, one in ten
-# shows disgust, and one in ten fear: the shares of no database, but in the
-# manner of most. The 60 people to test on show everything, so that rare
-# expressions can be measured.
+# Of the 200 people in the training set, everybody shows happiness, four in
+# five a neutral face, one in ten disgust, and one in ten fear. No database
+# has exactly these shares, but most are similarly unbalanced. The 60 test
+# subjects show every expression, so that rare ones can be measured.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -56,8 +56,8 @@ for name, count in zip(
 # With and without class weights
 # ------------------------------
 #
-# ``class_weight="balanced"`` is the default: in the loss, an image counts
-# the more the rarer its class is. None takes them as they come.
+# ``class_weight="balanced"`` is the default: the rarer its class, the more
+# an image counts in the loss. With None, all images count the same.
 
 
 def fit(class_weight):
@@ -85,11 +85,11 @@ classifiers = {
 # Two scores
 # ----------
 #
-# The accuracy is taken on faces in the shares of the training set, as a
-# test part of the same database would have them: weights bring the test
-# faces to these. The balanced accuracy is the mean of the classes'
-# recalls, whatever the shares. Always to say "happy" would have a third of
-# the one, and a seventh of the other.
+# The accuracy is for the class shares of the training set, which a test
+# part of the same database would have, too: the test faces are weighted
+# accordingly. The balanced accuracy is the mean of the classes' recalls,
+# whatever the shares. Always predicting "happy" would have an accuracy of
+# one third, and a balanced accuracy of one seventh.
 
 for name, classifier in classifiers.items():
     predicted = classifier.predict(faces.images[is_test])
@@ -117,8 +117,9 @@ display = ClassRecallDisplay.from_estimator(
 plt.show()
 
 # %%
-# Without weights the rarest expression, disgust, is nearly given up. With
-# them the rare expressions gain more than the frequent ones lose, which
-# the balanced accuracy says. The accuracy does not: three quarters of its
-# faces are happy, neutral and sad. Weights make no new faces, and the rare
-# expressions are still told less well than happiness.
+# Without weights, the classifier nearly gives up on the rarest expression,
+# disgust. With weights, the rare expressions gain more than the frequent
+# ones lose. The balanced accuracy shows this; the accuracy does not,
+# because three quarters of its faces are happy, neutral or sad. Weights
+# add no new faces, and the rare expressions are still recognized less well
+# than happiness.

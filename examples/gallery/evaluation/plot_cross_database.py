@@ -2,20 +2,21 @@
 From one database to another
 ============================
 
-Databases do not agree on which expressions there are, what they are
-called, and in which order they come.
-:func:`~sklearn_patt_lite.datasets.map_expressions` brings one to the
-other's labels, so that a classifier can be tested on faces from elsewhere.
+Databases differ in which expressions they have, what these are called,
+and in which order they come.
+:func:`~sklearn_patt_lite.datasets.map_expressions` maps one database to
+the labels of another, so that a classifier can be tested across databases.
 """
 
 # %%
 # Two databases
 # -------------
 #
-# One is in the manner of FERPlus: eight expressions. The other is in the
-# manner of RAF-DB: seven, under other names and in another order, of
-# people who turn their heads and wear things; here they are grey and small
-# besides. Both are drawn, by two seeds, so that nobody is in both.
+# The first, "here", resembles FERPlus, with eight expressions. The second,
+# "there", resembles RAF-DB: seven expressions, with other names and in
+# another order, of people who turn their heads and may have their faces
+# partly covered. In this example, its images are also grey and small. Both
+# are drawn, with different seeds, so that nobody is in both.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -73,7 +74,7 @@ for title, data in {"here": here, "there": there}.items():
     print(f"{title:6}{data.images.shape} {data.target_names.tolist()}")
 
 # %%
-# Faces of both, with the numbers of their labels.
+# Faces of both databases, with the numbers and names of their labels.
 
 figure, axes = plt.subplots(1, 8, figsize=(7.2, 1.5), layout="constrained")
 for i, ax in enumerate(axes):
@@ -91,7 +92,7 @@ plt.show()
 # One set of labels
 # -----------------
 #
-# Usual spellings are understood ("Happiness" is "happy"). Contempt is not
+# Common spellings are understood ("Happiness" is "happy"). Contempt is not
 # among the seven: its faces are dropped, or merged into another expression
 # with ``merge={"contempt": "disgust"}``.
 
@@ -103,16 +104,16 @@ for title, before, after in (
     ("there", there, mapped_there),
 ):
     print(
-        f"{title}: of {len(before.target)} faces "
-        f"{len(after.target)} are left"
+        f"{title}: {len(after.target)} of "
+        f"{len(before.target)} faces are left"
     )
 
 # %%
 # Tested here and there
 # ---------------------
 #
-# The classifier learns of 140 people here. The network brings grey faces,
-# and faces of another size, to what it was trained on.
+# The classifier is trained on 140 people from "here". It converts grey
+# faces, and faces of another size, to the format of its training images.
 
 is_trained = mapped_here.groups < 140
 classifier = PAttLiteClassifier(
@@ -131,9 +132,8 @@ predicted_here = classifier.predict(mapped_here.images[~is_trained])
 predicted_there = classifier.predict(mapped_there.images)
 
 # %%
-# For comparison, what comes of it if labels are taken for numbers: the
-# prediction, as it is numbered here, against the label, as it is numbered
-# there.
+# For comparison, the score without mapping: the number of the predicted
+# expression "here" is compared with the number of the true one "there".
 
 numbers_here = np.array(
     [
@@ -163,7 +163,7 @@ ax.set(ylabel="accuracy", ylim=(0, 1))
 plt.show()
 
 # %%
-# Which expressions are taken for which there, in shares of the true one.
+# The confusion matrix "there", normalized by the true expression.
 
 ConfusionMatrixDisplay.from_predictions(
     mapped_there.target,
@@ -181,10 +181,10 @@ plt.show()
 # sphinx_gallery_thumbnail_number = 2
 
 # %%
-# On unseen people of its own database the classifier is far better than on
-# faces from elsewhere: a score holds for faces like those that it was
-# taken on, and how much is lost elsewhere is to be measured. Without
-# mapping the labels, most of what is right would count as wrong. Happy,
-# sad and neutral have the same numbers in both orders by chance, so that
-# such a score need not be zero, and the error may pass for a bad
+# On unseen people of its own database, the classifier is far better than
+# on faces of the other one. A score holds for faces like those that it was
+# measured on; how much is lost on others has to be measured. Without
+# mapping the labels, most correct predictions would count as wrong. Happy,
+# sad and neutral happen to have the same numbers in both orders. So such a
+# score need not be zero, and the error may be mistaken for a bad
 # classifier.

@@ -2,19 +2,20 @@
 A grid search, and what it shares
 =================================
 
-How deep stage 2 unfreezes the backbone, and how the patches are made, are
-parameters: :class:`~sklearn.model_selection.GridSearchCV` goes through
-them. What is frozen is computed once for the whole search.
+How many layers stage 2 unfreezes, and how the patches are made, are
+parameters, which :class:`~sklearn.model_selection.GridSearchCV` can
+search. Features of frozen layers are computed once for the whole search.
 """
 
 # %%
 # Candidates
 # ----------
 #
-# ``unfreeze_layers`` is how many layers at the end of the backbone train
-# in stage 2: none, or two blocks and a half. The patches are made by the
-# paper's two separable convolutions or by one plain convolution, or there
-# are none, and the cells of the backbone's map stand in for them.
+# ``unfreeze_layers`` is the number of layers at the end of the backbone
+# that are trained in stage 2: none, or two and a half blocks. The patches
+# are made by the paper's two separable convolutions or by one plain
+# convolution. With None, there are no patches, and the cells of the
+# backbone's feature map are used in their place.
 
 import tempfile
 
@@ -31,9 +32,9 @@ UNFREEZE_LAYERS = [0, 16]
 PATCHES = ["separable", "conv", None]
 
 # %%
-# The best score of a search was chosen for being high, and is a little too
-# good for that. Thirty of the people are kept away from the search, to
-# score its choice.
+# The best score of a search was chosen for being high, so it is a little
+# too optimistic. Thirty people are held out from the search, to score its
+# choice.
 
 faces = make_expression_faces(
     n_subjects=90,
@@ -48,13 +49,13 @@ is_searched = faces.groups < 60
 # The search
 # ----------
 #
-# Metadata routing hands the groups down: to the folds, and to each
-# candidate's own validation cut, which ``recipe="paper"`` makes. No
-# candidate is trained and tested on the same people.
+# Metadata routing passes the groups on to the folds, and to the validation
+# split that each candidate makes with ``recipe="paper"``. No candidate is
+# trained and tested on the same people.
 #
-# The first layers are frozen in every candidate, and say the same of an
-# image in every fold. ``memory`` is a folder that keeps what they say. It
-# changes no score.
+# The first layers are frozen in every candidate, so their features of an
+# image are the same in every fold. ``memory`` is a folder that keeps these
+# features. It changes no score.
 
 sklearn.set_config(enable_metadata_routing=True)
 
@@ -86,10 +87,10 @@ with tempfile.TemporaryDirectory() as memory:
         faces.images[~is_searched], faces.target[~is_searched]
     )
 
-print(f"the choice: {search.best_params_}")
+print(f"chosen: {search.best_params_}")
 print(
-    f"its score in the search {search.best_score_:.3f}, "
-    f"on people kept away {test_score:.3f}"
+    f"its score: {search.best_score_:.3f} in the search, "
+    f"{test_score:.3f} on held-out people"
 )
 features = search.best_estimator_.history_["features"]
 print(
@@ -101,8 +102,8 @@ print(
 # The scores as a map
 # -------------------
 #
-# ``cv_results_`` has the candidates in the order of the grid, the last
-# parameter fastest.
+# ``cv_results_`` lists the candidates in the order of the grid; the last
+# parameter varies fastest.
 
 scores = search.cv_results_["mean_test_score"].reshape(
     len(PATCHES), len(UNFREEZE_LAYERS)
@@ -129,9 +130,9 @@ figure.colorbar(image, label="accuracy, %, mean of the folds")
 plt.show()
 
 # %%
-# Without patches these few epochs lead less far, at either depth: that row
-# stands out. The other cells differ by a few points, and 420 images leave
-# the accuracy of each uncertain by more than two, so that the search's
-# choice among them is no finding: another seed may choose another. Cells
-# of a row may be equal: where no epoch of stage 2 validates as well as the
-# end of stage 1, that is kept.
+# Without patches, so few epochs reach a lower accuracy, at either depth:
+# that row stands out. The other cells differ by a few points, but with 420
+# images, each accuracy is uncertain by more than two. So the search's
+# choice among them is no finding: another seed may choose another cell.
+# Cells of a row may be equal: if no epoch of stage 2 does as well on the
+# validation data as the end of stage 1, the latter is kept.

@@ -3,20 +3,19 @@ Covered faces and turned heads
 ==============================
 
 A score on frontal, uncovered faces says nothing about sunglasses, masks
-and heads that are turned. Drawn faces can be drawn again, the same in
-everything but that.
+and turned heads. Drawn faces can be drawn again with nothing else changed.
 """
 
 # %%
 # One face, drawn again
 # ---------------------
 #
-# With one ``random_state``,
+# With the same ``random_state``,
 # :func:`~sklearn_patt_lite.datasets.make_expression_faces` draws the same
 # people with the same expressions, whatever ``occlusion`` and ``max_yaw``
-# are. What differs between two scores is then the covering, or the turn,
-# and nothing else. Photographs do not allow that: faces that are turned
-# there are also other people, in other light.
+# are. Two scores then differ only because of the covering or the turn.
+# Photographs do not allow this comparison: their turned faces also show
+# other people, in other light.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -61,10 +60,10 @@ plt.show()
 # Two classifiers
 # ---------------
 #
-# Both learn of the same 120 people, whom another seed has drawn, and of as
-# many images: one of frontal, uncovered faces, the other of faces that are
-# turned by up to 45 degrees, and every other of which is covered. Both
-# train for the same number of epochs.
+# Both are trained on the same 120 people, drawn with another seed, and on
+# the same number of images: one on frontal, uncovered faces, the other on
+# faces that are turned by up to 45 degrees, half of them covered. Both
+# are trained for the same number of epochs.
 
 
 def fit(occlusion, max_yaw):
@@ -95,8 +94,8 @@ classifiers = {
 # The scores
 # ----------
 #
-# Every face is covered by one thing. The scores of those that wear a mask
-# are held against the same faces without it.
+# Each face is covered by one of the three. The score on the faces with a
+# mask, for example, is compared with that on the same faces without it.
 
 
 def is_right(classifier, faces):
@@ -124,11 +123,11 @@ for name, classifier in classifiers.items():
     ):
         print(
             f"  {covering}: {score:.3f}, "
-            f"the same faces without: {bare:.3f}"
+            f"the same faces uncovered: {bare:.3f}"
         )
 
 # %%
-# Arrows lead from the score of the bare faces to that of the covered ones.
+# Arrows lead from the score on bare faces to that on covered ones.
 
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(7.5, 3.6), sharey=True, layout="constrained"
@@ -171,10 +170,10 @@ plt.show()
 # sphinx_gallery_thumbnail_number = 2
 
 # %%
-# A turned head costs the classifier of plain faces more than that of
-# varied ones, which pays with a lower score on plain faces: it has seen as
-# many images, and fewer of that kind. A covering costs both of them much,
-# and a mask most: the mouth tells many expressions, and no training brings
-# back what is not on the picture. The single score of a test set is a
-# mixture of these, and depends on how many of its faces are covered or
-# turned.
+# Turned heads cost the classifier that was trained on plain faces more
+# than the one that was trained on varied faces. The latter pays with a
+# lower score on plain faces: it had as many training images, but fewer of
+# that kind. Coverings cost both a lot, and masks the most: many
+# expressions show in the mouth, and no training restores what is not in
+# the picture. The score on a test set is a mixture of all these, and
+# depends on how many of its faces are covered or turned.

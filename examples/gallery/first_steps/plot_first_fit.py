@@ -2,10 +2,9 @@
 A first fit
 ===========
 
-:class:`~sklearn_patt_lite.PAttLiteClassifier` is fitted, predicts and is
-scored as every classifier of scikit-learn. Here it learns seven
-expressions from drawn faces, and is scored on people whom it has never
-seen.
+:class:`~sklearn_patt_lite.PAttLiteClassifier` fits, predicts and is scored
+like any classifier in scikit-learn. Here it learns seven expressions from
+drawn faces, and is scored on unseen people.
 """
 
 # %%
@@ -13,8 +12,8 @@ seen.
 # ---------
 #
 # :func:`~sklearn_patt_lite.datasets.make_expression_faces` draws people,
-# each with each expression. ``groups`` says who is on an image. Some faces
-# are turned, and every fifth is partly covered.
+# each with every expression. ``groups`` is the person in each image. Some
+# faces are turned, and one in five is partly covered.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -31,8 +30,8 @@ print(X.shape, X.dtype, np.unique(y).tolist())
 
 # %%
 # Images of one person resemble each other in more than the expression. A
-# test on people who were trained on would be too kind, so that whole
-# people are set apart: a quarter of them.
+# test on people from the training set would be too easy, so the split is
+# by person: a quarter of the people are held out.
 
 splitter = GroupShuffleSplit(n_splits=1, test_size=0.25, random_state=0)
 train, test = next(splitter.split(X, y, groups=faces.groups))
@@ -46,14 +45,15 @@ print(
 # The classifier
 # --------------
 #
-# For photographs the defaults will do: ImageNet weights, 112×112 pixels,
-# two stages. These settings make a small network of it, for drawings. At
-# 96 pixels the backbone ends in a map of 6×6 cells, hence patches of 3×3.
+# For photographs, use the defaults: ImageNet weights, 112×112 pixels, two
+# stages. The settings below make a small network for drawings. At 96
+# pixels, the backbone ends in a feature map of 6×6 cells, hence patches of
+# 3×3.
 #
-# The first stage trains the head on the frozen backbone; in the second the
-# later half of the backbone trains, too. An epoch of so few faces is 40
-# steps, so that stage 2 has 20 epochs instead of ten. Training ends after
-# so many, and needs no validation data: all faces are learnt from.
+# The first stage trains the head on the frozen backbone; the second also
+# trains the later half of the backbone. An epoch of so few faces has only
+# 40 steps, so stage 2 has 20 epochs instead of ten. Their number is fixed,
+# so no validation data are needed: all faces are used for training.
 
 classifier = PAttLiteClassifier(
     backbone_weights="drawn",
@@ -68,7 +68,7 @@ print(f"{classifier.n_parameters_:,} parameters")
 for stage in ("head", "finetune"):
     accuracy = classifier.history_[stage]["accuracy"]
     print(
-        f"stage {stage!r}: epochs {len(accuracy)}, "
+        f"stage {stage!r}: {len(accuracy)} epochs, "
         f"training accuracy {accuracy[0]:.2f} to {accuracy[-1]:.2f}"
     )
 
@@ -76,7 +76,7 @@ for stage in ("head", "finetune"):
 # The score
 # ---------
 #
-# ``score`` is the accuracy, and guessing would have one in seven.
+# ``score`` is the accuracy. Guessing would get one in seven right.
 
 accuracy = classifier.score(X[test], y[test])
 print(
@@ -85,17 +85,17 @@ print(
 )
 
 # %%
-# Labels were names, and so are predictions. ``predict_proba`` has a column
-# a class, in the order of ``classes_``.
+# The labels are names, and so are the predictions. ``predict_proba``
+# returns one column per class, in the order of ``classes_``.
 
 probabilities = classifier.predict_proba(X[test])
 predicted = classifier.predict(X[test])
 print(predicted[:3], probabilities[:3].max(axis=1).round(2))
 
 # %%
-# All faces of three people who were not trained on, with what the
-# classifier says of them: right in blue; wrong in orange, with the truth
-# in brackets.
+# All faces of three test subjects, with their predicted expressions:
+# correct ones in blue; wrong ones in orange, with the true expression in
+# brackets.
 
 people = np.unique(faces.groups[test])[:3]
 figure, axes = plt.subplots(3, 7, figsize=(7.2, 4.2), layout="constrained")
@@ -116,8 +116,8 @@ for row, person in zip(axes, people, strict=True):
 plt.show()
 
 # %%
-# Of people who were never seen, more than half of the faces are told
-# rightly: several times as many as by guessing. One number is no result
-# yet: :ref:`the next step
+# More than half of the faces of unseen people are classified correctly,
+# several times as many as by guessing. One number is not a result yet:
+# :ref:`the next step
 # <sphx_glr_gallery_evaluation_plot_ckplus_protocol.py>` tests every person
-# once, and says how sure the score is.
+# once, and shows how certain the score is.

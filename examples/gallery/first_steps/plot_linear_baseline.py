@@ -2,19 +2,19 @@
 The baseline to beat
 ====================
 
-Before a network is believed to have learnt something, a linear model
-should have been asked. There are two: of the pixels, and of what the
-frozen backbone sees.
+Before you believe that a network has learnt something, compare it with a
+linear model. Here are two: one on the pixels, and one on the features of
+the frozen backbone.
 """
 
 # %%
 # Three models
 # ------------
 #
-# :class:`~sklearn_patt_lite.preprocessing.BackboneFeatures` gives the
+# :class:`~sklearn_patt_lite.preprocessing.BackboneFeatures` computes the
 # features of the frozen backbone, averaged over a grid of 2×2. PAtt-Lite
-# starts from the same backbone. With a logistic regression behind them
-# they are a classifier that fits in seconds, and has nothing to tune but
+# starts from the same backbone. Followed by a logistic regression, they
+# make a classifier that fits in seconds, and has nothing to tune but
 # ``C``.
 
 import tempfile
@@ -77,8 +77,8 @@ models = {
 # The same folds for all
 # ----------------------
 #
-# Each face is predicted once, by a model that has not seen its person.
-# ``memory`` keeps what frozen layers say of a face, for all folds; it
+# Each face is predicted once, by a model that was not trained on that
+# person. ``memory`` keeps the features of frozen layers, for all folds; it
 # changes no score.
 
 sklearn.set_config(enable_metadata_routing=True)
@@ -106,8 +106,8 @@ memory.cleanup()
 # Better, or lucky?
 # -----------------
 #
-# The models were tested on the same people, and are compared in pairs, a
-# pair a person. Intervals that overlap, or do not, say less.
+# The models were tested on the same people, so their accuracies on each
+# person are compared in pairs. Whether their intervals overlap says less.
 
 for name in ("pixels", "backbone features"):
     found = compare_classifiers(
@@ -139,11 +139,11 @@ ax.legend()
 plt.show()
 
 # %%
-# Both models that start from the backbone are far above the pixels. The
-# regression reads what the frozen backbone sees, and takes seconds.
-# PAtt-Lite also trains half of the backbone, on views of the faces that
-# change from epoch to epoch, and is ahead. That is no matter of course: as
-# the paper trains it, on a few thousand photographs of FER2013, it was not
-# ahead of such a regression, as the documentation of
-# :class:`~sklearn_patt_lite.preprocessing.BackboneFeatures` says. Whoever
-# reports a score should report this one next to it.
+# Both models that start from the backbone are far ahead of the one on
+# pixels. The regression on frozen features takes seconds. PAtt-Lite also
+# trains half of the backbone, on views of the faces that change from epoch
+# to epoch, and is ahead. This cannot be taken for granted: trained as in
+# the paper, on a few thousand photographs of FER2013, it was not ahead of
+# such a regression, as the documentation of
+# :class:`~sklearn_patt_lite.preprocessing.BackboneFeatures` says. If you
+# report a score, report that of the regression next to it.

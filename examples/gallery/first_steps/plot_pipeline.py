@@ -2,19 +2,20 @@
 Images of all kinds, in a Pipeline
 ==================================
 
-Faces come as arrays, Pillow images and files, in grey and colour, each of
-its own size. :class:`~sklearn_patt_lite.preprocessing.FaceResizer` brings
-all of them to one array, and in a :class:`~sklearn.pipeline.Pipeline` that
-happens in training and in prediction alike.
+Faces come as arrays, Pillow images and files, in grey and colour, and in
+different sizes. :class:`~sklearn_patt_lite.preprocessing.FaceResizer`
+converts all of them to one array. In a
+:class:`~sklearn.pipeline.Pipeline`, it does so both in training and in
+prediction.
 """
 
 # %%
-# A motley of faces
-# -----------------
+# Mixed images
+# ------------
 #
-# Faces are drawn at 128 pixels, and handed on in turn as an array in
-# colour, an array in grey and of half the size, a Pillow image, a PNG file
-# and a JPEG file. Such a list is no array: its rows have no common shape.
+# Faces are drawn at 128 pixels, and converted in turn to a colour array, a
+# grey array of half the size, a Pillow image, a PNG file and a JPEG file.
+# Such a list is not an array: its items have no common shape.
 
 import tempfile
 from pathlib import Path
@@ -80,10 +81,10 @@ for kind, image in zip(kinds[:5], X[:5], strict=True):
 # The pipeline
 # ------------
 #
-# The resizer learns nothing from the data: it may stand before the split,
-# or inside the folds. It belongs in the pipeline because whoever predicts
-# with it later will have images of all kinds, too. The motley of the first
-# 60 people is trained on.
+# The resizer learns nothing from the data: it may come before the split,
+# or inside the folds. It belongs in the pipeline because later predictions
+# will be for images of all kinds, too. The pipeline is trained on the
+# mixed images of the first 60 people.
 
 classifier = PAttLiteClassifier(
     backbone_weights="drawn",
@@ -101,9 +102,9 @@ pipeline.fit([X[i] for i in is_trained], y[is_trained])
 # One face, five ways
 # -------------------
 #
-# The pipeline gets every face of the other 20 people in all five ways. An
-# answer that differs from the array's is the doing of how the face was
-# stored.
+# The pipeline predicts every face of the other 20 people in all five ways.
+# If a prediction differs from the one for the array, it is because of how
+# the face was stored.
 
 is_new = faces.groups >= 60
 new = [
@@ -124,13 +125,13 @@ for kind, found in probabilities.items():
     accuracy = np.mean(pipeline.classes_[labels] == y[is_new])
     print(
         f"{kind:14}accuracy {accuracy:.2f}, "
-        f"{100 * same:3.0f} % of labels as of the array, "
+        f"{100 * same:3.0f} % of labels as for the array, "
         f"largest change of a probability {change:.3f}"
     )
 
 # %%
-# Above, the surest of these faces as it comes; below, what the network
-# gets of it, and what the pipeline says.
+# Above is the most confidently predicted of these faces, in all five ways;
+# below are the network's input and the prediction.
 
 shown = probabilities["array"].max(axis=1).argmax()
 figure, axes = plt.subplots(2, 5, figsize=(7.2, 3.9), layout="constrained")
@@ -156,5 +157,5 @@ plt.show()
 # %%
 # How a face is stored makes no difference as long as nothing is lost:
 # array, Pillow image and PNG file get the same probabilities. JPEG changes
-# pixels a little, and with them probabilities; without colour and half of
-# its size a face has lost more, and its answers change most.
+# the pixels a little, and with them the probabilities. Without colour and
+# at half its size, a face has lost more, and its predictions change most.

@@ -2,17 +2,16 @@
 Where the evidence lies: Grad-CAM
 =================================
 
-A heat map over a face is easily believed. Whether what is bright decides
-is shown by covering it: the mouths of happy faces, and for comparison a
-place of the same size elsewhere.
+A heat map over a face is easily believed. To check whether the bright area
+decides, cover it: here the mouths of happy faces, and for comparison an
+area of the same size elsewhere.
 """
 
 # %%
 # A classifier
 # ------------
 #
-# It learns of 120 people, who look ahead and wear nothing over their
-# faces.
+# It is trained on 120 people who look ahead, with uncovered faces.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -47,15 +46,15 @@ print(f"accuracy on unseen people: {accuracy:.3f}")
 # Two layers, two maps
 # --------------------
 #
-# :class:`~sklearn_patt_lite.inspection.GradCAMDisplay` weighs the channels
-# of a map of the network by what they do for a class, and shows where they
-# are active. These are happy faces of unseen people, the surest first.
-# Above is the layer at which the backbone ends, which is the default;
-# below an earlier one.
+# :class:`~sklearn_patt_lite.inspection.GradCAMDisplay` weights the
+# channels of a feature map by their effect on the score of a class, and
+# shows where they are active. These are happy faces of unseen people, the
+# most confident first. The upper row is for the layer at which the
+# backbone ends, which is the default; the lower row is for an earlier one.
 #
-# The later a layer, the more of the face each of its cells has seen. At
-# the last one that is all of it, so that what is bright there need not be
-# what was seen there.
+# The later a layer, the larger the receptive field of its cells. At the
+# last one it is the whole face, so a bright cell need not mean that the
+# evidence is there.
 
 EARLIER = "conv_pw_6_relu"
 happy = faces.images[~is_trained & (y == "happy")]
@@ -74,10 +73,10 @@ plt.show()
 # Cover it
 # --------
 #
-# A grey rectangle hides the mouths of all happy faces of unseen people, or
-# as much of their foreheads. The map is for "happy" in each case. Its heat
-# at the mouth is compared with its mean: 1 would be a mouth like any other
-# place.
+# A grey rectangle covers the mouths of all happy faces of unseen people,
+# or as much of their foreheads. The map is for "happy" in each case. Its
+# mean at the mouth is divided by its mean over the image: 1 would be a
+# mouth like any other place.
 
 MOUTH = np.s_[:, 58:84, 28:68]
 FOREHEAD = np.s_[:, 8:34, 28:68]
@@ -125,8 +124,8 @@ for row, images in zip(axes, shown.values(), strict=True):
 plt.show()
 
 # %%
-# Without a mouth hardly a face is happy to the classifier, and the heat
-# leaves the place where the mouth was; without a forehead most stay happy,
-# and so do their maps. Here maps and decision say the same. That is no
-# matter of course, and the maps do not show it: a map alone is no proof,
-# the covering is.
+# With the mouth covered, hardly any face is predicted as happy, and the
+# heat moves away from where the mouth was. With the forehead covered, most
+# are still predicted as happy, and the heat stays where it was. Here maps
+# and predictions agree. This cannot be taken for granted, and the maps do
+# not show it: a map alone is no proof, but covering is.

@@ -2,8 +2,8 @@
 Wrong labels among the mistakes
 ===============================
 
-Databases of expressions hold wrong labels, some of them many. They are
-found where a classifier is sure, and wrong: look at the most confident
+Databases of expressions contain wrong labels, some of them many. They are
+found where a classifier is confident but wrong: look at the most confident
 mistakes before tuning anything.
 """
 
@@ -11,7 +11,7 @@ mistakes before tuning anything.
 # A database with wrong labels
 # ----------------------------
 #
-# With drawn faces it is known which labels are wrong: of these, one in
+# With drawn faces, it is known which labels are wrong: here, one in
 # twenty.
 
 import matplotlib.pyplot as plt
@@ -39,8 +39,9 @@ print(f"{is_wrong.sum()} of {len(is_wrong)} labels are wrong")
 # Probabilities for every face
 # ----------------------------
 #
-# Each face is predicted by a classifier that has not seen its person, nor
-# its label: one that has may have learnt the wrong label by heart.
+# Each face is predicted by a classifier that was not trained on this
+# person, or on this label: otherwise, it might have memorized a wrong
+# label.
 
 sklearn.set_config(enable_metadata_routing=True)
 
@@ -62,14 +63,14 @@ probabilities = cross_val_predict(
 )
 predicted = probabilities.argmax(axis=1)
 accuracy = np.mean(predicted == faces.target)
-print(f"accuracy by the labels as they are: {accuracy:.3f}")
+print(f"accuracy on the labels as they are: {accuracy:.3f}")
 
 # %%
-# The mistakes that it is surest of
-# ---------------------------------
+# The most confident mistakes
+# ---------------------------
 #
 # :class:`~sklearn_patt_lite.inspection.MistakesDisplay` shows them, and
-# has their places in ``indices``.
+# stores their row numbers in ``indices``.
 
 display = MistakesDisplay.from_predictions(
     faces.images,
@@ -81,8 +82,8 @@ display = MistakesDisplay.from_predictions(
 plt.show()
 
 # %%
-# How many of them are wrong labels? On drawn faces that can be counted,
-# for the first mistakes and for all.
+# How many of them are wrong labels? With drawn faces this can be counted,
+# for the mistakes shown and for all.
 
 mistakes = np.flatnonzero(predicted != faces.target)
 order = mistakes[np.argsort(-probabilities[mistakes].max(axis=1))]
@@ -118,9 +119,9 @@ ax.legend()
 plt.show()
 
 # %%
-# Wrong labels are a small share of the faces, and a large one of the
-# mistakes that the classifier is surest of. The rest of these are faces
-# that are hard, or places where it is biased: both are worth knowing. A
-# label of a test set is mended for a reason that is seen on the image,
-# never because the classifier says so; else its score would be its own
-# opinion.
+# Wrong labels are a small share of all faces, and a large share of the
+# most confident mistakes. The other mistakes are difficult faces, or show
+# where the classifier is biased: both are useful to know. Correct a label
+# of a test set only for a reason that is visible in the image, never
+# because the classifier says so. Otherwise, the classifier would be scored
+# against its own opinion.

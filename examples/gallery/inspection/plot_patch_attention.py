@@ -2,9 +2,8 @@
 Which patch carries the decision
 ================================
 
-The head of PAtt-Lite sees a face as four patches. Its score for an
-expression is a sum over them, so that it can be said exactly what each
-adds.
+The head of PAtt-Lite gets a face as four patches. Its score for an
+expression is a sum over them, so it is known exactly what each adds.
 """
 
 # %%
@@ -44,11 +43,11 @@ print(f"accuracy on unseen people: {classifier.score(X_test, y_test):.3f}")
 # One face at a time
 # ------------------
 #
-# :class:`~sklearn_patt_lite.inspection.PatchAttentionDisplay` writes into
-# each patch what it adds to the score of the predicted expression, against
-# the mean of all expressions. The patch that adds most has a frame. Arrows
-# are the attention: how much of a patch's answer comes from which other
-# patch.
+# :class:`~sklearn_patt_lite.inspection.PatchAttentionDisplay` writes on
+# each patch what it adds to the score of the predicted expression,
+# relative to the mean over all expressions. The patch that adds most has a
+# frame. Arrows show the attention: how much of a patch's output comes from
+# which other patch.
 
 probabilities = classifier.predict_proba(X_test)
 rows = [
@@ -64,9 +63,9 @@ plt.show()
 # All faces of an expression
 # --------------------------
 #
-# The numbers are in the display. With ``target``, they are for that
+# The display also stores the numbers. With ``target``, they are for that
 # expression, whatever was predicted. Their means over the faces of all
-# unseen people show where an expression is told.
+# unseen people show which patches an expression is recognized by.
 
 contributions = {}
 for name in faces.target_names:
@@ -102,9 +101,8 @@ figure.colorbar(image, ax=axes, label="adds", pad=0.01)
 plt.show()
 
 # %%
-# Surprise and happiness, with their mouths, are carried by the lower
-# patches nearly alone; for anger, disgust and sadness, of brows and lids,
-# the upper ones add most. That is what the numbers can say. Which of two
-# lower patches carries more is the network's own habit: a patch is no
-# window, for what it holds was computed from much more of the face than
-# its square.
+# Surprise and happiness, which show in the mouth, are recognized almost
+# entirely by the lower patches. For anger, disgust and sadness, which show
+# in brows and lids, the upper ones add most. The numbers cannot say more
+# than that. Which of the two lower patches adds more is peculiar to the
+# network: a patch is computed from much more of the face than its square.

@@ -2,20 +2,20 @@
 How training went
 =================
 
-Both stages in one picture: whether they learnt, where they stopped, and
-which epoch was kept. A rate that is too high for stage 2 is seen at a
-glance.
+Plot both stages of training: whether they learnt, where they stopped, and
+which epoch was kept. A learning rate that is too high for stage 2 is
+visible at a glance.
 """
 
 # %%
-# Two rates for stage 2
-# ---------------------
+# Two learning rates for stage 2
+# ------------------------------
 #
-# Stage 1 trains the head on the frozen backbone; stage 2 goes on with the
-# backbone's last layers, in the paper's recipe at a lower rate. It trains
-# layers that are good already, and a step that is too large undoes them.
-# The paper's rate, 1e-5, is made for hundreds of epochs; for a dozen
-# epochs these try more.
+# Stage 1 trains the head on the frozen backbone. Stage 2 also fine-tunes
+# the backbone's last layers, in the paper's recipe at a lower learning
+# rate. These layers are good already, and steps that are too large ruin
+# them. The paper's rate, 1e-5, is meant for hundreds of epochs; for a
+# dozen epochs, two higher rates are tried here.
 
 import matplotlib.pyplot as plt
 
@@ -57,9 +57,10 @@ moderate, too_high = fit(3e-4), fit(1e-2)
 # What is kept
 # ------------
 #
-# ``history_`` has a number an epoch for each stage, and ``best_epoch``,
-# the one whose weights were kept by the validation data: -1 if no epoch of
-# stage 2 did as well as the end of stage 1, which is kept then.
+# For each stage, ``history_`` has one value per epoch, and ``best_epoch``,
+# the epoch whose weights were kept because of the validation data: -1 if
+# no epoch of stage 2 did as well as the end of stage 1, which is then
+# kept.
 
 for classifier in (moderate, too_high):
     history = classifier.history_
@@ -82,9 +83,9 @@ print(
 # ------------
 #
 # :class:`~sklearn_patt_lite.inspection.TrainingHistoryDisplay` draws the
-# history: nothing is predicted for it. Stars are the epochs that were
-# kept. The training curve is of augmented images and with dropout, and may
-# lie below the one of validation.
+# history, without any predictions. Stars mark the epochs that were kept.
+# The training curve is measured on augmented images and with dropout, and
+# may lie below the validation curve.
 
 figure, axes = plt.subplots(
     2, 2, figsize=(8.5, 6), sharey="col", layout="constrained"
@@ -96,9 +97,9 @@ for row, classifier in zip(axes, (moderate, too_high), strict=True):
 plt.show()
 
 # %%
-# At the moderate rate stage 2 goes on where stage 1 ended. At the high one
-# both curves fall at the change of stage and do not come back: stage 2 has
-# no star, and the classifier is as good as after stage 1. Without
-# validation data nothing would have noticed. The validation curve is of
-# some eighty faces of a dozen people, and jumps by their number: small
+# At the moderate rate, stage 2 continues where stage 1 ended. At the high
+# rate, both curves drop at the start of stage 2 and do not recover: stage
+# 2 has no star, and the classifier is as good as after stage 1. Without
+# validation data, this would have gone unnoticed. The validation curve is
+# for some eighty faces of a dozen people, so it moves in jumps: small
 # differences between its epochs mean nothing.

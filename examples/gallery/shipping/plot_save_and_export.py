@@ -2,9 +2,9 @@
 Saved, loaded and exported
 ==========================
 
-A fitted classifier is kept in a file without a pickle, for people, and
-exported to one graph from images to probabilities, for phones, browsers
-and servers. Both say what the classifier says, and that is checked.
+A fitted classifier is saved to a file without a pickle, for people, and
+exported as one graph from images to probabilities, for phones, browsers
+and servers. Both give the classifier's predictions, and this is checked.
 """
 
 # %%
@@ -45,9 +45,9 @@ print(f"accuracy on unseen people: {accuracy:.3f}")
 # For people
 # ----------
 #
-# ``save_model`` writes a zip archive of data only: to load it runs nothing
-# of it, whoever made it. Who is on the training images belongs in the
-# description, which goes to a model card inside.
+# ``save_model`` writes a zip archive of data only: loading it runs no code
+# from it, whoever made it. The description should say who is in the
+# training images; it becomes part of a model card in the archive.
 
 folder = tempfile.TemporaryDirectory()
 path = Path(folder.name)
@@ -66,12 +66,12 @@ print(
 # For other runtimes
 # ------------------
 #
-# ``export_model`` writes a file for LiteRT or ONNX Runtime, which resizes
-# and scales images itself. ONNX and LiteRT in 8 bits need the extra
-# ``export``. What the file says of the
-# images ``X`` is compared with the classifier before it is kept. With
-# ``calibration`` images the kernels of convolutions are stored in 8 bits,
-# at the cost of small differences.
+# ``export_model`` writes a file for LiteRT or ONNX Runtime. The exported
+# graph resizes and scales images itself. ONNX and LiteRT in 8 bits need
+# the extra ``export``. Before the file is kept, its predictions for the
+# images ``X`` are compared with the classifier's. With ``calibration``
+# images, convolution kernels are stored in 8 bits, at the cost of small
+# differences.
 
 reports = {
     "LiteRT": classifier.export_model(path / "faces.tflite", X=test),
@@ -92,8 +92,8 @@ for name, report in reports.items():
     )
 
 # %%
-# Beside each file a JSON file says what goes in and what comes out. LiteRT
-# needs no more than that, and neither this library nor TensorFlow.
+# Next to each file, a JSON file describes its input and output. LiteRT
+# needs no more than that, neither this library nor TensorFlow.
 
 contract = json.loads((path / "faces.tflite.json").read_text())
 network = Interpreter(str(path / "faces.tflite")).get_signature_runner()
@@ -128,8 +128,8 @@ folder.cleanup()
 plt.show()
 
 # %%
-# LiteRT and ONNX files say what the classifier says, up to rounding: an
-# export that did not would be an error, and no file. With kernels in 8
-# bits a file is about a third of the size, and its probabilities differ
-# visibly; how many labels that changes is in the report, and is to be
-# looked at for your own faces.
+# LiteRT and ONNX files give the classifier's probabilities, up to
+# rounding: if they did not, the export would raise an error and leave no
+# file. With kernels in 8 bits, a file is about a third of the size, and
+# its probabilities differ visibly. The report says how many labels change;
+# check this on your own faces.
