@@ -570,7 +570,7 @@ def test_a_file_of_an_older_format(saved):
         (lambda m: m["classes"].update(dtype="<i8", values=[0.5 * i for i in range(7)]), "classes"),
         (lambda m: m["classes"].update(values=["a"] * 7), "no valid classes"),
         (lambda m: m["classes"]["values"].reverse(), "no valid classes"),
-        (lambda m: m["classes"].update(dtype="<f8", values=[float("nan")] * 7), "proper classes"),
+        (lambda m: m["classes"].update(dtype="<f8", values=[float("nan")] * 7), "valid classes"),
         (lambda m: m.update(history={}), "no valid history"),
         (lambda m: m["history"].update(validation=3), "no valid history"),
         (lambda m: m["history"]["validation"].update(n_train="many"), "no valid history"),

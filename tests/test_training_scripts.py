@@ -116,7 +116,7 @@ def test_from_fer2013_to_a_file(run, tmp_path):
     n_known = np.isin([0, 1], trained_on).sum()
     assert n_known > 0
     assert n == [30, 30 - n_known]
-    assert re.search(r"in half precision \d+ of 30 labels differ", told)
+    assert re.search(r"in half precision, \d+ of 30 labels differ", told)
     temperature = float(re.search(r"^temperature (\d+\.\d+)$", told, re.MULTILINE)[1])
     assert 0 < temperature < np.inf
     classifier = PAttLiteClassifier.load_model(path)
