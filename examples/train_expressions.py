@@ -63,7 +63,7 @@ def main():
     new = stand_not_in(X, X_val)
     if missing := [name for name in NAMES.tolist() if (y_val[new] == name).sum() < 2]:
         raise SystemExit(
-            f"Fewer than two new images to fit a temperature on show: {', '.join(missing)}."
+            f"Fitting a temperature needs two new images each of: {', '.join(missing)}."
         )
     classifier = PAttLiteClassifier(
         random_state=arguments.random_state,

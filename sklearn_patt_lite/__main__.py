@@ -35,7 +35,7 @@ COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080")
 COLUMNS = ("photo", "face", "box", "face_score", "expression")  # followed by one column per class
 TABLE = "{photo:32} {face:>4}  {expression:12} {probability:>11}  {box}"  # the printed table
 N_SHOWN = 3  # expressions drawn per face, the most probable first
-MANY = 10  # photographs from which a progress bar is shown
+MANY = 10  # minimum number of photographs for a progress bar
 
 
 def main(arguments=None):

@@ -271,7 +271,7 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     in the folder `memory`, if there is one: all folds and candidates of a search use the same
     views, whatever their `random_state`. With a bank of views, or without augmentation, later
     epochs reuse the features of earlier ones. These are kept in RAM up to 0.5 GiB, and beyond that
-    in a temporary file (or in `memory`), unless they are larger than the images. In that case,
+    in temporary files (or in `memory`), unless they are larger than the images. In that case,
     without augmentation, the frozen layers run again in every epoch; with a bank of views (in the
     paper's recipe from 21 unfrozen layers on), the stage computes the whole network in every epoch.
     The latter also holds for `augment="exact"`, `attention="batch"`, mixed precision, a GPU, and

@@ -3,7 +3,7 @@
 `TF_CPP_MIN_LOG_LEVEL` sets TensorFlow's log level. But TensorFlow logs its first messages before it
 has read the variable, and LiteRT ignores it. Such messages are filtered out of the process's
 standard error by the same level; everything else is passed on after a short delay. If another
-thread starts a process during that delay, what this process writes to standard error is lost.
+thread starts a process during that delay, what the new process writes there is lost.
 """
 
 import collections

@@ -161,7 +161,7 @@ def test_plain_data(data):
         (lambda X: X[:, 0], {}, ValueError, r"shape \(1, n_classes\), got shape \(1,\)"),
         (lambda X: X[:0], {}, ValueError, r"shape \(1, n_classes\), got shape \(0, 3\)"),
         (lambda X: X * np.nan, {}, ValueError, "not finite"),
-        (row_by_row, {"y": np.full(120, 3)}, ValueError, r"y contains \[3\], but"),
+        (row_by_row, {"y": np.full(120, 3)}, ValueError, r"y contains \[3\], but the classes are"),
         (row_by_row, {"y": [0, 1]}, ValueError, "inconsistent numbers of samples"),
         (row_by_row, {"batch_sizes": [8, 0]}, ValueError, "positive integers, got 0"),
         (row_by_row, {"batch_sizes": [2.5]}, ValueError, "positive integers, got 2.5"),

@@ -41,7 +41,7 @@ def data(request, tmp_path):
         load = functools.partial(load_rafdb, root, as_paths=True)
     else:
         load = functools.partial(load_ferplus, *make_files(tmp_path, rows))
-    with pytest.warns(UserWarning, match="instead of the published"):
+    with pytest.warns(UserWarning, match="; the published number is"):
         return load(split="test")
 
 
@@ -55,7 +55,7 @@ rafdb = pytest.mark.parametrize("data", ["RAF-DB"], indirect=True)
 def test_the_listed_rows(data, name, newline, tmp_path):
     listed = data.names[[7, 2, 5, 2]].tolist()  # one of them twice
     write_list(tmp_path / "lists", data.database, name, listed, newline)
-    with pytest.warns(UserWarning, match="3 different names instead of the published") as caught:
+    with pytest.warns(UserWarning, match="3 different names; the published number is") as caught:
         subset = load_challenging_subset(data, tmp_path / "lists", name)
     assert caught[0].filename == __file__
     assert_array_equal(subset.names, data.names[[2, 5, 7]])
@@ -92,7 +92,7 @@ def test_published_numbers_do_not_warn(data, name, tmp_path):
 def test_listed_images_that_are_not_there(data, tmp_path):
     write_list(tmp_path, "RAF-DB", "pose45", [*data.names[:2], "test_9998", "test_9999"])
     missing = pytest.warns(UserWarning, match=r"2 of 4 images .* test_9998, test_9999")
-    with pytest.warns(UserWarning, match="4 different names instead of the published 558"), missing:
+    with pytest.warns(UserWarning, match="4 different names; the published number is 558"), missing:
         subset = load_challenging_subset(data, tmp_path, "pose45")
     assert subset.missing.tolist() == ["test_9998", "test_9999"]
     assert len(subset.target) == 2

@@ -55,7 +55,7 @@ def small(tmp_path):
 
 
 def load_small(root, **options):
-    with pytest.warns(UserWarning, match=r"CK\+: .* frames instead of the published"):
+    with pytest.warns(UserWarning, match=r"CK\+: .* frames; the published number is"):
         return load_ckplus(root, **options)
 
 
@@ -135,7 +135,7 @@ def test_where_the_folders_may_lie(small, shape, tmp_path_factory):
 
 
 def test_numbers_other_than_the_published_ones_warn_with_both(small):
-    with pytest.warns(UserWarning, match="9 frames instead of the published 981") as caught:
+    with pytest.warns(UserWarning, match="9 frames; the published number is 981") as caught:
         load_ckplus(small, as_paths=True)
     message = str(caught[0].message)
     assert "disgust 3 instead of 177" in message
@@ -173,7 +173,7 @@ def test_half_unpacked_trees(small, tmp_path_factory):
         load_ckplus(small)
     assert "Emotion/S005/001/S005_001_00000011_emotion.txt" in str(caught.value)
     (small / "Emotion" / "S005" / "001").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match=r"no \*_emotion.txt in Emotion"):
+    with pytest.raises(FileNotFoundError, match=r"There is no \*_emotion\.txt in Emotion"):
         load_ckplus(small)
 
 
@@ -200,7 +200,7 @@ def table(tmp_path):
 
 
 def load_table(path, **options):
-    numbers = pytest.warns(UserWarning, match="16 rows instead of the published 920")
+    numbers = pytest.warns(UserWarning, match="16 rows; the published number is 920")
     subjects = pytest.warns(UserWarning, match="does not identify subjects")
     with numbers as first, subjects as second:
         data = load_ckplus(path, **options)

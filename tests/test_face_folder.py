@@ -165,7 +165,7 @@ def test_a_folder_that_is_too_high(tmp_path, names, where):
     for name in names:
         write(tmp_path / name, 1)
     said = " and ".join(repr(str(tmp_path / place)) for place in where)
-    with pytest.raises(FileNotFoundError, match=re.escape(f"folders seem to be in {said}")):
+    with pytest.raises(FileNotFoundError, match=re.escape(f"folders seem to be in {said}. Found")):
         load_face_folder(tmp_path)
     assert len(load_face_folder(tmp_path / where[0], as_paths=True).target) == 2  # the advice
 

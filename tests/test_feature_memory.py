@@ -559,7 +559,9 @@ def test_a_full_disk_warns_once_and_loses_nothing(memory, tmp_path, monkeypatch,
             patch.setattr("sklearn_patt_lite._features.memory.open", FullFile, raising=False)
         else:
             patch.setattr(os, step, fail)
-        with pytest.warns(UserWarning, match=r"be stored in '.*2x3x4': .*No space left") as caught:
+        with pytest.warns(
+            UserWarning, match=r"cannot be stored in '.*2x3x4': .*No space left"
+        ) as caught:
             write(handle, [1])
         assert len(caught) == 1
         write(handle, [2])  # would raise if it warned again

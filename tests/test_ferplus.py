@@ -50,7 +50,7 @@ def make_files(root, rows, usages=None):
 
 
 def load_small(files, **options):
-    with pytest.warns(UserWarning, match=r"FERPlus' .* images instead of the published"):
+    with pytest.warns(UserWarning, match=r"FERPlus' .* images; the published number is"):
         return load_ferplus(*files, **options)
 
 
@@ -209,7 +209,7 @@ def test_votes_that_cannot_be_read(tmp_path):
 
 def test_numbers_other_than_the_published_ones_warn_with_both(files):
     with pytest.warns(
-        UserWarning, match="train part by 'majority': 3 images instead of the published 25,060"
+        UserWarning, match="train part by 'majority': 3 images; the published number is 25,060"
     ) as caught:
         load_ferplus(*files)
     assert caught[0].filename == __file__

@@ -60,7 +60,9 @@ def test_the_only_image_of_a_class_is_trained_on():
 
 
 def test_one_image_of_each_class_is_too_little():
-    with pytest.raises(ValueError, match=r"a class with at least 2 images.*'fear'.*has that many"):
+    with pytest.raises(
+        ValueError, match=r"needs a class with at least 2 images.*'fear'.*has that many"
+    ):
         cut(np.array([0, 1, 2]))
 
 

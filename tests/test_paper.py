@@ -260,7 +260,7 @@ def test_an_npz_is_taken_as_it_is_split(tmp_path, monkeypatch):
         (["--data", "nowhere"], "--data: there is no nowhere"),
         (["--seeds", "0"], "expected 1 or more, got 0"),
         (["--subjects", "-3"], "expected 1 or more, got -3"),
-        (["--set", "random_state=3"], "--set random_state=3: the script sets it"),
+        (["--set", "random_state=3"], "--set random_state=3: the script sets it itself"),
     ],
 )
 def test_options_that_will_not_do(options, message, monkeypatch, capsys):

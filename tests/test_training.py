@@ -226,7 +226,7 @@ def test_a_stage_says_what_it_does(data):
     assert "finetune" in said
     assert "unfrozen in the last 6 layers" in said
     assert "36 images to train on, 12 to validate on" in said
-    assert "frozen" in head_stage(**HEAD).describe(without_validation(data))
+    assert "backbone frozen, at most" in head_stage(**HEAD).describe(without_validation(data))
 
 
 def test_a_stage_2_that_only_harms_gives_back_what_stage_1_reached(model, data, monkeypatch):

@@ -1,12 +1,12 @@
 """The default recipe with a head or an optimizer that the library lacks, for comparison."""
 
-import contextlib
+import math
 from unittest import mock
 
 import keras
-import numpy as np
 from keras import layers
 
+from sklearn_patt_lite._inference.predictor import KerasPredictor
 from sklearn_patt_lite._network import patt_lite
 from sklearn_patt_lite._process import LRUCache
 from sklearn_patt_lite._training import head_trainer
@@ -26,33 +26,31 @@ class Variant:
     def __init__(self, variant, classifier):
         self.variant, self.classifier = variant, classifier
 
-    def fit(self, X, y):
+    def fit(self, X, y, **known):
         """Train the classifier, with the replacement."""
-        with contextlib.ExitStack() as stack:
-            # Empty the cache: cached trainers lack the replacement, and their keys ignore it.
-            stack.enter_context(mock.patch.object(head_trainer, "_TRAINERS", LRUCache(1)))
-            for module, name, replacement in REPLACEMENTS[self.variant]:
-                stack.enter_context(mock.patch.object(module, name, replacement))
-            self.classifier.fit(X, y)
+        # A separate cache: its keys ignore the optimizer, so variants would share trainers.
+        own_trainers = mock.patch.object(head_trainer, "_TRAINERS", LRUCache(1))
+        with own_trainers, mock.patch.object(*REPLACEMENTS[self.variant]):
+            self.classifier.fit(X, y, **known)
         return self
 
     def predict_proba(self, X):
         """Predict with Keras, with mirror images: the package's engine knows only its own heads."""
-        X = X.reshape(*X.shape[:3], -1).astype(np.float32)  # grey images get a channel axis, too
-        views = [self.classifier.model_.predict(view, verbose=0) for view in (X, X[:, :, ::-1])]
-        return np.mean(views, axis=0)
+        images = X.reshape(*X.shape[:3], -1)  # grey images get a channel axis, too
+        return KerasPredictor(self.classifier.model_, flip_averaging=True)(images)
 
 
 class Overlapping(layers.SeparableConv2D):
     """Overlapping patches. A subclass, since quick layers assume stride = kernel size."""
 
 
-def overlapping_patches(x, architecture):
+def overlapping_patches(x, architecture, stride=2, convolution=Overlapping):
     """Map 7×7 to 4×4 and 2×2 cells, with strides of 2; the package's stride of 4 skips the 4×4."""
     depth = architecture.n_filters
     relu = {"padding": "same", "activation": "relu"}
-    x = Overlapping(depth, architecture.patch_size, 2, name="patch_conv_1", **relu)(x)
-    x = layers.SeparableConv2D(depth, 2, 2, name="patch_conv_2", **relu)(x)
+    x = convolution(depth, architecture.patch_size, stride, name="patch_conv_1", **relu)(x)
+    half = math.ceil(x.shape[1] / 2)
+    x = layers.SeparableConv2D(depth, half, half, name="patch_conv_2", **relu)(x)
     return layers.Conv2D(depth, 1, name="patch_pointwise", **relu)(x)
 
 
@@ -75,7 +73,7 @@ def adam_with_decay(stage):
 
 
 REPLACEMENTS = {
-    "overlapping patches": [(patt_lite, "_separable_patches", overlapping_patches)],
-    "attention before the dense layer": [(patt_lite, "_classify", attend_first)],
-    "weight decay": [(head_trainer, "optimizer", adam_with_decay)],
+    "overlapping patches": (patt_lite, "_separable_patches", overlapping_patches),
+    "attention before the dense layer": (patt_lite, "_classify", attend_first),
+    "weight decay": (head_trainer, "optimizer", adam_with_decay),
 }

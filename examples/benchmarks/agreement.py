@@ -6,7 +6,7 @@
 Predicts X_test with the pretrained classifier and with untrained networks. These have ImageNet
 weights and a random head, whose biases and normalization differ from their initial values, and
 whose logits are far apart. Prints the largest difference of a probability, how many labels differ,
-and how much the probabilities of a class vary over the images.
+and the largest standard deviation of a class's probability over the images.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main():
     )
     parser.add_argument("data", help="an .npz with X_test")
     parser.add_argument("--images", type=int, help="use only the first N; default: all")
-    parser.add_argument("--backbone-weights", default="imagenet", help='or "drawn"')
+    parser.add_argument("--backbone-weights", choices=["imagenet", "drawn"], default="imagenet")
     arguments = parser.parse_args()
     with np.load(arguments.data) as data:
         images = data["X_test"][: arguments.images]
@@ -78,7 +78,7 @@ def vary(network, images):
     """Change biases and normalization of the head, and spread the logits of these images."""
     rng = np.random.default_rng(0)
     for variable in network.weights:
-        if variable.path.startswith(("hidden_bn", "patch_")) and len(variable.shape) == 1:
+        if variable.path.startswith(("hidden", "patch_")) and len(variable.shape) == 1:
             low = 0.5 if variable.name in ("gamma", "moving_variance") else -0.2
             variable.assign(rng.uniform(low, low + 0.7, variable.shape))
     last = network.get_layer("probabilities")

@@ -84,7 +84,7 @@ def measure(X, y, groups, settings, seed):
     found = {}
     for name, classifier in zip(ROWS, (fitted, calibrated, on_more), strict=True):
         y_proba = classifier.predict_proba(X[test])
-        y_proba /= y_proba.sum(axis=1, keepdims=True)  # `log_loss` checks that sums are exactly 1
+        y_proba /= y_proba.sum(axis=1, keepdims=True)  # `log_loss` warns of rounding errors
         y_pred = classifier.classes_[y_proba.argmax(axis=1)]
         report = expression_report(y[test], y_pred, y_proba=y_proba)
         loss = log_loss(y[test], y_proba, labels=classifier.classes_)

@@ -40,7 +40,7 @@ def main():
         f"{sorted(seconds)[len(seconds) // 2]:.2f} s each (median; the slowest ten "
         f"{max(seconds):.2f} s each)"
     )
-    print(f"resident memory {first:.0f} MiB at the start, {memory[-1]:.0f} MiB at the end")
+    print(f"resident memory {first:.0f} MiB after a tenth, {memory[-1]:.0f} MiB at the end")
 
 
 def measure(cropper, photo, n_rounds):

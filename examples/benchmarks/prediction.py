@@ -100,7 +100,7 @@ def make_sides(architecture, network):
 
 
 def alone(side):
-    """Call a function with one image at a time."""
+    """Make a function that calls another one with one image at a time."""
     return lambda images: [side(image[np.newaxis]) for image in images]
 
 

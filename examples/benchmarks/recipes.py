@@ -10,8 +10,9 @@
 Cross-validates within X_train, unless told otherwise: all rows are trained and tested on the same
 images in each fold and seed, so that differences are paired. Stage 2 of the paper's recipe takes
 long on a CPU: "paper, stage 1" trains only the head, and --finetune-epochs limits stage 2. Fits are
-kept in --output: the same command continues a run that was stopped. "frontier" stands for the rows
-that change one thing in the default recipe; --plot draws their accuracy over their seconds.
+kept in --output: the same command continues a run that was stopped. "frontier" stands for
+"modern", "transfer", and the rows that change parameters of "transfer"; --plot draws accuracy over
+seconds.
 """
 
 import argparse
@@ -164,10 +165,6 @@ def transfer(seed, arguments, **changes):
     return PAttLiteClassifier(random_state=seed, **{**given(arguments), **changes})
 
 
-def modern(seed, arguments):
-    return PAttLiteClassifier(recipe="modern", random_state=seed, **given(arguments))
-
-
 def given(arguments):
     """Get the parameters that all recipes share."""
     settings = {} if arguments.epochs is None else {"epochs": arguments.epochs}
@@ -247,7 +244,7 @@ ROWS = {
     **FRONTIER,
     **{variant: replaced(variant) for variant in REPLACEMENTS},
     "transfer": transfer,
-    "modern": modern,
+    "modern": changed(recipe="modern"),
     "regression, 2×2": regression(2),
     "regression, globally pooled": regression(1),
     "paper, stage 1": paper_head,

@@ -70,7 +70,7 @@ ROWS = {
     "near-neutral's, class weights": ({**NEAR_NEUTRAL, "balanced": True}, {}),
 }
 N_TEACHERS = 3
-WATCHED_EPOCHS = 5  # accuracy is recorded after each so many
+WATCHED_EPOCHS = 5  # epochs from one record of the accuracy to the next
 
 
 def main():
@@ -102,7 +102,7 @@ def parse_arguments():
         "--layout",
         choices=("fastest", "channels_last", "contiguous_format"),
         default="fastest",
-        help="of maps in memory; default: the faster one on a GPU",
+        help="memory format of feature maps; default: the faster one on a GPU",
     )
     return parser.parse_args()
 

@@ -14,7 +14,7 @@ from sklearn_patt_lite.metrics import expression_report
 from sklearn_patt_lite.model_selection import compare_classifiers
 
 OBTAINABLE = "honestly obtainable?"  # a column heading
-#: Whether a figure of the paper is, by whether its row has attention.
+#: What that column says of a figure of the paper, by whether its row has attention.
 HONEST = {True: "no", False: "not shown"}
 HONEST_MEANS = (
     "Honestly obtainable: 'no' where the paper's network sees other test images of the same class "

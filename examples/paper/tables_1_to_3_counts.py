@@ -98,7 +98,7 @@ def load(arguments):
     """Load the given copies, by database, without the loaders' warnings about unusual numbers."""
     found = {}
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".* instead of the published")  # the table shows it
+        warnings.filterwarnings("ignore", ".*; the published number is")  # the table shows it
         if arguments.rafdb is not None:
             found["RAF-DB"] = load_rafdb(arguments.rafdb, split="all", as_paths=True)
         if arguments.fer2013 is not None:

@@ -25,8 +25,8 @@ VIEW = np.dtype(
         ("zoom", "f8"),
     ]
 )
-# Keras' layer draws the contrast factor from 0.7 to 1.3, with a standard deviation of 0.17; that
-# of these is 0.16.
+# Keras' layer draws the contrast factor from 0.7 to 1.3, with a standard deviation of 0.17; the
+# factors of this bank have one of 0.16.
 _BANK = tuple((flip, contrast) for contrast in (1.0, 0.8, 1.2) for flip in (False, True))
 _ORDERS = list(itertools.permutations(range(len(_BANK))))
 
@@ -92,7 +92,7 @@ def _affine(digests, epoch):
 
 
 class Viewer:
-    """Callable that renders views of images at the size and channels of a network's backbone.
+    """Callable that renders views of images at the input size of a network's backbone.
 
     Parameters
     ----------

@@ -227,7 +227,7 @@ class LiteRTGraph:
 
 
 class _Buffer(schema.BufferT):
-    """Bytes of an array, aligned as the format requires and the generated class does not."""
+    """Bytes of an array, aligned as the format requires, which the generated class does not do."""
 
     def __init__(self, array):
         super().__init__()

@@ -40,8 +40,8 @@ def places_of(network, layer):
     """Find the centres of the receptive fields of a map's cells.
 
     Where MobileNetV1 halves a map, it pads only at the right and bottom. So the centre of a cell's
-    receptive field lies to the right of and below the cell's share of the image: by half a cell
-    after four such layers.
+    receptive field lies to the right of and below the centre of the cell's share of the image: by
+    half a cell after four such layers.
 
     Parameters
     ----------

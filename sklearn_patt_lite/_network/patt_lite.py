@@ -54,8 +54,8 @@ def build_network(architecture):
     Raises
     ------
     ValueError
-        If `output_layer` is not one of MobileNetV1's, or `input_size` is too small; the message
-        names the smallest that works.
+        If `output_layer` is not one of MobileNetV1's, `alpha` leaves no filters, or `input_size` is
+        too small; the message says what works.
     """
     check_architecture(architecture)
     images = keras.Input(architecture.image_shape, name="image")
@@ -100,7 +100,7 @@ def _preprocess(images, architecture):
             x = layers.RandomTranslation(SHIFT, SHIFT, name="shift", **edge)(x)
             x = layers.RandomZoom(ZOOM, name="zoom", **edge)(x)
         x = layers.RandomContrast(CONTRAST, name="contrast")(x)
-    if channels == 1:  # last: earlier layers treat channels alike, and cost a third
+    if channels == 1:  # last: earlier layers treat channels alike; one costs a third
         x = layers.Concatenate(name="grey_to_rgb")([x, x, x])
     return layers.Rescaling(1 / 127.5, offset=-1, name="scale")(x)
 

@@ -56,7 +56,7 @@ _NEEDS = {
 
 @dataclasses.dataclass(frozen=True)
 class ExportReport:
-    """Result of `PAttLiteClassifier.export_model`: what it wrote, and how close to the classifier.
+    """Result of `PAttLiteClassifier.export_model`: what was written, and how closely it agrees.
 
     Attributes
     ----------

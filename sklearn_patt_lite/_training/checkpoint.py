@@ -161,7 +161,7 @@ class Checkpoint:
             self._write(None, {})
 
     def close(self):
-        """Stop writing: a callback ended the stage, and the file belongs to a fit without it."""
+        """Stop writing: a callback ended training; the file belongs to a fit without one."""
         self._path, self._is_closed = None, self._path is not None
 
     def _write(self, epoch, arrays):

@@ -90,8 +90,7 @@ def check_root(root, layout):
     """Convert the user's root to a Path, and check that it exists."""
     root = Path(root).expanduser()
     if not root.exists():
-        problem = f"There is no {str(root)!r}"
-        raise FileNotFoundError(f"{problem}. A right one looks like this:\n{layout}")
+        raise FileNotFoundError(f"There is no {str(root)!r}. Expected a tree like this:\n{layout}")
     return root
 
 
@@ -124,7 +123,7 @@ def check_counts(database, unit, found, published):
     if differing:
         details = f" Differences: {'; '.join(differing)}." if len(names) > 1 else ""
         warnings.warn(
-            f"{database}: {sum(found.values()):,} {unit} instead of the published "
+            f"{database}: {sum(found.values()):,} {unit}; the published number is "
             f"{sum(published.values()):,}.{details}",
             UserWarning,
             stacklevel=4,  # the loader's caller, above parameter validation

@@ -185,7 +185,7 @@ def load_ckplus(
     >>> load_ckplus("nowhere")
     Traceback (most recent call last):
     ...
-    FileNotFoundError: There is no 'nowhere'. A right one looks like this:
+    FileNotFoundError: There is no 'nowhere'. Expected a tree like this:
       cohn-kanade-images/S005/001/S005_001_00000011.png   (official, with all frames)
     ...
     """

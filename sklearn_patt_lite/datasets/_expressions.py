@@ -153,7 +153,7 @@ def _check_rest(target, old_target, names, others):
     dropped = in_order_of(names, old_target[target < 0])
     if dropped and others == "raise":
         counts = ", ".join(f"{name} {n}" for name, n in dropped.items())
-        raise ValueError(f"Expressions not in target_names: {counts}.")
+        raise ValueError(f"Rows with expressions that are not in target_names: {counts}.")
     if not (target >= 0).any():
         raise ValueError(f"No row is left: the data contains only {list(dropped)}.")
 

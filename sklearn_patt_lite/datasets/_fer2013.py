@@ -162,7 +162,7 @@ def load_fer2013(
     >>> load_fer2013("nowhere.csv")
     Traceback (most recent call last):
     ...
-    FileNotFoundError: There is no 'nowhere.csv'. A right one looks like this:
+    FileNotFoundError: There is no 'nowhere.csv'. Expected a tree like this:
       fer2013.csv                            (columns emotion, pixels, Usage)
     ...
     """

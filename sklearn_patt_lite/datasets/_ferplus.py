@@ -180,7 +180,7 @@ def load_ferplus(
     >>> load_ferplus("nowhere", "FERPlus/fer2013new.csv")
     Traceback (most recent call last):
     ...
-    FileNotFoundError: There is no 'nowhere'. A right one looks like this:
+    FileNotFoundError: There is no 'nowhere'. Expected a tree like this:
       fer2013.csv         FER2013 with its rows in the official order
     ...
     """

@@ -152,7 +152,7 @@ def load_rafdb(
     >>> load_rafdb("nowhere")
     Traceback (most recent call last):
     ...
-    FileNotFoundError: There is no 'nowhere'. A right one looks like this:
+    FileNotFoundError: There is no 'nowhere'. Expected a tree like this:
       EmoLabel/list_patition_label.txt                    (official; lines such as ...)
     ...
     """

@@ -141,7 +141,7 @@ class TrainingHistoryDisplay:
         ImportError
             If Matplotlib is not installed.
         ValueError
-            If neither one nor two axes are given.
+            If more than two axes are given.
 
         See Also
         --------

@@ -129,7 +129,7 @@ def manifest_splits(
     See Also
     --------
     split_manifest : Writes the manifest.
-    verify_manifest : Tells which images differ.
+    verify_manifest : Lists the images that differ.
 
     Examples
     --------

@@ -112,7 +112,7 @@ ax.plot(
     label="in any order",
 )
 ax.set(
-    xlabel="mistakes looked at, the surest first",
+    xlabel="mistakes inspected, the most confident first",
     ylabel="wrong labels found",
 )
 ax.legend()
