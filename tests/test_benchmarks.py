@@ -18,7 +18,7 @@ SCRIPTS = {
 }
 #: Those that take half a minute each even so: ``pytest -m benchmarks``.
 OPTIONAL = {
-    "agreement.py": ["faces.npz", "--images", "4"],
+    "agreement.py": ["faces.npz", "--images", "4", "--train-size", "30"],
     "ablations.py": ["--steps", "2", "--images", "8", "--rounds", "1", "--rows", "dropout"],
     "stage_2_hours.py": ["--images", "16", "--unfreeze", "4"],
     "calibration.py": ["drawn", *("--subjects", "10", "--seeds", "1", "--finetune-epochs", "1")],

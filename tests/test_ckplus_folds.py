@@ -1,12 +1,13 @@
 """CK+ from disk to scores, on drawn faces of 118 subjects in CK+'s official tree."""
 
+import importlib.util
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from databases import ckplus_sequences, make_ckplus
 from quick import HEAD_ONLY, SIZE
-from scripts import load_script
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -15,6 +16,7 @@ from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.datasets import load_ckplus, make_expression_faces
 from sklearn_patt_lite.datasets._expressions import EXPRESSIONS
 
+EXAMPLE = Path(__file__).parents[1] / "examples" / "ckplus_folds.py"
 FOLDS = 33, 39, 40, 35, 30, 37, 29, 29, 33, 22
 
 
@@ -46,7 +48,11 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def example():
-    return load_script("ckplus_folds.py")
+    """Import the script, without its folder on `sys.path`."""
+    spec = importlib.util.spec_from_file_location(EXAMPLE.stem, EXAMPLE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def folds_of(printed):

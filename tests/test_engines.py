@@ -14,7 +14,6 @@ import keras
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scripts import load_script
 
 from sklearn_patt_lite._features.backbone import FrozenBackbone
 from sklearn_patt_lite._inference.fitted import FittedNetwork
@@ -27,8 +26,6 @@ from sklearn_patt_lite._network.litert import LiteRTGraph
 from sklearn_patt_lite._network.parts import named_weights
 from sklearn_patt_lite._network.patt_lite import build_network
 from sklearn_patt_lite._network.weights import load_weights
-
-vary = load_script("benchmarks/agreement.py").vary
 
 #: All that a table of the paper varies, and images of all kinds of shapes.
 NETWORKS = [
@@ -56,6 +53,20 @@ def build(image_shape=(64, 64, 3), seed=0, **settings):
     load_weights(network, "drawn", architecture)
     vary(network, noise(40, image_shape))
     return architecture, network
+
+
+def vary(network, images):
+    """Change biases and normalization of the head, and spread the logits of these images."""
+    rng = np.random.default_rng(0)
+    for variable in network.weights:
+        if variable.path.startswith(("hidden", "patch_")) and len(variable.shape) == 1:
+            low = 0.5 if variable.name in ("gamma", "moving_variance") else -0.2
+            variable.assign(rng.uniform(low, low + 0.7, variable.shape))
+    last = network.get_layer("probabilities")
+    hidden = keras.Model(network.input, last.input).predict(images, verbose=0)
+    kernel = last.get_weights()[0]
+    kernel /= (hidden @ kernel).std(axis=0)
+    last.set_weights([kernel, -hidden.mean(axis=0) @ kernel])
 
 
 def predictor(image_shape=(64, 64, 3), **settings):

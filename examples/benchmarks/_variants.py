@@ -1,15 +1,20 @@
-"""The default recipe with a head or an optimizer that the library lacks, for comparison."""
+"""The default recipe with a head, an optimizer or targets that the library lacks."""
 
+import contextlib
 import math
 from unittest import mock
 
 import keras
-from keras import layers
+import numpy as np
+from keras import layers, ops
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from sklearn_patt_lite._inference.predictor import KerasPredictor
 from sklearn_patt_lite._network import patt_lite
 from sklearn_patt_lite._process import LRUCache
 from sklearn_patt_lite._training import head_trainer
+from sklearn_patt_lite._training.on_features import FrozenFeatures
 
 
 class Variant:
@@ -28,9 +33,7 @@ class Variant:
 
     def fit(self, X, y, **known):
         """Train the classifier, with the replacement."""
-        # A separate cache: its keys ignore the optimizer, so variants would share trainers.
-        own_trainers = mock.patch.object(head_trainer, "_TRAINERS", LRUCache(1))
-        with own_trainers, mock.patch.object(*REPLACEMENTS[self.variant]):
+        with own_trainers(), mock.patch.object(*REPLACEMENTS[self.variant]):
             self.classifier.fit(X, y, **known)
         return self
 
@@ -38,6 +41,78 @@ class Variant:
         """Predict with Keras, with mirror images: the package's engine knows only its own heads."""
         images = X.reshape(*X.shape[:3], -1)  # grey images get a channel axis, too
         return KerasPredictor(self.classifier.model_, flip_averaging=True)(images)
+
+
+class Distilled:
+    """A classifier that learns from the labels and, with equal weight, from its teachers.
+
+    Parameters
+    ----------
+    teachers : {"ensemble", "other folds"}
+        "ensemble" is three fits of the same classifier to the same images, averaged. With "other
+        folds", each image is taught by a fit to two thirds of the images, without this one.
+    classifier : PAttLiteClassifier
+        Unfitted classifier to train.
+    """
+
+    def __init__(self, teachers, classifier):
+        self.teachers, self.classifier = teachers, classifier
+
+    def fit(self, X, y, **known):
+        """Fit the teachers, then the classifier."""
+        taught = TEACHERS[self.teachers](self.classifier, X, y)
+        labels = np.unique(y)[:, None] == y  # (n_classes, n)
+        with soft_targets((labels.T + taught) / 2):
+            self.classifier.fit(X, y, **known)
+        return self
+
+    def predict_proba(self, X):
+        """Predict as any classifier."""
+        return self.classifier.predict_proba(X)
+
+
+def ensemble(classifier, X, y, n_fits=3):
+    """Average the probabilities of fits with other seeds, on their own training images."""
+    seeds = [1000 * (i + 1) + classifier.random_state for i in range(n_fits)]
+    fits = [clone(classifier).set_params(random_state=seed).fit(X, y) for seed in seeds]
+    return np.mean([fitted.predict_proba(X) for fitted in fits], axis=0)
+
+
+def other_folds(classifier, X, y):
+    """Predict the probabilities of each fold by a fit to the others."""
+    folds = StratifiedKFold(3, shuffle=True, random_state=classifier.random_state)
+    return cross_val_predict(clone(classifier), X, y, cv=folds, method="predict_proba")
+
+
+@contextlib.contextmanager
+def soft_targets(targets):
+    """Train on distributions over the classes, of shape (n, n_classes), instead of labels."""
+    chunks_of = FrozenFeatures.training_chunks
+
+    def chunks(features, stage, epoch, order, chunk_size):
+        """Yield rows of `targets` instead of labels."""
+        starts = range(0, len(order), chunk_size)
+        chunks = chunks_of(features, stage, epoch, order, chunk_size)
+        for start, (x, _, weights) in zip(starts, chunks, strict=True):
+            yield x, order[start : start + chunk_size], weights
+
+    def cross_entropy(stage):
+        table = ops.convert_to_tensor(targets, "float32")
+        return lambda rows, probabilities: keras.losses.categorical_crossentropy(
+            ops.take(table, rows, axis=0), probabilities
+        )
+
+    with (
+        own_trainers(),
+        mock.patch.object(FrozenFeatures, "training_chunks", chunks),
+        mock.patch.object(head_trainer, "cross_entropy", cross_entropy),
+    ):
+        yield
+
+
+def own_trainers():
+    """Use a separate cache: its keys ignore the optimizer, so variants would share trainers."""
+    return mock.patch.object(head_trainer, "_TRAINERS", LRUCache(1))
 
 
 class Overlapping(layers.SeparableConv2D):
@@ -77,3 +152,4 @@ REPLACEMENTS = {
     "attention before the dense layer": (patt_lite, "_classify", attend_first),
     "weight decay": (head_trainer, "optimizer", adam_with_decay),
 }
+TEACHERS = {"ensemble": ensemble, "other folds": other_folds}

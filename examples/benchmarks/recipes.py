@@ -23,7 +23,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-from _variants import REPLACEMENTS, Variant
+from _variants import REPLACEMENTS, TEACHERS, Distilled, Variant
 from joblib import Parallel, delayed
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
@@ -199,6 +199,11 @@ def replaced(variant):
     return lambda seed, arguments: Variant(variant, transfer(seed, arguments))
 
 
+def distilled(teachers):
+    """Use the default recipe, taught by itself."""
+    return lambda seed, arguments: Distilled(teachers, transfer(seed, arguments))
+
+
 def changed_head(**changes):
     """Use the paper's stage 1 with other parameters."""
     return functools.partial(paper_head, **changes)
@@ -243,6 +248,7 @@ FRONTIER = {
 ROWS = {
     **FRONTIER,
     **{variant: replaced(variant) for variant in REPLACEMENTS},
+    **{f"taught by {teachers}": distilled(teachers) for teachers in TEACHERS},
     "transfer": transfer,
     "modern": changed(recipe="modern"),
     "regression, 2×2": regression(2),
