@@ -16,6 +16,7 @@ from sklearn_patt_lite._network.architecture import (
 from sklearn_patt_lite._network.parts import to_numpy
 from sklearn_patt_lite._network.patt_lite import (
     BACKBONE,
+    _attention_patches,
     _conv_patches,
     _separable_patches,
     build_network,
@@ -175,6 +176,22 @@ def test_attention_is_the_papers_formula():
     expected = scores / scores.sum(axis=-1, keepdims=True) @ tokens
     result = keras.ops.convert_to_numpy(attention([query, tokens]))
     assert_allclose(result, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("side", "patch"), [(5, 2), (7, 4), (8, 4), (3, 5)])
+def test_a_gated_patch_is_the_mean_of_its_own_cells(side, patch):
+    """Keras' own pooling counted copies of the border on PyTorch, if an odd number was missing."""
+    x = keras.Input((side, side, 4))
+    patches = keras.Model(x, _attention_patches(x, tiny(patch_size=patch)))
+    means = keras.Model(x, patches.get_layer("patch_pointwise").input)
+    maps = np.random.default_rng(0).normal(size=(2, side, side, 4)).astype("float32")
+    patch = min(patch, side)
+    missing = -side % patch
+    border = missing // 2, missing - missing // 2
+    padded = np.pad(maps, [(0, 0), border, border, (0, 0)], constant_values=np.nan)
+    n = len(padded[0]) // patch
+    expected = np.nanmean(padded.reshape(2, n, patch, n, patch, 4), axis=(2, 4))
+    assert_allclose(means.predict(maps, verbose=0), expected, atol=1e-5)
 
 
 def test_a_gate_weights_a_whole_patch():

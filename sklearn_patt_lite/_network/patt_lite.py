@@ -174,12 +174,28 @@ def _attention_patches(x, architecture):
     gACNN's gate unit (Li et al., 2019): average the cells of a patch, map them to `n_filters`, and
     scale the patch by a sigmoid gate, so that an occluded patch can be ignored.
     """
-    patch = architecture.patch_size
-    x = layers.AveragePooling2D(patch, padding="same", name="patch_pool")(x)
+    x = _average_patches(x, architecture.patch_size)
     x = layers.Conv2D(architecture.n_filters, 1, activation="relu", name="patch_pointwise")(x)
     gate = layers.Conv2D(64, 1, activation="relu", name="patch_gate_hidden")(x)
     gate = layers.Conv2D(1, 1, activation="sigmoid", name="patch_gate")(gate)  # 4×4×1
     return layers.Multiply(name="gated_patches")([x, gate])
+
+
+def _average_patches(x, patch):
+    """Average the cells of each patch, of which there are fewer at the border.
+
+    `AveragePooling2D(padding="same")` does so on TensorFlow and JAX. On PyTorch, until Keras' pull
+    request 23233, it also counts copies of border cells if there is an odd number of them to add.
+    """
+    side = x.shape[1]
+    patch = min(patch, side)
+    n_missing = -side % patch
+    padding = n_missing // 2, n_missing - n_missing // 2
+    x = layers.ZeroPadding2D((padding, padding), name="patch_padding")(x)
+    x = layers.AveragePooling2D(patch, name="patch_pool")(x)  # 4×4×512
+    n_cells = np.pad(np.ones(side), padding).reshape(-1, patch).sum(axis=1)  # of a row of patches
+    scale = patch**2 / np.outer(n_cells, n_cells)
+    return layers.Rescaling(scale[..., np.newaxis].tolist(), name="patch_mean")(x)
 
 
 def _classify(x, architecture):
