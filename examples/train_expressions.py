@@ -55,7 +55,7 @@ def main():
         some = np.random.default_rng(0).permutation(len(X))[: arguments.images]
         X, y = X[some], y[some]
     # Fail now, not after hours of training.
-    if arguments.test and "test" not in parts:
+    if arguments.test and not ("test" in parts and len(parts["test"][0])):
         raise SystemExit(f"--test needs PrivateTest, which {arguments.data} does not contain.")
     if missing := {*NAMES.tolist()}.difference(y.tolist()):
         raise SystemExit(f"No training images show: {', '.join(sorted(missing))}.")
@@ -129,7 +129,7 @@ def load(path):
 def stand_not_in(X_train, X):
     """Mark the images that do not occur among the training images, byte for byte."""
     known = {image.tobytes() for image in X_train}
-    return np.array([image.tobytes() not in known for image in X])
+    return np.array([image.tobytes() not in known for image in X], dtype=bool)
 
 
 def calibrate(classifier, X, y):

@@ -30,7 +30,12 @@ import numpy as np
 from _parameters import add_parameters, given_parameters
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
-from sklearn.model_selection import GridSearchCV, GroupShuffleSplit, train_test_split
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    GroupShuffleSplit,
+    train_test_split,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -47,7 +52,7 @@ def main():
     print(f"{len(X_train)} images to train on, {len(X_test)} to test on")
     arguments.output.mkdir(parents=True, exist_ok=True)
     if arguments.baselines:
-        report_baselines(X_train, X_test, y_train, y_test, arguments)
+        report_baselines(X_train, X_test, y_train, y_test, groups, arguments)
     predictions = {}
     for attention in arguments.attention:
         predictions[attention] = np.stack(
@@ -101,6 +106,8 @@ def load_csv(path):
     data = load_fer2013(path, split="all")
     names = data.target_names[data.target]
     train, test = data.split == "train", data.split == "test"
+    if not test.any():
+        return hold_out(data.images[train], names[train], None)
     return data.images[train], data.images[test], names[train], names[test], None
 
 
@@ -163,21 +170,24 @@ def stage(part):
     n_epochs, best = len(part["loss"]), part["best_epoch"]
     if "val_accuracy" not in part:
         return f"{n_epochs} epochs"
+    if best < 0:
+        return f"each of {n_epochs} epochs was worse than stage 1, whose weights were kept"
     return f"validation {part['val_accuracy'][best]:.3f} (epoch {best + 1} of {n_epochs})"
 
 
-def report_baselines(X_train, X_test, y_train, y_test, arguments):
+def report_baselines(X_train, X_test, y_train, y_test, groups, arguments):
     """Report a logistic regression on features of the frozen backbone, at 224 pixels."""
+    cv = 5 if groups is None else GroupKFold(min(5, len(np.unique(groups))))
     for grid in (1, 2):
-        key = joblib.hash([grid, X_train, y_train, X_test])
+        key = joblib.hash([grid, X_train, y_train, groups, X_test])
         kept = arguments.output / f"logistic_regression_{key}.npy"
         if not kept.exists():
             features = BackboneFeatures(grid=grid).fit(X_train)
             search = GridSearchCV(
                 make_pipeline(StandardScaler(), LogisticRegression(max_iter=300)),
                 {"logisticregression__C": [1e-4, 1e-3, 1e-2]},
-                cv=5,
-            ).fit(features.transform(X_train), y_train)
+                cv=cv,
+            ).fit(features.transform(X_train), y_train, groups=groups)
             np.save(kept, search.predict(features.transform(X_test)))
         name = f"logistic regression on frozen features, pooled to {grid}×{grid}"
         report(name, y_test, np.load(kept)[np.newaxis])

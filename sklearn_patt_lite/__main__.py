@@ -24,11 +24,12 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import ImageDraw, ImageFont
 from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
 from sklearn_patt_lite import PAttLiteClassifier
+from sklearn_patt_lite._images.decode import load_image
 from sklearn_patt_lite.preprocessing import FaceCropper
 
 COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080")
@@ -42,6 +43,10 @@ def main(arguments=None):
     """Run the command; return its exit code."""
     arguments = parse_arguments(arguments)
     cropper, classifier = load(arguments)
+    try:
+        cropper.fit(arguments.photos)  # checks its parameters; reads nothing
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
     names = names_of(classifier, arguments.names)
     n_faces, n_unread = 0, 0
     with contextlib.ExitStack() as stack:
@@ -59,7 +64,7 @@ def main(arguments=None):
                 faces = cropper.crop_all([photo])
             except ImportError as error:  # no detector: every photograph would fail
                 raise SystemExit(str(error)) from error
-            except (OSError, ValueError) as error:
+            except (OSError, TypeError, ValueError) as error:
                 tqdm.write(f"{photo}: not read ({error})", file=sys.stderr)
                 n_unread += 1
                 continue
@@ -179,10 +184,11 @@ def as_text(row):
 
 def print_table(photo, rows):
     """Print a line for each face."""
+    name = photo.name.encode(errors="backslashreplace").decode()  # it may not be UTF-8
     if not rows:
-        tqdm.write(f"{photo.name:32} no face found")
+        tqdm.write(f"{name:32} no face found")
     for row in rows:
-        cells = {"photo": photo.name, "probability": f"{row[row['expression']]:.2f}"}
+        cells = {"photo": name, "probability": f"{row[row['expression']]:.2f}"}
         tqdm.write(TABLE.format(**{**as_text(row), **cells}))
 
 
@@ -196,7 +202,7 @@ def print_json(photo, rows):
 def table_in(path, names):
     """Open a CSV file, and yield a function that writes rows to it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         table = csv.DictWriter(file, [*COLUMNS, *names])
         table.writeheader()
 
@@ -212,8 +218,7 @@ def table_in(path, names):
 
 def draw(photo, faces, probabilities, names):
     """Draw the boxes of faces, and their expressions, into a copy of the photograph."""
-    with Image.open(photo) as image:
-        picture = ImageOps.exif_transpose(image).convert("RGB")
+    picture = load_image(photo)  # as the faces were found in it
     canvas = ImageDraw.Draw(picture)
     unit = max(1, max(picture.size) // 400)  # lines and letters grow with the photograph
     font = ImageFont.load_default(size=9 * unit)

@@ -202,8 +202,8 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     model_ : keras.Model
         The network. It takes images of shape ``(n, *image_shape_)`` with values 0 to 255, and
         returns probabilities of shape (n, n_classes); it includes resizing and scaling.
-        Predictions use a copy of its weights, made at the first prediction; with `flip_averaging`,
-        they average over an image and its mirror image.
+        On a CPU, predictions use a copy of its weights, made at the first prediction; with
+        `flip_averaging`, they average over an image and its mirror image.
     history_ : dict
         One dict per stage ("head" and "finetune", or "end_to_end"), with a list of one float per
         epoch for "loss", "accuracy", "learning_rate" and, with validation data, "val_loss" and
@@ -540,8 +540,9 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         The Keras network, from images to probabilities.
 
-        It is built at the first access, which requires TensorFlow. Predictions use a copy of its
-        weights, made at the first prediction: `predict` does not see later changes.
+        It is built at the first access, which requires TensorFlow. On a CPU, predictions use a copy
+        of its weights, made at the first prediction: `predict` does not see later changes. With
+        `attention="batch"` or an accelerator, it may.
 
         See Also
         --------

@@ -552,6 +552,51 @@ def test_the_command_prints_json(astronaut, tmp_path, capsys):
     assert abs(sum(face[name] for name in names) - 1) < 0.01
 
 
+@pytest.fixture
+def use(fitted_on_names, monkeypatch):
+    """Let the command use a detector instead of the pretrained classifier's."""
+
+    def use(detector):
+        cropper = FaceCropper(size=SIZE, detector=detector)
+        monkeypatch.setattr(command, "load", lambda arguments: (cropper, fitted_on_names))
+
+    return use
+
+
+def test_the_command_draws_what_it_has_read(use, tmp_path):
+    """Photographs whose metadata cannot be read are read all the same."""
+    use(everything)
+    path = tmp_path / "photo.png"
+    Image.fromarray(photo((10, 20, 8, 100))).save(path, exif=b"Exif\0\0none of it")
+    assert command.main([str(path), "--draw", str(tmp_path / "seen")]) == 0
+    assert (tmp_path / "seen" / "001_photo.png").exists()
+
+
+def test_the_command_takes_names_that_are_not_utf8(use, tmp_path, capsys):
+    use(everything)
+    path, table = tmp_path / "caf\udce9.png", tmp_path / "faces.csv"
+    Image.fromarray(photo()).save(path)
+    assert command.main([str(path), "--csv", str(table)]) == 0
+    assert r"caf\udce9.png" in capsys.readouterr().out
+    assert r"caf\udce9.png" in table.read_text("utf-8")
+
+
+def test_the_command_goes_on_after_a_detector_failed(use, tmp_path, capsys):
+    def failing(image):
+        raise TypeError("odd")
+
+    use(failing)
+    Image.fromarray(photo()).save(tmp_path / "photo.png")
+    assert command.main([str(tmp_path / "photo.png")] * 2) == 1
+    assert "photographs: 0, not read: 2" in capsys.readouterr().err
+
+
+def test_the_command_refuses_options_before_it_reads(capsys):
+    with pytest.raises(SystemExit, match="'min_score' parameter of FaceCropper"):
+        command.main(["photo.jpg", "--min-score", "90"])
+    assert "not read" not in capsys.readouterr().err
+
+
 def test_the_command_says_what_is_not_installed(monkeypatch):
     def missing(*args):
         raise ImportError("detector='mtcnn' needs the package mtcnn")

@@ -168,6 +168,16 @@ def joblib_copy(estimator, folder):
 
 
 @pytest.mark.usefixtures("without_training")
+def test_labels_that_are_shorter_than_their_dtype_allows(faces, tmp_path):
+    """As those cut from an array of paths and labels."""
+    labels = faces.target_names[faces.target].astype("<U100")
+    classifier = PAttLiteClassifier(**HEAD_ONLY).fit(faces.images, labels)
+    classifier.save_model(tmp_path / "classifier.zip")
+    loaded = PAttLiteClassifier.load_model(tmp_path / "classifier.zip")
+    assert_array_equal(loaded.classes_, classifier.classes_)
+
+
+@pytest.mark.usefixtures("without_training")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -583,6 +593,9 @@ def test_a_file_of_an_older_format(saved):
             "names an unknown layer 'conv_pw_13_relu'",
         ),
         (lambda m: m.update(batch_size=0), "no valid 'batch_size'"),
+        (lambda m: m.update(batch_size=-8), "no valid 'batch_size'"),
+        (lambda m: m["history"]["head"].update(loss=3), "no valid history"),
+        (lambda m: m["architecture"].update(alpha=1e308), "an impossible network"),
         (lambda m: m.update(dtype_policy="float8"), "an unknown dtype policy 'float8'"),
         (lambda m: m.update(z=[{}] * 100), "an unknown key 'z'"),
         (lambda m: m["architecture"].update(image_shape=[True, 32, 3]), "an impossible network"),

@@ -6,11 +6,15 @@ import runpy
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from PIL import Image
 from quick import quick
+from sklearn.model_selection import GroupKFold
+from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite.__main__ import main
@@ -34,6 +38,70 @@ def test_each_stage_is_told_of(script, faces):
     told = script["stages"](classifier)
     pattern = r"(\w+): validation (0\.\d{3}|1\.000) \(epoch \d of (\d)\)"
     assert [found[::2] for found in re.findall(pattern, told)] == [("head", "2"), ("finetune", "1")]
+
+
+def test_a_stage_that_only_harmed_has_no_best_epoch(script):
+    told = script["stage"]({"loss": [1.0, 1.0], "val_accuracy": [0.3, 0.2], "best_epoch": -1})
+    assert told == "each of 2 epochs was worse than stage 1, whose weights were kept"
+
+
+def test_baselines_are_chosen_by_subject(script, tmp_path, monkeypatch):
+    """The parameter of the regression, too, is chosen on other people."""
+    given = []
+
+    class Search:
+        def __init__(self, pipeline, grid, cv):
+            self.cv = cv
+
+        def fit(self, X, y, groups):
+            given.append((self.cv, groups))
+            return self
+
+        def predict(self, X):
+            return np.zeros(len(X))
+
+    def features(grid):
+        return FunctionTransformer(lambda X: X.reshape(len(X), -1))
+
+    known = script["report_baselines"].__globals__
+    monkeypatch.setitem(known, "GridSearchCV", Search)
+    monkeypatch.setitem(known, "BackboneFeatures", features)
+    X, y, groups = np.zeros((12, 2, 2)), np.arange(12) % 2, np.arange(12) // 2
+    script["report_baselines"](X, X, y, y, groups, SimpleNamespace(output=tmp_path))
+    for cv, given_groups in given:
+        assert isinstance(cv, GroupKFold)
+        assert_array_equal(given_groups, groups)
+    assert len(given) == 2
+
+
+def two_parts(path, split):
+    """FER2013 as some copies have it, without PrivateTest."""
+    return SimpleNamespace(
+        images=np.zeros((44, 48, 48), np.uint8),
+        target=np.arange(44) % 7,
+        target_names=np.array(["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]),
+        split=np.array(["train"] * 42 + ["validation"] * 2),
+    )
+
+
+def test_a_table_without_a_test_part_is_split(script, monkeypatch):
+    monkeypatch.setitem(script["load_csv"].__globals__, "load_fer2013", two_parts)
+    X_train, X_test, *_ = script["load_csv"]("fer2013.csv")
+    assert (len(X_train), len(X_test)) == (33, 9)
+
+
+def test_a_part_that_is_missing_is_told_of_before_the_fit(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train_expressions.py", "fer2013.csv", "--test"])
+    main = runpy.run_path(str(SCRIPT.with_name("train_expressions.py")))["main"]
+    monkeypatch.setitem(main.__globals__, "load_fer2013", two_parts)
+    with pytest.raises(SystemExit, match="--test needs PrivateTest"):
+        main()
+
+
+def test_no_images_are_among_the_training_images():
+    script = runpy.run_path(str(SCRIPT.with_name("train_expressions.py")))
+    found = script["stand_not_in"](np.zeros((1, 2)), np.zeros((0, 2)))
+    assert (found.shape, found.dtype) == ((0,), bool)
 
 
 def test_subjects_are_held_out_whole(script):

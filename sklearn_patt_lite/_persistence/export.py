@@ -196,7 +196,7 @@ def _check_parity(report, *, is_float):
             f"With 8 bits, only {report.agreement:.1%} of the labels agree: calibrate on more "
             "images like those that will be predicted, or keep 32 bits.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,  # the caller of `export_model`
         )
 
 
@@ -380,7 +380,9 @@ def _contract(report, architecture, classes, part, calibration):
             "shape": [None, len(classes)],
             "labels": [plain("y", label) for label in classes.tolist()],
         },
-        "weights": "float32" if calibration is None else "8 bits in convolutions, float32 else",
+        "weights": "float32"
+        if calibration is None
+        else "8 bits in kernels of convolutions, float32 elsewhere",
         "parity": {
             "n_images": report.n_images,
             "max_difference": report.max_difference,

@@ -160,7 +160,7 @@ def _read_metadata(archive):
     for name, kind in _KINDS.items():
         value = metadata.get(name)
         is_proper = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
-        if not is_proper or (kind is int and value == 0):
+        if not is_proper or (kind is int and value < 1):
             raise RefusedError(f"{METADATA} has no valid {name!r}")
     return metadata
 
@@ -209,7 +209,7 @@ def _read_architecture(fields, constraints):
         }
         validate_parameter_constraints(rules, given, "The network")
         check_architecture(architecture)
-    except ValueError as error:
+    except (OverflowError, ValueError) as error:
         raise RefusedError(f"{METADATA} describes an impossible network ({error})") from error
     return architecture
 
@@ -257,7 +257,8 @@ def _check_history(history):
 
 
 def _is_stage(part):
-    n_epochs, best = len(part.get("loss", ())), part["best_epoch"]
+    loss, best = part.get("loss", []), part["best_epoch"]
+    n_epochs = len(loss) if isinstance(loss, list) else -1  # then no `best` is valid
     numbers = [part.get(name, [0.0] * n_epochs) for name in ("loss", "accuracy", "val_accuracy")]
     return (
         type(best) is int

@@ -136,6 +136,8 @@ def plain(name, value):
 
 
 def _plain_classes(classes):
+    if classes.dtype.kind == "U":  # as wide as its longest label: `load` refuses wider ones
+        classes = np.array(classes.tolist())
     kind = "object" if classes.dtype == object else classes.dtype.str
     if kind != "object" and classes.dtype.kind not in "biufU":
         raise TypeError(f"Labels of dtype {classes.dtype} cannot be saved: use strings.")
