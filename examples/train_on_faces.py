@@ -171,7 +171,7 @@ def stage(part):
     if "val_accuracy" not in part:
         return f"{n_epochs} epochs"
     if best < 0:
-        return f"each of {n_epochs} epochs was worse than stage 1, whose weights were kept"
+        return f"worse than stage 1 in every epoch (of {n_epochs}); stage 1's weights were kept"
     return f"validation {part['val_accuracy'][best]:.3f} (epoch {best + 1} of {n_epochs})"
 
 

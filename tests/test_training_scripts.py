@@ -42,7 +42,7 @@ def test_each_stage_is_told_of(script, faces):
 
 def test_a_stage_that_only_harmed_has_no_best_epoch(script):
     told = script["stage"]({"loss": [1.0, 1.0], "val_accuracy": [0.3, 0.2], "best_epoch": -1})
-    assert told == "each of 2 epochs was worse than stage 1, whose weights were kept"
+    assert told == "worse than stage 1 in every epoch (of 2); stage 1's weights were kept"
 
 
 def test_baselines_are_chosen_by_subject(script, tmp_path, monkeypatch):

@@ -87,10 +87,11 @@ def other_folds(classifier, X, y):
 @contextlib.contextmanager
 def soft_targets(targets):
     """Train on distributions over the classes, of shape (n, n_classes), instead of labels."""
-    chunks_of = FrozenFeatures.training_chunks
+    chunks_of, used = FrozenFeatures.training_chunks, []
 
     def chunks(features, stage, epoch, order, chunk_size):
         """Yield rows of `targets` instead of labels."""
+        used.append(stage)
         starts = range(0, len(order), chunk_size)
         chunks = chunks_of(features, stage, epoch, order, chunk_size)
         for start, (x, _, weights) in zip(starts, chunks, strict=True):
@@ -108,6 +109,8 @@ def soft_targets(targets):
         mock.patch.object(head_trainer, "cross_entropy", cross_entropy),
     ):
         yield
+    if not used:
+        raise RuntimeError("The soft targets had no effect: this fit trained on images.")
 
 
 def own_trainers():

@@ -12,6 +12,7 @@ labels differ, and the largest standard deviation of a class's probability over 
 import argparse
 from pathlib import Path
 
+import joblib
 import keras
 import numpy as np
 
@@ -73,7 +74,8 @@ def main():
     pretrained = PAttLiteClassifier.from_pretrained("fer2013")
     report("the pretrained classifier", pretrained, images, flip_averaging=True)
     for name, settings in ROWS.items():
-        path = arguments.output / f"{name}.zip"
+        key = joblib.hash([STAGE_1, settings, X, y])
+        path = arguments.output / f"{name}_{key[:8]}.zip"
         if not path.exists():
             PAttLiteClassifier(**STAGE_1, **settings).fit(X, y).save_model(path)
         report(name, PAttLiteClassifier.load_model(path), images)

@@ -382,7 +382,8 @@ def _contract(report, architecture, classes, part, calibration):
         },
         "weights": "float32"
         if calibration is None
-        else "8 bits in kernels of convolutions, float32 elsewhere",
+        else "8 bits in kernels of convolutions other than the first and the depthwise ones, "
+        "float32 elsewhere",
         "parity": {
             "n_images": report.n_images,
             "max_difference": report.max_difference,
