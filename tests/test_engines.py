@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from random_networks import spread_logits
 
 from sklearn_patt_lite._features.backbone import FrozenBackbone
 from sklearn_patt_lite._inference.fitted import FittedNetwork
@@ -62,11 +63,7 @@ def vary(network, images):
         if variable.path.startswith(("hidden", "patch_")) and len(variable.shape) == 1:
             low = 0.5 if variable.name in ("gamma", "moving_variance") else -0.2
             variable.assign(rng.uniform(low, low + 0.7, variable.shape))
-    last = network.get_layer("probabilities")
-    hidden = keras.Model(network.input, last.input).predict(images, verbose=0)
-    kernel = last.get_weights()[0]
-    kernel /= (hidden @ kernel).std(axis=0)
-    last.set_weights([kernel, -hidden.mean(axis=0) @ kernel])
+    spread_logits(network, images)
 
 
 def predictor(image_shape=(64, 64, 3), **settings):

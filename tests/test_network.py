@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from random_networks import spread_logits
 
 from sklearn_patt_lite._network.architecture import (
     Architecture,
@@ -60,14 +61,10 @@ def images():
 
 
 def liven(model, images):
-    """Spread the predictions of a random network over the images, which it hardly tells apart."""
+    """Make the predictions of a random network vary."""
     for _ in range(30):  # BatchNormalization learns what it sees
         model(images, training=True)
-    before_classes = keras.Model(model.input, model.get_layer("attention_dropout").output)
-    kernel, _ = model.get_layer("probabilities").get_weights()
-    logits = before_classes.predict(images, verbose=0) @ kernel
-    scale = logits.std(axis=0)
-    model.get_layer("probabilities").set_weights([kernel / scale, -logits.mean(axis=0) / scale])
+    spread_logits(model, images)
 
 
 def layer_names(architecture):
