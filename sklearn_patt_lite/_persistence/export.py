@@ -46,6 +46,10 @@ _AGREEMENT = 0.97  # share of labels that 8 bits should leave unchanged
 _BATCH = 8  # images compared at once
 _N_CALIBRATION = 100  # images: more do not change the means of activations
 _NOT_THE_FIRST = r"^(?!.*\bconv1_relu\b).*"  # convolution
+_WEIGHTS_IN_8_BITS = (
+    "8 bits in kernels of convolutions other than the first and the depthwise ones, float32 "
+    "elsewhere"
+)
 _SUFFIXES = {".tflite": "litert", ".onnx": "onnx", "": "saved_model"}
 _NEEDS = {
     "litert": (),
@@ -380,10 +384,7 @@ def _contract(report, architecture, classes, part, calibration):
             "shape": [None, len(classes)],
             "labels": [plain("y", label) for label in classes.tolist()],
         },
-        "weights": "float32"
-        if calibration is None
-        else "8 bits in kernels of convolutions other than the first and the depthwise ones, "
-        "float32 elsewhere",
+        "weights": "float32" if calibration is None else _WEIGHTS_IN_8_BITS,
         "parity": {
             "n_images": report.n_images,
             "max_difference": report.max_difference,
