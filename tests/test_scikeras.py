@@ -159,16 +159,20 @@ def test_a_class_that_is_not_trained_on_shifts_no_other(data):
 
 
 PROGRAM = """
+import sys
 import numpy as np
+from PIL import Image
 from sklearn_patt_lite import PAttLiteClassifier
 
 rng = np.random.default_rng(0)
 images, labels = rng.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8), np.arange(16) % 2
+paths = [f"{sys.argv[2]}/{i}.png" for i in range(16)]
+for path, image in zip(paths, images):
+    Image.fromarray(image).save(path)
 PAttLiteClassifier(
-    backbone_weights=None, alpha=0.25, input_size=32, patch_extraction=None,
-    output_layer="conv_dw_1_relu", attention=None, epochs=1, patience=None,
-    validation_fraction=None, random_state=0,
-).fit(images, labels)
+    backbone_weights=None, alpha=0.25, input_size=32, patch_size=2, recipe="modern",
+    output_layer="conv_dw_3_relu", epochs=1, validation_fraction=None, random_state=0,
+).fit({"images": images, "files": paths}[sys.argv[1]], labels)
 import tensorflow as tf
 
 print(float(tf.random.uniform(())))
@@ -176,9 +180,10 @@ print(float(tf.random.uniform(())))
 
 
 @pytest.mark.slow
-def test_tensorflow_is_not_left_deterministic():
+@pytest.mark.parametrize("data", ["images", "files"])
+def test_tensorflow_is_not_left_deterministic(data, tmp_path):
     """In a process of its own, in which nothing has asked TensorFlow for a random number yet."""
-    command = [sys.executable, "-c", PROGRAM]
+    command = [sys.executable, "-c", PROGRAM, data, str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-500:]
     assert 0 <= float(result.stdout) < 1

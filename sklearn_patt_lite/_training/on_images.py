@@ -72,10 +72,6 @@ def train_on_arrays(network, stage, data, *, batch_size, seed):
 @contextlib.contextmanager
 def train_by_scikeras(network, stage, data, *, batch_size, seed):
     """Open a trainer on images in an array, on TensorFlow; parameters as `train_on_arrays`."""
-    # TensorFlow reads TF_DETERMINISTIC_OPS on the first query. SciKeras sets the variable before it
-    # queries, so it would find determinism enabled and never disable it again. Later random
-    # operations without a seed would fail. So query first.
-    is_op_determinism_enabled()
     model = prepare(network, stage)
     # Each stage needs its own wrapper: with `warm_start`, SciKeras silently keeps the previous
     # stage's optimizer, with its learning rate and its list of trainable variables.
@@ -100,8 +96,19 @@ def train_by_scikeras(network, stage, data, *, batch_size, seed):
         )
         return _last_epoch(classifier.history_)
 
-    with tensorflow_random_state(seed):
+    with _deterministic(seed):
         yield Trainer(model, run_epoch)
+
+
+@contextlib.contextmanager
+def _deterministic(seed):
+    """Seed TensorFlow and make its operations deterministic, and undo both at the end."""
+    # TensorFlow reads TF_DETERMINISTIC_OPS on the first query. SciKeras sets the variable before it
+    # queries, so it would find determinism enabled and never disable it again. Later random
+    # operations without a seed would fail. So query first.
+    is_op_determinism_enabled()
+    with tensorflow_random_state(seed):
+        yield
 
 
 class _EncodedLabelsClassifier(KerasClassifier):
@@ -149,7 +156,7 @@ def train_on_files(network, stage, data, *, batch_size, seed):
         return _last_epoch(history.history)
 
     try:
-        with tensorflow_random_state(seed):
+        with _deterministic(seed):
             yield Trainer(model, run_epoch)
     except tf.errors.OpError:
         if errors:  # the original error, not TensorFlow's version of it
