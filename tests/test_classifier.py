@@ -34,6 +34,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn_patt_lite import PAttLiteClassifier, _settings
 from sklearn_patt_lite._images.check import resize_images
 from sklearn_patt_lite._network.parts import named_weights
+from sklearn_patt_lite._process import without_retracing_warnings
 from sklearn_patt_lite._training.fit import StagedFit
 from sklearn_patt_lite.preprocessing import FaceAugmenter, FaceResizer
 
@@ -190,17 +191,28 @@ def test_threads_do_not_mix_their_seeds(faces):
         assert_array_equal(result, expected)
 
 
-def test_tensorflow_does_not_complain_of_many_networks(faces, fitted, caplog):
-    tensorflow = logging.getLogger("tensorflow")
-    pickled, filters = pickle.dumps(fitted), list(tensorflow.filters)
-    tensorflow.addHandler(caplog.handler)
+def test_tensorflow_does_not_complain_of_many_networks(caplog):
+    import tensorflow as tf
+
+    logger = logging.getLogger("tensorflow")
+
+    def warnings_of_retracing(function):
+        caplog.clear()
+        traced = tf.function(function)
+        for number in range(7):  # each Python number is traced anew
+            traced(number)
+        return [record for record in caplog.records if "retracing" in record.getMessage()]
+
+    logger.addHandler(caplog.handler)
     try:
-        for _ in range(7):
-            pickle.loads(pickled).predict_proba(faces.images[:2])
+        with without_retracing_warnings():
+            assert not warnings_of_retracing(lambda x: x)
+            logger.warning("something else")
+            assert "something else" in caplog.messages
+        # TensorFlow counts by place, so this must be another line.
+        assert warnings_of_retracing(lambda x: x)
     finally:
-        tensorflow.removeHandler(caplog.handler)
-    assert caplog.text == ""
-    assert tensorflow.filters == filters
+        logger.removeHandler(caplog.handler)
 
 
 def test_pickle_gives_identical_probabilities(faces, fitted):
@@ -754,17 +766,6 @@ def test_imagenet_weights_without_a_network(tmp_path):
 
 
 # Importing
-
-
-@pytest.mark.parametrize(
-    "module", ["sklearn_patt_lite", "sklearn_patt_lite.preprocessing", "sklearn_patt_lite.datasets"]
-)
-def test_importing_leaves_tensorflow_out(module):
-    program = f"import sys, {module}; from sklearn_patt_lite import PAttLiteClassifier; "
-    program += (
-        "PAttLiteClassifier(); sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_public_names():

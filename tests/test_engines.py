@@ -176,16 +176,6 @@ def test_frozen_layers_of_equal_weights_share_an_engine():
 # Many at once
 
 
-def test_threads_get_what_one_gets():
-    predict, images = predictor(), noise(64)
-    expected = predict(images)
-    with ThreadPoolExecutor(8) as pool:
-        alone = list(pool.map(lambda i: predict(images[i : i + 1]), range(64)))
-        parts = list(pool.map(lambda i: predict(images[i : i + 4]), range(0, 64, 4)))
-    assert_allclose(np.concatenate(alone), expected, atol=1e-6)
-    assert_allclose(np.concatenate(parts), expected, atol=1e-6)
-
-
 def test_threads_do_not_wait_for_each_other(monkeypatch):
     """With one thread a call, two calls run at the same time: each waits for the other here."""
     monkeypatch.setattr("sklearn_patt_lite._network.engines.n_threads", lambda: 1)

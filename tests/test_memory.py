@@ -1,17 +1,11 @@
 """What the classifier keeps in `memory`: shared by fits and predictions, and without a say."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-
 import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
-from quick import QUICK, quick
+from quick import quick
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
@@ -109,60 +103,6 @@ def test_damage_is_noticed(faces, expected, tmp_path):
     assert again.history_["features"]["computed"] >= 1
     assert_array_equal(again.predict_proba(faces.images), fitted)
     assert_allclose(fitted, expected, atol=1e-4)
-
-
-FIT = """
-import sys
-from sklearn_patt_lite import PAttLiteClassifier
-from sklearn_patt_lite.datasets import make_expression_faces
-
-faces = make_expression_faces(n_subjects=6, image_size=32, random_state=0)
-PAttLiteClassifier(**{settings}, memory=sys.argv[1]).fit(faces.images, faces.target)
-"""
-
-
-def start_fit(folder, **changes):
-    program = FIT.replace("{settings}", repr({**QUICK, **changes}))
-    return subprocess.Popen([sys.executable, "-c", program, str(folder)])
-
-
-@pytest.mark.slow
-def test_a_killed_fit_leaves_nothing_false(faces, tmp_path):
-    process = start_fit(tmp_path, epochs=1000)
-    try:
-        deadline = time.monotonic() + 120
-        while not shards(tmp_path):  # it is in the middle of writing them
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    left = len(shards(tmp_path))
-    again = quick(memory=tmp_path).fit(faces.images, faces.target)
-    empty = quick(memory=tmp_path / "empty").fit(faces.images, faces.target)
-    assert left
-    assert_array_equal(again.predict_proba(faces.images), empty.predict_proba(faces.images))
-
-
-@pytest.mark.slow
-def test_two_processes_fill_one_folder(faces, tmp_path):
-    process = start_fit(tmp_path, unfreeze_layers=0)
-    quick(memory=tmp_path, unfreeze_layers=0, epochs=6).fit(faces.images, faces.target)
-    assert process.wait(120) == 0
-    shared, empty = (
-        quick(memory=folder, unfreeze_layers=0).fit(faces.images, faces.target)
-        for folder in (tmp_path, tmp_path / "empty")
-    )
-    assert shared.history_["features"]["computed"] == 0
-    assert_array_equal(shared.predict_proba(faces.images), empty.predict_proba(faces.images))
-
-
-def test_a_file_is_no_folder(faces, tmp_path):
-    file = tmp_path / "file"
-    file.touch()
-    with pytest.raises(NotADirectoryError, match="is a file"):
-        quick(memory=file).fit(faces.images, faces.target)
 
 
 def test_exact_augmentation_keeps_nothing(faces, tmp_path, passes):
