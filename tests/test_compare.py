@@ -31,6 +31,18 @@ def test_the_sign_flip_rejects_as_often_as_it_says():
     assert 0.02 <= rejected / 300 <= 0.09
 
 
+def test_series_of_other_indexes_are_refused():
+    """They would be paired by position: the worst subject of one with the worst of the other."""
+    pandas = pytest.importorskip("pandas")
+    scores = pandas.Series({"ann": 0.1, "ben": 0.5, "cyd": 0.9})
+    others = pandas.Series({"ben": 0.2, "ann": 0.3, "cyd": 0.6})
+    with pytest.raises(ValueError, match=r"pass other_scores\[scores.index\]"):
+        compare_classifiers(scores, others)
+    expected = compare_classifiers(dict(scores), dict(others))
+    assert compare_classifiers(scores, others[scores.index]) == expected
+    assert compare_classifiers(scores, others[scores.index].to_numpy()) == expected
+
+
 def test_a_clear_difference_is_found():
     rng = np.random.default_rng(0)
     scores = rng.uniform(0.5, 1, 40)

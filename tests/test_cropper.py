@@ -7,6 +7,7 @@ import pickle
 import re
 import subprocess
 import sys
+import tracemalloc
 from argparse import Namespace
 
 import joblib
@@ -184,8 +185,21 @@ def test_a_detector_that_fails(error):
     assert caught.value.__cause__ is error
 
 
-def test_none_is_no_face():
-    assert len(detect_faces(photo(), detector=lambda image: None).boxes) == 0
+@pytest.mark.parametrize("found", [None, {"boxes": None, "scores": [None]}])
+def test_none_is_no_face(found):
+    assert len(detect_faces(photo(), detector=lambda image: found).boxes) == 0
+
+
+def test_the_crops_are_in_memory_once():
+    cropper = FaceCropper(size=128, margin=0, detector=everything)
+    photos = [photo()] * 200
+    cropper.crop(photos[:1])  # what is imported and kept
+    tracemalloc.start()
+    try:
+        images = cropper.crop(photos).images
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * images.nbytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_boxes_far_larger_than_the_photograph():

@@ -83,6 +83,13 @@ def test_a_table_as_long_as_the_classes_is_no_trap():
     assert mapped.groups.tolist() == [3]
 
 
+def test_lists_of_other_things_are_no_columns():
+    data = Bunch(target=np.array([0, 1]), target_names=np.array(["happy", "sad"]))
+    data.update(unreadable=["a.png", "b.png"], subject_ids=["ann", "ben"])
+    mapped = map_expressions(data, ["sad"])
+    assert (mapped.unreadable, mapped.subject_ids) == (["a.png", "b.png"], ["ann", "ben"])
+
+
 def test_lists_are_columns_too():
     data = Bunch(target=np.array([0, 3, 3]), target_names=np.array(EIGHT), groups=["a", "b", "c"])
     assert map_expressions(data, ["happy"]).groups == ["b", "c"]
@@ -107,6 +114,7 @@ def test_rows_that_would_be_lost(eight):
         (SEVEN, {"happy": "contempt"}, r"merge maps to \['contempt'\]"),
         (SEVEN, {"joyless": "sad"}, r"merge names \['joyless'\], which is not in data"),
         (SEVEN, "contempt", "'merge' parameter"),
+        (set(SEVEN), None, "must be in order, as in a list; got a set"),
     ],
 )
 def test_what_cannot_be_mapped(eight, target_names, merge, message):

@@ -118,9 +118,41 @@ def test_floats_are_rounded_to_8_bits(dtype):
     np.testing.assert_array_equal(check_images((GREY / 255).astype(np.float32)), GREY)
 
 
+def test_dark_pixels_of_16_bits_warn():
+    """They are not divided by 257 without a word if they lie in 0..255."""
+    with pytest.warns(UserWarning, match="uint16 is black: its largest value is 255 of 65535"):
+        decode_image(np.full((4, 4), 255, np.uint16), (4, 4, 3))
+    decode_image(np.full((4, 4), 256, np.uint16), (4, 4, 3))
+    decode_image(np.zeros((4, 4), np.uint16), (4, 4, 3))
+
+
 def test_lists_of_arrays_and_of_pillow_images_are_stacked():
     np.testing.assert_array_equal(check_images(list(RGB)), RGB)
     np.testing.assert_array_equal(check_images([Image.fromarray(x) for x in RGB]), RGB)
+
+
+@pytest.mark.parametrize("mode", ["P", "YCbCr", "HSV", "I;16", "1", "RGBA"])
+def test_pillow_images_of_other_modes_are_refused(mode):
+    """NumPy would take the indices into a palette for greys."""
+    with pytest.raises(TypeError, match=f"row 1: got a Pillow image of mode '{mode}'.*FaceResizer"):
+        check_images([Image.new("L", (9, 8), 100), Image.new(mode, (9, 8), 1)])
+
+
+def column(items):
+    result = np.empty(len(items), dtype=object)
+    for row, item in enumerate(items):
+        result[row] = item
+    return result
+
+
+@pytest.mark.parametrize("container", [list, tuple, column])
+def test_pillow_images_that_are_not_upright_are_refused(container):
+    lying, upright = Image.fromarray(RGB[0]), Image.fromarray(RGB[1])
+    upright.getexif()[0x0112] = 1
+    check_images([upright, upright])
+    lying.getexif()[0x0112] = 6
+    with pytest.raises(ValueError, match=r"row 1: .* not upright, by its EXIF orientation"):
+        check_images(container([upright, lying]))
 
 
 def with_value(value, dtype=float):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
-from sklearn.model_selection import KFold, PredefinedSplit
+from sklearn.model_selection import KFold, PredefinedSplit, StratifiedKFold
 
 from sklearn_patt_lite.datasets import make_expression_faces
 from sklearn_patt_lite.model_selection import SubjectKFold, find_leaks
@@ -74,6 +74,22 @@ def test_an_image_that_occurs_many_times(faces):
     images = np.concatenate([faces.images[:30], np.repeat(faces.images[:1], 12, axis=0)])
     leaks = find_leaks(images, None, KFold(6))
     assert set(leaks.pairs.ravel().tolist()) == {0, *range(30, 42)}
+    assert leaks.is_exact.all()  # also where only the search for similar images paired them
+
+
+def test_a_row_in_both_parts_of_a_fold(faces):
+    leaks = find_leaks(faces.images[:30], None, [(np.arange(21), np.arange(20, 30))])
+    assert leaks.pairs.tolist() == [[20, 20]]
+    assert leaks.is_exact.all()
+
+
+def test_an_int_makes_stratified_folds(faces):
+    """As in `cross_validate`, if there are labels."""
+    images = np.concatenate([faces.images[:10], faces.images[[7, 3]]])
+    labels = [0] * 4 + [1] * 8
+    assert find_leaks(images, None, StratifiedKFold(2), y=labels).pairs.tolist() == [[7, 10]]
+    assert find_leaks(images, None, 2, y=labels).pairs.tolist() == [[7, 10]]
+    assert find_leaks(images, None, 2).pairs.tolist() == [[3, 11]]
 
 
 def test_shared_subjects_are_named(faces):

@@ -51,6 +51,27 @@ def test_what_it_holds(faces, manifest):
     assert len(json.dumps(manifest)) < 100 * len(faces.images) + 500
 
 
+def test_masks_are_recorded_as_rows(faces):
+    mask = np.arange(len(faces.images)) % 3 == 0
+    (fold,) = split_manifest([(~mask, mask)], faces.images)["folds"]
+    assert fold["test"] == np.flatnonzero(mask).tolist()
+    assert fold["train"] == np.flatnonzero(~mask).tolist()
+
+
+def test_folds_may_be_lists_and_tuples(faces):
+    (fold,) = split_manifest([((0, 1, 2), [])], faces.images)["folds"]
+    assert fold == {"train": [0, 1, 2], "test": []}
+
+
+def test_an_int_makes_stratified_folds(faces):
+    """As in `cross_validate`, for rows that are sorted by class, too."""
+    order = np.argsort(faces.target, kind="stable")
+    images, target = faces.images[order], faces.target[order]
+    found = [fold["test"] for fold in split_manifest(3, images, target)["folds"]]
+    expected = [test.tolist() for _, test in StratifiedKFold(3).split(images, target)]
+    assert found == expected
+
+
 def test_it_is_a_cv_for_scikit_learn(faces, manifest):
     X = faces.images.reshape(len(faces.images), -1)
     expected = cross_val_score(

@@ -11,7 +11,7 @@ import os
 import warnings
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 from scipy.sparse import issparse
 
 from sklearn_patt_lite._images.columns import as_column, is_missing
@@ -178,6 +178,9 @@ def check_pixels(X):
 
 def _to_array(X):
     refuse_sparse(X)
+    dtype = getattr(X, "dtype", None)
+    if isinstance(X, list | tuple) or (getattr(dtype, "kind", "") == "O" and X.ndim == 1):
+        _refuse_to_convert(X)
     try:
         X = np.asarray(X)
         if X.dtype.kind == "O" and X.ndim == 1 and len(X):  # a column of arrays
@@ -188,6 +191,34 @@ def _to_array(X):
             "Expected images of one shape, got a ragged list: FaceResizer resizes images to "
             "one size."
         ) from error
+
+
+def _refuse_to_convert(X):
+    """Refuse Pillow images that are not upright, or whose values are neither grey nor RGB.
+
+    NumPy would take the indices into a palette for greys, and ignore metadata.
+    """
+    for row, image in enumerate(X):
+        if not isinstance(image, Image.Image):
+            continue
+        if image.mode not in ("L", "RGB"):
+            raise TypeError(
+                f"row {row}: got a Pillow image of mode {image.mode!r}: pass image.convert('RGB'), "
+                "or let FaceResizer convert it."
+            )
+        if _is_rotated(image):
+            raise ValueError(
+                f"row {row}: got a Pillow image that is not upright, by its EXIF orientation: pass "
+                "ImageOps.exif_transpose(image), or let FaceResizer rotate it."
+            )
+
+
+def _is_rotated(image):
+    """Return whether a Pillow image's metadata say that it is to be rotated or mirrored."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    except Exception:  # unreadable metadata
+        return False
 
 
 def _one_image(image, row):

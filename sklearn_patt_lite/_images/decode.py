@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import threading
+import warnings
 from collections.abc import Mapping, Set
 
 import numpy as np
@@ -385,6 +386,13 @@ def _to_uint8(array):
         _check_values(array, 1, "float pixels must lie in 0..1; divide those of 0..255 by 255")
         return to_8_bits(array)
     if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # of either byte order
+        if 1 < array.max() <= 255:
+            warnings.warn(
+                f"An image of dtype uint16 is black: its largest value is {array.max()} of 65535. "
+                "Pass pixels of 0..255 as uint8.",
+                UserWarning,
+                stacklevel=2,
+            )
         # Rounded, and without floats, which would take eight times as much memory.
         return (array // 257 + (array % 257 > 128)).astype(np.uint8)
     _check_values(array, 255, "integer pixels must lie in 0..255; 16-bit ones need dtype uint16")

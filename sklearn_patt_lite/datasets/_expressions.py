@@ -1,6 +1,7 @@
 """One order and one spelling of expressions, whatever a database calls them."""
 
 import re
+from collections.abc import Set
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,8 @@ from sklearn_patt_lite._typing import Names, validate_params
 #: In FER2013's order and spelling, followed by contempt: the order of all `target_names`.
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
 
-_NO_COLUMNS = {"target_names", "duplicates", "missing"}  # whatever their length
+# Whatever their length.
+_NO_COLUMNS = {"target_names", "duplicates", "missing", "unreadable", "subject_ids"}
 
 _SPELLINGS = {
     **{name: name for name in EXPRESSIONS},
@@ -116,6 +118,8 @@ def map_expressions(
     >>> len(faces.target), len(mapped.target), mapped.target_names[:2].tolist()
     (32, 28, ['angry', 'contempt'])
     """
+    if isinstance(target_names, Set):
+        raise ValueError("target_names must be in order, as in a list; got a set.")
     wanted = [_known(name) for name in target_names]
     if len(set(wanted)) < len(wanted):
         raise ValueError(f"target_names contains an expression twice: {list(target_names)}.")

@@ -154,6 +154,13 @@ def compare_classifiers(
 def _pair(scores, other_scores):
     if isinstance(scores, Mapping) != isinstance(other_scores, Mapping):
         raise ValueError("scores and other_scores must both be dicts, or both be arrays.")
+    index, other_index = (getattr(each, "index", None) for each in (scores, other_scores))
+    if (
+        hasattr(index, "equals")
+        and hasattr(other_index, "equals")
+        and not index.equals(other_index)
+    ):
+        raise ValueError("The Series have different indexes: pass other_scores[scores.index].")
     if isinstance(scores, Mapping):
         lonely = set(scores) ^ set(other_scores)
         if lonely:

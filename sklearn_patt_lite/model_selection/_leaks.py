@@ -134,7 +134,7 @@ def find_leaks(
     cv : int, cross-validation generator or iterable
         As in scikit-learn's `cross_validate`.
     y : array-like of shape (n,), default=None
-        Labels, for splitters that need them.
+        Labels, for splitters that need them, and for stratified folds if `cv` is an int.
     n_jobs : int, default=None
         Number of threads that read images, as in joblib.
 
@@ -184,14 +184,15 @@ def find_leaks(
     """
     check_consistent_length(X, y, groups)
     splits = list_splits(cv, X, y, groups)
-    pairs, is_exact = _find_equal(X)
+    contents = np.array(digests(X))
+    pairs = _find_equal(contents)
     colors = decode_images(X, (_SIDE, _SIDE, 3), n_jobs)
     thumbnails = colors @ LUMA  # n × 36 × 36
     near, similarity = _find_similar(thumbnails)
     near, similarity = _without(near, similarity, pairs)
+    similarity = np.concatenate([np.ones(len(pairs)), similarity])
     pairs = np.concatenate([pairs, near])
-    similarity = np.concatenate([np.ones(len(is_exact)), similarity])
-    is_exact = np.concatenate([is_exact, np.zeros(len(near), dtype=bool)])
+    is_exact = contents[pairs[:, 0]] == contents[pairs[:, 1]]
     split = _are_split(pairs, splits, len(thumbnails))
     order = np.lexsort(pairs[split].T[::-1])
     return Leaks(
@@ -203,15 +204,17 @@ def find_leaks(
     )
 
 
-def _find_equal(X):
-    """Pair images of equal content: each with the previous one, and with the first one."""
+def _find_equal(contents):
+    """Pair images of equal content: each with itself, the previous one, and the first one.
+
+    With itself, because a fold may train and test on the same row.
+    """
     rows, pairs = {}, set()
-    for row, digest in enumerate(digests(X)):
+    for row, digest in enumerate(contents.tolist()):
         equal = rows.setdefault(digest, [])
-        pairs |= {(other, row) for other in (*equal[:1], *equal[-1:])}
+        pairs |= {(other, row) for other in (*equal[:1], *equal[-1:], row)}
         equal.append(row)
-    pairs = np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
-    return pairs, np.ones(len(pairs), dtype=bool)
+    return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
 
 
 def _find_similar(thumbnails):

@@ -34,7 +34,7 @@ def split_manifest(
     X : array-like of length n
         Images, or paths of their files.
     y : array-like of shape (n,), default=None
-        Labels, for splitters that need them.
+        Labels, for splitters that need them, and for stratified folds if `cv` is an int.
     groups : array-like of shape (n,), default=None
         Subject of each image.
 
@@ -231,11 +231,14 @@ def _names_of(groups):
 
 
 def list_splits(cv, X, y, groups):
-    """List the (train, test) rows of a splitter's folds."""
+    """List the (train, test) rows of a classifier's folds."""
     with warnings.catch_warnings():
         # Splitters that ignore groups are allowed: find_leaks reports what they leak.
         warnings.filterwarnings("ignore", "The groups parameter is ignored")
-        return list(check_cv(cv, y).split(X, y, groups))
+        splits = list(check_cv(cv, y, classifier=True).split(X, y, groups))
+    rows = np.arange(len(X))
+    # Masks become rows; lists, because NumPy reads a tuple as one place.
+    return [(rows[list(train)], rows[list(test)]) for train, test in splits]
 
 
 def digests(X):

@@ -150,6 +150,8 @@ def _check_faces(found):
             "The detector should return 'boxes' and, optionally, 'scores' and 'eyes'; got "
             f"{sorted(map(str, found))}."
         )
+    if found["boxes"] is None:  # what facenet-pytorch returns if there is no face
+        found = {"boxes": []}
     boxes = _as_numbers("boxes", found["boxes"])
     n = len(boxes) if boxes.ndim else 1
     boxes = _check_shape("boxes", boxes, (n, 4))
