@@ -1,5 +1,6 @@
 """The estimator: PAtt-Lite behind scikit-learn's interface."""
 
+import copy
 import os
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -504,7 +505,11 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         from sklearn_patt_lite._training.data import TrainingData
         from sklearn_patt_lite._training.fit import fit_network
 
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        random_state = drawn = check_random_state(self.random_state)
+        if isinstance(self.random_state, np.random.RandomState):
+            # Run again, an interrupted fit has to draw the same seed.
+            drawn = copy.deepcopy(random_state)
+        seed = drawn.randint(2**31 - 1)
         memory = as_feature_memory(self.memory)
         data = TrainingData.read(X, y, sample_weight, groups, (X_val, y_val), settings, seed)
         if self.verbose and data.split["split"] == "stratified":
@@ -530,9 +535,10 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         fitted, history = fit_network(
             data, settings, seed, memory=memory, checkpoint_dir=self.checkpoint_dir, task=task
         )
+        task.end(lambda: (fitted, history))
         # Only now, so that a fit that does not finish changes nothing.
         self.__dict__.update(attributes(fitted, history))
-        task.end(lambda: (fitted, history))
+        random_state.set_state(drawn.get_state())
         return self
 
     @property

@@ -61,7 +61,12 @@ def part_of(path):
     """
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {os.fspath(path.parent)!r}.")
-    return path.with_name(f".{uuid.uuid4().hex}.part")
+    return path.with_name(part_name())
+
+
+def part_name():
+    """Make a unique name for a temporary file."""
+    return f".{uuid.uuid4().hex}.part"
 
 
 def remove_abandoned(folder):

@@ -79,12 +79,13 @@ def _chatter():
 
 @contextlib.contextmanager
 def _filtered_stderr(chatter):
-    try:
-        stderr = os.dup(2)
-    except OSError:  # the process has no standard error
-        yield
-        return
-    with tempfile.TemporaryFile() as caught:
+    with contextlib.ExitStack() as stack:
+        try:
+            caught = stack.enter_context(tempfile.TemporaryFile())
+            stderr = os.dup(2)
+        except OSError:  # there is no folder for temporary files, or no standard error
+            yield
+            return
         os.dup2(caught.fileno(), 2)
         try:
             yield

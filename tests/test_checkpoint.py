@@ -1,5 +1,6 @@
 """A fit that is killed goes on from its last epoch, and ends as if it had never been."""
 
+import errno
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -258,6 +260,57 @@ def test_a_disk_that_fails_for_a_moment_loses_nothing(faces, tmp_path, monkeypat
         with pytest.raises(OSError, match="Stale file handle"):
             classifier.fit(faces.images, faces.target)
     assert path.read_bytes() == good
+
+
+def test_a_full_disk_ends_no_fit(faces, tmp_path, monkeypatch):
+    settings = {**QUICK, "unfreeze_layers": 0, "epochs": 2}
+    expected = PAttLiteClassifier(**settings).fit(faces.images, faces.target)
+
+    def refuse(file, **arrays):
+        file.write(b"a part")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", refuse)
+    classifier = PAttLiteClassifier(checkpoint_dir=tmp_path, **settings)
+    with pytest.warns(UserWarning, match="cannot be written, so the fit could not") as caught:
+        classifier.fit(faces.images, faces.target)
+    assert len(caught) == 1
+    assert_same_fit(classifier, expected)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_home_folder_is_known_by_its_sign(faces, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    settings = {**QUICK, "unfreeze_layers": 0, "epochs": 1}
+    memory = joblib.Memory("~/kept", verbose=0)
+    PAttLiteClassifier(checkpoint_dir="~/fits", memory=memory, **settings).fit(
+        faces.images, faces.target
+    )
+    assert len(list((tmp_path / "home" / "fits").iterdir())) == 1
+    assert list((tmp_path / "home" / "kept").rglob("*.features"))
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_a_random_state_draws_the_same_seed_after_an_interruption(faces, tmp_path, monkeypatch):
+    settings = {**QUICK, "unfreeze_layers": 0, "epochs": 3}
+
+    def with_a_state(**changes):
+        state = np.random.RandomState(0)
+        return PAttLiteClassifier(**{**settings, "random_state": state}, **changes)
+
+    expected = with_a_state().fit(faces.images, faces.target)
+    classifier = with_a_state(checkpoint_dir=tmp_path)
+    with monkeypatch.context() as patch:
+        interrupt(patch, (0, 1))
+        with pytest.raises(Interrupted):
+            classifier.fit(faces.images, faces.target)
+    classifier.fit(faces.images, faces.target)
+    assert len(list(tmp_path.iterdir())) == 1  # the same checkpoint
+    assert_same_fit(classifier, expected)
+    drawn, fresh = classifier.random_state.get_state(), np.random.RandomState(0).get_state()
+    assert drawn[2] != fresh[2]  # the next fit draws another one
 
 
 def test_what_was_left_by_a_write_that_was_killed_goes_in_the_end(faces, tmp_path):

@@ -33,6 +33,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from sklearn_patt_lite import PAttLiteClassifier, _settings
 from sklearn_patt_lite._images.check import resize_images
+from sklearn_patt_lite._network import weights
 from sklearn_patt_lite._network.parts import named_weights
 from sklearn_patt_lite._process import without_retracing_warnings
 from sklearn_patt_lite._training.fit import StagedFit
@@ -404,9 +405,9 @@ def test_classes_are_balanced(class_weight, faces, monkeypatch):
     assert_allclose(data.sample_weight, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["earlier.keras", "earlier.zip"])
+@pytest.mark.parametrize("name", ["earlier.keras", "earlier.zip", "earlier.model"])
 def test_an_earlier_classifier_goes_on_with_other_classes(name, faces, fitted, tmp_path):
-    save = fitted.save_model if name.endswith(".zip") else fitted.model_.save
+    save = fitted.model_.save if name.endswith(".keras") else fitted.save_model
     save(tmp_path / name)
     two_classes = faces.target % 2
     later = quick(
@@ -738,6 +739,56 @@ def test_a_backbone_of_another_width_is_refused(faces, fitted, tmp_path):
     fitted.model_.save(tmp_path / "narrow.keras")
     with pytest.raises(ValueError, match=r"does not fit the layer 'conv1'.*alpha and output_layer"):
         quick(backbone_weights=tmp_path / "narrow.keras", alpha=0.5).fit(faces.images, faces.target)
+
+
+@pytest.fixture
+def imagenet_file(tmp_path, monkeypatch):
+    """Where Keras keeps the weights for alpha=0.25, which are not there yet, and random ones."""
+    import keras
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(weights, "_FALLBACK", tmp_path / "nowhere")
+    network = keras.applications.MobileNet((224, 224, 3), 0.25, include_top=False, weights=None)
+    save_legacy_weights(network, tmp_path / "random.h5")
+    (tmp_path / "models").mkdir()
+    weights._imagenet_weights.cache_clear()
+    yield tmp_path / "models" / "mobilenet_2_5_224_tf_no_top.h5"
+    weights._imagenet_weights.cache_clear()
+
+
+def test_a_download_is_seen_when_it_is_complete(imagenet_file, monkeypatch):
+    """Other processes take a file of this name for a complete one."""
+    content = (imagenet_file.parents[1] / "random.h5").read_bytes()
+
+    def download(fname, origin, *, cache_subdir):
+        assert origin.endswith(imagenet_file.name)
+        assert not imagenet_file.exists()
+        path = imagenet_file.parents[1] / cache_subdir / fname
+        path.write_bytes(content)
+        return str(path)
+
+    monkeypatch.setattr("keras.utils.get_file", download)
+    found = weights._imagenet_weights(0.25)
+    assert found["conv1"][0].shape == (3, 3, 3, 8)
+    assert [path.name for path in imagenet_file.parent.iterdir()] == [imagenet_file.name]
+    assert imagenet_file.read_bytes() == content
+
+
+def test_weights_in_a_folder_that_is_read_only(imagenet_file, monkeypatch):
+    """Keras looks elsewhere for them."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("nothing is to be downloaded")
+
+    (imagenet_file.parents[1] / "random.h5").rename(imagenet_file)
+    monkeypatch.setattr("keras.utils.get_file", refuse)
+    assert "conv1" in weights._imagenet_weights(0.25)
+
+
+def test_weights_that_are_damaged_are_named(imagenet_file):
+    imagenet_file.write_bytes(b"a part of it")
+    with pytest.raises(ValueError, match=rf"{imagenet_file.name}' does not contain the weights"):
+        weights._imagenet_weights(0.25)
 
 
 def test_imagenet_weights_without_a_network(tmp_path):

@@ -432,6 +432,20 @@ def test_integers_are_shown_as_the_classifier_reads_them():
     assert mistakes(X=X).images.max() == 200
 
 
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.full((3, 8, 8, 4), 255, dtype=np.uint8),
+        np.ones((3, 8, 8), dtype=bool),
+        np.full((3, 8, 8), 200 * 257, dtype=np.uint16),
+    ],
+    ids=["RGBA", "booleans", "16 bits"],
+)
+def test_images_are_shown_that_only_face_resizer_takes(X):
+    """As the first step of a Pipeline."""
+    assert mistakes(X=X).images.max() >= 200
+
+
 @pytest.mark.parametrize("ax", [[], "here", [1, 2]])
 def test_what_is_no_place_to_draw(ax):
     with pytest.raises(TypeError, match="ax must be a Matplotlib Axes"):

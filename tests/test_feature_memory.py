@@ -593,6 +593,20 @@ def test_rows_that_cannot_be_read_count_as_missing(memory, tmp_path):
     assert kept(handle, [0]) == [0]
 
 
+def test_a_folder_that_may_not_be_read_counts_as_empty(memory, tmp_path, monkeypatch):
+    """Somebody else's, say."""
+    write(memory.rows(SHAPE), [0])
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    handle = memory.rows(SHAPE)
+    assert kept(handle, [0]) == []
+    with pytest.warns(UserWarning, match=r"cannot be stored in .*Permission denied"):
+        write(handle, [1])
+
+
 def test_a_location_that_is_a_file_is_named(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(NotADirectoryError, match=r"folder, but '.*notes.txt' is a file"):

@@ -1,5 +1,10 @@
 """Features of frozen layers: the right ones, the same wherever they come from, and kept."""
 
+import errno
+import hashlib
+import os
+import time
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -185,6 +190,39 @@ def test_what_exceeds_memory_goes_to_a_temporary_file(
     assert list(tmp_path.iterdir())
     del bank
     assert not list(tmp_path.iterdir())
+
+
+def test_what_killed_processes_have_left_is_removed(frozen, images, monkeypatch, tmp_path):
+    """Only features, and only after a week: others may be in use, or somebody's results."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    names = ("old", "new", "with_notes")
+    old, new, with_notes = (tmp_path / f"sklearn_patt_lite_{name}" for name in names)
+    for folder in (old, new, with_notes):
+        key = hashlib.blake2b(b"", digest_size=16).digest()
+        FeatureMemory(folder).rows((3,)).write([key], np.zeros((1, 3), np.uint16))
+    (with_notes / "notes.txt").write_text("mine")
+    for folder in (old, with_notes):
+        os.utime(folder, (0, time.time() - 8 * 24 * 3600))
+    read(bank_of(frozen, images, ram=0), LATE, worth_keeping={LATE})
+    assert not old.exists()
+    assert FeatureMemory(new).nbytes > 0
+    assert [path.name for path in with_notes.iterdir()] == ["notes.txt"]
+
+
+def test_without_a_place_for_temporary_files_features_are_computed_again(
+    frozen, images, passes, monkeypatch
+):
+    def refuse(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryDirectory", refuse)
+    bank = bank_of(frozen, images, ram=0)
+    with pytest.warns(UserWarning, match="computed again in each epoch.*No space left") as caught:
+        expected = read(bank, LATE, worth_keeping={EARLY, LATE})
+    assert len(caught) == 1
+    passes.clear()
+    assert_array_equal(read(bank, LATE), expected)
+    assert LATE in passes
 
 
 def test_rows_are_counted(frozen, images):

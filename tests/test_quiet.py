@@ -125,6 +125,18 @@ def test_lines_are_left_out_as_tensorflow_would_and_others_handed_on(monkeypatch
     assert said == [line for line, from_level in LINES.items() if level < from_level]
 
 
+def test_without_a_folder_for_temporary_files_all_is_handed_on(monkeypatch, capfd):
+    """As in a container whose file system is read-only, where predictions need no file."""
+
+    def refuse(*args, **kwargs):
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    with without_chatter():
+        os.write(2, b"I0000 00:00:1 7 port.cc:153] oneDNN\n")
+    assert capfd.readouterr().err.endswith("oneDNN\n")
+
+
 def test_what_is_said_before_an_error_is_handed_on(capfd):
     def fail():
         os.write(2, b"cannot load\n")

@@ -1,10 +1,14 @@
 """Features of a set of images, computed on first request and cached."""
 
+import contextlib
 import hashlib
 import tempfile
 import threading
+import time
+import warnings
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +17,8 @@ from sklearn_patt_lite._images.source import image_digests, read_images
 
 BATCH = 32  # images per forward pass: larger batches only take more memory
 _AT_ONCE = 2  # batches: one is read or written while another is computed
+_PREFIX = "sklearn_patt_lite_"  # of temporary folders
+_ABANDONED_AGE = 7 * 24 * 3600  # seconds
 _RAM = 2**29  # bytes of features that a fit keeps in memory; more go to temporary files
 
 
@@ -33,6 +39,7 @@ class FeatureCache:
         self._memory = memory
         self._ram, self._room = {}, ram
         self._rows = {}  # rows of the memory, by shape
+        self._has_warned = False
         self._lock = threading.Lock()
 
     def find(self, key, out):
@@ -47,8 +54,8 @@ class FeatureCache:
         """Store rows, an ndarray of shape (n, ...), dtype uint16."""
         in_ram = [self._keep_in_ram(key, row) for key, row in zip(keys, rows, strict=True)]
         with self._lock:
-            if self._memory is None and not all(in_ram):
-                self._memory = _temporary_memory(self)
+            if self._memory is None and not all(in_ram) and not self._has_warned:
+                self._make_memory()
         if self._memory is not None:
             self._store(rows.shape[1:]).write(keys, rows)
 
@@ -60,6 +67,14 @@ class FeatureCache:
         self._ram[key] = row.copy()
         return True
 
+    def _make_memory(self):
+        try:
+            self._memory = _temporary_memory(self)
+        except OSError as error:
+            self._has_warned = True
+            message = f"Features are computed again in each epoch, which takes longer: {error}"
+            warnings.warn(message, UserWarning, stacklevel=2)
+
     def _store(self, shape):
         with self._lock:
             if shape not in self._rows:
@@ -68,9 +83,19 @@ class FeatureCache:
 
 
 def _temporary_memory(owner):
-    folder = tempfile.TemporaryDirectory(prefix="sklearn_patt_lite_", ignore_cleanup_errors=True)
+    _remove_abandoned()
+    folder = tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
     weakref.finalize(owner, folder.cleanup)
     return FeatureMemory(folder.name)
+
+
+def _remove_abandoned():
+    """Remove the folders that killed processes have left; one in use would be filled again."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _ABANDONED_AGE:
+                FeatureMemory(folder).clear()
+                folder.rmdir()
 
 
 class FeatureBank:

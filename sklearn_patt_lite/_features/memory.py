@@ -177,14 +177,18 @@ class FeatureMemory:
             raise TypeError(f"max_bytes must be a number of bytes, got {type(limit).__name__}.")
         if not limit > 0:
             raise ValueError(f"max_bytes must be positive, got {limit}.")
-        if os.path.exists(self.location) and not os.path.isdir(self.location):
+        location = self._location()
+        if os.path.exists(location) and not os.path.isdir(location):
             raise NotADirectoryError(
                 f"Features must be stored in a folder, but {os.fspath(self.location)!r} is a file."
             )
         return FeatureRows(self._root(), shape, limit)
 
+    def _location(self):
+        return os.path.abspath(os.path.expanduser(self.location))
+
     def _root(self):
-        return os.path.join(os.path.abspath(self.location), _FOLDER)
+        return os.path.join(self._location(), _FOLDER)
 
 
 def as_feature_memory(memory):
@@ -238,8 +242,9 @@ class FeatureRows:
         self._seen = set()  # paths of shards
         self._used = set()  # paths of shards that were read or written here
         self._warned = False
-        remove_abandoned(self._folder)
-        self.refresh()
+        with contextlib.suppress(PermissionError):  # another user's folder counts as empty
+            remove_abandoned(self._folder)
+            self.refresh()
 
     def refresh(self):
         """Index the rows that other processes have written since."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from sklearn_patt_lite._files import part_name
 from sklearn_patt_lite._network.archive import (
     METADATA,
     NO_ARCHIVE,
@@ -35,6 +36,7 @@ _VARIABLES = (
 )
 _LABELS = "labels"  # key of an earlier classifier's labels among its arrays; no layer has this name
 _IMAGENET_URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/"
+_FALLBACK = Path("/tmp/.keras/models")  # where Keras downloads to if it cannot write to its folder
 
 
 def load_weights(network, source, architecture, classes=()):
@@ -95,9 +97,10 @@ def read_weights(source, alpha):
             f"backbone_weights={os.fspath(source)!r} is not a file; pass {known}, None, or the "
             "path of a .zip, .keras or .h5 file."
         )
-    if path.suffix == ".zip":
-        return _saved_classifier(path)
-    return _saved_network(path) if path.suffix == ".keras" else _mobilenet_file(path, alpha)
+    if path.suffix == ".keras":
+        return _saved_network(path)
+    is_classifier = path.suffix == ".zip" or zipfile.is_zipfile(path)
+    return _saved_classifier(path) if is_classifier else _mobilenet_file(path, alpha)
 
 
 def _set_backbone_layer(layer, weights, source):
@@ -142,20 +145,26 @@ def _imagenet_weights(alpha):
             f"There are no ImageNet weights for alpha={alpha}; "
             f"choose one of {', '.join(map(str, _IMAGENET_ALPHAS))}."
         )
+    name = f"mobilenet_{_IMAGENET_ALPHAS[alpha]}_224_tf_no_top.h5"
+    folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+    path = next((p / name for p in (folder, _FALLBACK) if (p / name).is_file()), None)
     try:
-        mobilenet = keras.applications.MobileNet(
-            input_shape=(224, 224, 3), alpha=alpha, include_top=False, weights="imagenet"
-        )
+        path = path or _download(name)
     except Exception as error:  # Keras wraps every failed download in a bare Exception
-        name = f"mobilenet_{_IMAGENET_ALPHAS[alpha]}_224_tf_no_top.h5"
-        folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
         raise ConnectionError(
             f"backbone_weights='imagenet' needs {name}, which is not in {folder} and could not be "
             f"downloaded ({error}). Download {_IMAGENET_URL}{name} elsewhere and put it there, or "
             "use backbone_weights='drawn' (alpha=0.25) or 'fer2013' (alpha=1.0), which come with "
             "the package, or None."
         ) from error
-    return _by_name(mobilenet.layers)
+    return _mobilenet_file(path, alpha)
+
+
+def _download(name):
+    """Download a file of ImageNet weights to where Keras keeps it; return its path."""
+    # Keras downloads in place, where other processes would take a part of the file for all of it.
+    part = Path(keras.utils.get_file(part_name(), _IMAGENET_URL + name, cache_subdir="models"))
+    return part.replace(part.with_name(name))
 
 
 @functools.lru_cache(maxsize=1)

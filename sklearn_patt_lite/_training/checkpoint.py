@@ -58,7 +58,7 @@ class Checkpoint:
 
     def __init__(self, path=None):
         self.histories, self.reached = {}, None
-        self._path, self._is_closed = path, False
+        self._path, self._is_closed, self._has_warned = path, False, False
         self._network = None  # the network's values at the start of the current stage
         self._epoch = None  # state after the last epoch of the current stage, as read
         if path is not None:
@@ -169,8 +169,15 @@ class Checkpoint:
         # NumPy's archive is flat: "optimizer_3" is the fourth of the optimizer's arrays.
         arrays = {"network": self._network, **arrays}
         named = {f"{kind}_{i}": a for kind, each in arrays.items() for i, a in enumerate(each)}
-        with replaced(self._path) as part, open(part, "wb") as file:
-            np.savez(file, text=np.array(text), **named)
+        try:
+            with replaced(self._path) as part, open(part, "wb") as file:
+                np.savez(file, text=np.array(text), **named)
+        except OSError as error:  # a full disk, say: the training so far is worth more than a file
+            if not self._has_warned:
+                self._has_warned = True
+                path = os.fspath(self._path)
+                message = f"{path!r} cannot be written, so the fit could not resume: {error}"
+                warnings.warn(message, UserWarning, stacklevel=2)
 
     def _read(self):
         try:
@@ -218,7 +225,7 @@ def checkpoint_path(folder, network, *identity):
         digest.update(repr((part.dtype, part.shape) if is_array else part).encode())
         if is_array:
             digest.update(np.ascontiguousarray(part))
-    return Path(folder, f"fit-{digest.hexdigest()[:32]}.npz")
+    return Path(folder, f"fit-{digest.hexdigest()[:32]}.npz").expanduser()
 
 
 def _values(owner):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
@@ -337,5 +338,7 @@ def _read(X, rows):
     """Read the given rows at one size: arrays like a classifier, others with FaceResizer."""
     some = _safe_indexing(X, rows)
     if isinstance(X, np.ndarray) and X.ndim > 2:
-        return read_images(as_source(some, _SIZE, (_SIZE, _SIZE, 3)))
+        # A Pipeline may take what only FaceResizer takes: RGBA, booleans, 16 bits.
+        with contextlib.suppress(TypeError, ValueError):
+            return read_images(as_source(some, _SIZE, (_SIZE, _SIZE, 3)))
     return FaceResizer(size=_SIZE).fit_transform(some)
