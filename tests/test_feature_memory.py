@@ -179,28 +179,6 @@ def test_keys_of_another_length_are_refused(memory):
 # --- Several processes and threads
 
 
-def test_handles_see_each_others_rows_after_refresh(memory):
-    here, there = memory.rows(SHAPE), memory.rows(SHAPE)
-    write(there, [0])
-    assert kept(here, [0]) == []
-    here.refresh()
-    assert kept(here, [0]) == [0]
-    write(here, [1])
-    there.refresh()
-    assert kept(there, [0, 1]) == [0, 1]
-
-
-def test_refresh_opens_new_files_only(memory, monkeypatch):
-    handle = memory.rows(SHAPE)
-    write(handle, [0])
-    write(memory.rows(SHAPE), [1])
-    handle.refresh()
-    monkeypatch.setattr("sklearn_patt_lite._features.memory.read_shard", None)
-    write(handle, [2])
-    handle.refresh()
-    assert kept(handle, range(3)) == [0, 1, 2]
-
-
 def test_a_row_is_verified_when_it_is_first_read(memory, monkeypatch):
     handle = memory.rows(SHAPE)
     write(handle, [0])
@@ -242,7 +220,7 @@ def read_or_write(memory, numbers):
         if read(handle, i) is None:
             write(handle, [i])
         if i % 5 == 0:
-            handle.refresh()
+            handle = memory.rows(SHAPE)  # finds what the others have written since
         kept(handle, range(i))
     return len(kept(handle, numbers))
 
@@ -272,7 +250,6 @@ def test_threads_share_a_handle(memory):
     def work(first):
         for i in range(first, first + 20):
             write(handle, [i])
-            handle.refresh()
             assert i in kept(handle, range(80))
 
     joblib.Parallel(n_jobs=4, require="sharedmem")(joblib.delayed(work)(20 * i) for i in range(4))

@@ -17,6 +17,7 @@ import numpy as np
 
 from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite._classifier import fitted_network
+from sklearn_patt_lite._persistence.export import _RUNNERS
 
 FORMATS = {
     "LiteRT": {"format": "litert"},
@@ -43,7 +44,7 @@ def main():
                 X=X_test,
                 calibration=X_train if "calibrate" in settings else None,
             )
-            runs[name] = RUNNERS[settings["format"]](path)
+            runs[name] = _RUNNERS[settings["format"]](path)
         images = fitted_network(classifier).read(X_test[: arguments.rounds])
         print_table(reports, measure(runs, images))
 
@@ -86,30 +87,6 @@ def measure(runs, images):
                 run(one)
                 latencies[name].append(time.perf_counter() - start)
     return latencies
-
-
-def litert(path):
-    from ai_edge_litert.interpreter import Interpreter
-
-    runner = Interpreter(str(path)).get_signature_runner()
-    return lambda image: runner(image=image)["probabilities"]
-
-
-def onnx(path):
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path)
-    return lambda image: session.run(None, {"image": image})[0]
-
-
-def saved_model(path):
-    import tensorflow as tf
-
-    serve = tf.saved_model.load(path).signatures["serving_default"]
-    return lambda image: serve(image=tf.constant(image))["probabilities"].numpy()
-
-
-RUNNERS = {"litert": litert, "onnx": onnx, "saved_model": saved_model}
 
 
 def print_table(reports, latencies):

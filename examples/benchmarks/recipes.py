@@ -236,17 +236,10 @@ FRONTIER = {
     "128 pixels": changed(input_size=128),
     "5 epochs": changed(finetune_epochs=5),
     "20 epochs": changed(finetune_epochs=20),
-    "batches of 32": changed(batch_size=32),
-    "no stage 1": changed(epochs=1, learning_rate=1e-9),
-    "3 epochs of stage 1": changed(epochs=3),
-    "dropout in stage 2": changed(finetune_dropout=0.2),
-    "no class weights": changed(class_weight=None),
-    "patches of 2×2": changed(patch_size=2),
-    "no attention": changed(attention=None),
-    "no hidden layer": changed(hidden_units=None),
 }
 ROWS = {
     **FRONTIER,
+    "batches of 32": changed(batch_size=32),
     **{variant: replaced(variant) for variant in REPLACEMENTS},
     **{f"taught by {teachers}": distilled(teachers) for teachers in TEACHERS},
     "transfer": transfer,

@@ -239,21 +239,16 @@ class FeatureRows:
         # another thread. Deleted files stay in them; reading finds out.
         self._index = {}  # key -> (path of the shard, position in it, checksum)
         self._verified = set()  # such triples
-        self._seen = set()  # paths of shards
         self._used = set()  # paths of shards that were read or written here
         self._warned = False
         with contextlib.suppress(PermissionError):  # another user's folder counts as empty
             remove_abandoned(self._folder)
-            self.refresh()
+            self._index_shards()
 
-    def refresh(self):
-        """Index the rows that other processes have written since."""
+    def _index_shards(self):
         for path in (entry.path for entry in _scan(self._folder, _SHARD)):
-            if path in self._seen:
-                continue
             with contextlib.suppress(OSError):
                 shard = read_shard(path, self._shape)
-                self._seen.add(path)
                 if shard is None:
                     _remove(path)
                 else:
@@ -339,7 +334,6 @@ class FeatureRows:
         before_entries, before_rows = headers(len(rows), self._shape)
         front = before_entries + entries.tobytes() + before_rows
         path = os.path.join(self._folder, f"{uuid.uuid4().hex}.features")
-        self._seen.add(path)
         self._used.add(path)
         if self._make_room(len(front) + rows.nbytes):
             os.makedirs(self._folder, exist_ok=True)
