@@ -60,6 +60,7 @@ def faces():
     )
 
 
+@pytest.mark.usefixtures("without_training")
 @pytest.mark.parametrize("output_layer", ["conv_dw_9_relu", "conv_pw_3_relu", None])
 def test_they_are_the_means_of_the_backbones_map(faces, output_layer):
     import keras

@@ -343,7 +343,7 @@ def test_a_history_holds_what_the_fits_have_written_down(faces, searched):
 
 def test_candidates_of_halving_are_counted_over_its_iterations(faces):
     search, monitor = search_with(
-        {"dropout": [0.1, 0.2, 0.3], "unfreeze_layers": [0]},
+        {"learning_rate": [1e-2, 1e-3, 1e-4], "unfreeze_layers": [0]},
         faces,
         search=HalvingGridSearchCV,
         factor=3,
@@ -354,7 +354,7 @@ def test_candidates_of_halving_are_counted_over_its_iterations(faces):
     history = search_history(search, monitor)
     assert history["candidate"].tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
     display = SearchHistoryDisplay.from_search(search, monitor)
-    assert display.labels[0] == "dropout=0.1, iter=0"
+    assert display.labels[0] == "learning_rate=0.01, iter=0"
     assert display.labels[3].endswith("iter=1")
 
 
@@ -394,7 +394,7 @@ def test_a_fold_that_was_resumed_leaves_the_stages_in_order():
 def test_of_a_search_inside_a_search_the_refits_count(faces):
     monitor = ScoringMonitor(scoring=epoch_scores)
     inner = GridSearchCV(
-        quick(unfreeze_layers=0, epochs=1).set_callbacks(monitor), {"dropout": [0.1, 0.3]}, cv=2
+        quick(unfreeze_layers=0, epochs=1).set_callbacks(monitor), {"random_state": [0, 1]}, cv=2
     )
     search = GridSearchCV(inner, {"estimator__learning_rate": [1e-3, 1e-2]}, cv=2)
     search.fit(faces.images, faces.target)
@@ -407,7 +407,9 @@ def test_of_a_search_inside_a_search_the_refits_count(faces):
 def test_a_later_fit_leaves_the_search_its_history(faces):
     monitor = ScoringMonitor(scoring=epoch_scores)
     classifier = quick(unfreeze_layers=0, epochs=1).set_callbacks(monitor)
-    search = GridSearchCV(classifier, {"dropout": [0.1]}, cv=2).fit(faces.images, faces.target)
+    search = GridSearchCV(classifier, {"learning_rate": [1e-3]}, cv=2).fit(
+        faces.images, faces.target
+    )
     before = search_history(search, monitor)
     search.best_estimator_.fit(faces.images, faces.target)
     after = search_history(search, monitor)
@@ -422,10 +424,12 @@ def test_at_the_beginning_of_a_stage_the_scores_are_those_of_the_one_before():
 def test_validation_scores_are_the_first_choice(faces):
     monitor = ScoringMonitor(scoring=epoch_scores)
     classifier = quick(unfreeze_layers=0).set_callbacks(monitor)
-    search = GridSearchCV(classifier, {"dropout": [0.1]}, cv=2).fit(faces.images, faces.target)
+    search = GridSearchCV(classifier, {"learning_rate": [1e-3]}, cv=2).fit(
+        faces.images, faces.target
+    )
     display = SearchHistoryDisplay.from_search(search, monitor)
     assert display.ax_.get_ylabel() == "val_accuracy"
-    assert display.labels == ["dropout=0.1"]
+    assert display.labels == ["learning_rate=0.001"]
 
 
 def test_a_monitor_of_another_fit_is_refused(faces, searched):
@@ -459,7 +463,7 @@ def test_a_transformer_is_one_task(transformer, faces):
 def test_progress_bars_show_a_search_over_a_pipeline(faces, capsys):
     pytest.importorskip("rich")
     pipeline = make_pipeline(FaceResizer(size=SIZE), quick())
-    search = GridSearchCV(pipeline, {"pattliteclassifier__dropout": [0.1, 0.3]}, cv=2)
+    search = GridSearchCV(pipeline, {"pattliteclassifier__learning_rate": [1e-2, 1e-3]}, cv=2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # such as of steps that know no callbacks
         search.set_callbacks(ProgressBar(max_propagation_depth=None))

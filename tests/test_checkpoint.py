@@ -199,9 +199,17 @@ def checkpoint_of_one(faces, tmp_path_factory):
     ],
     ids=str,
 )
-def test_another_fit_is_not_taken_for_this_one(change, faces, checkpoint_of_one, tmp_path):
+def test_another_fit_is_not_taken_for_this_one(
+    change, faces, checkpoint_of_one, tmp_path, monkeypatch
+):
     X, y = faces.images.copy(), faces.target.copy()
-    shutil.copy(checkpoint_of_one, tmp_path)
+    paths = []
+
+    def run(fit):
+        paths.append(fit._checkpoint._path)
+        return {}
+
+    monkeypatch.setattr(StagedFit, "run", run)
     changes, further = {}, {}
     match change:
         case {"X": _}:
@@ -217,7 +225,10 @@ def test_another_fit_is_not_taken_for_this_one(change, faces, checkpoint_of_one,
         case _:
             changes = change
     PAttLiteClassifier(checkpoint_dir=tmp_path, **{**ONE_EPOCH, **changes}).fit(X, y, **further)
-    assert len(list(tmp_path.iterdir())) == 2
+    PAttLiteClassifier(checkpoint_dir=tmp_path, **ONE_EPOCH).fit(faces.images, faces.target)
+    other, same = (path.name for path in paths)
+    assert same == checkpoint_of_one.name
+    assert other != same
 
 
 def test_the_same_fit_is_found(faces, checkpoint_of_one, tmp_path, monkeypatch):
@@ -332,12 +343,15 @@ def test_a_seed_that_is_drawn_anew_is_refused(faces, tmp_path):
         classifier.fit(faces.images, faces.target)
 
 
+RATES = [1e-2, 1e-3]
+
+
 def test_a_search_goes_on_with_the_candidate_it_was_at(faces, tmp_path, monkeypatch):
     settings = {**QUICK, "unfreeze_layers": 0, "epochs": 2}
     search = GridSearchCV(
-        PAttLiteClassifier(**settings, checkpoint_dir=tmp_path), {"dropout": [0.1, 0.4]}, cv=2
+        PAttLiteClassifier(**settings, checkpoint_dir=tmp_path), {"learning_rate": RATES}, cv=2
     )
-    expected = GridSearchCV(PAttLiteClassifier(**settings), {"dropout": [0.1, 0.4]}, cv=2).fit(
+    expected = GridSearchCV(PAttLiteClassifier(**settings), {"learning_rate": RATES}, cv=2).fit(
         faces.images, faces.target
     )
     begun, run_stage = [], StagedFit._run_stage

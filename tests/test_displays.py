@@ -217,6 +217,7 @@ def test_the_patch_that_adds_most_has_the_frame(faces, fitted):
         assert 2 * is_low + is_right == contributions.argmax()
 
 
+@pytest.mark.usefixtures("without_training")
 def test_a_classifier_without_patches_of_its_own_is_refused(faces):
     with pytest.warns(UserWarning, match="each prediction depend"):
         across = fit(faces, attention="batch")

@@ -172,6 +172,7 @@ def test_files_are_replaced_and_folders_are_not(fitted_on_names, faces, tmp_path
             fitted_on_names.export_model(tmp_path / "nowhere" / "network", format=format)
 
 
+@pytest.mark.usefixtures("without_training")
 def test_what_cannot_be_exported(fitted_on_names, faces, tmp_path):
     with pytest.raises(NotFittedError):
         PAttLiteClassifier().export_model(tmp_path / "network.tflite")
@@ -211,6 +212,7 @@ def test_what_is_not_installed_is_named(fitted_on_names, tmp_path, monkeypatch):
         fitted_on_names.export_model(tmp_path / "network", format="onnx")
 
 
+@pytest.mark.usefixtures("without_training")
 def test_mixed_precision_is_exported_in_float32(faces, tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

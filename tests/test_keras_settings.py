@@ -67,6 +67,7 @@ def test_features_have_settings_of_their_own(users_settings, faces):
     assert settings() == users_settings
 
 
+@pytest.mark.usefixtures("without_training")
 def test_mixed_precision_is_the_users_to_choose(faces):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

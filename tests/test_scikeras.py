@@ -25,8 +25,8 @@ ARCHITECTURE = Architecture(
     image_shape=(32, 32, 1),
     alpha=0.25,
     input_size=32,
-    output_layer="conv_dw_2_relu",
-    patch_size=2,
+    output_layer="conv_dw_1_relu",
+    patch_size=4,
     n_filters=8,
     hidden_units=8,
     augment=False,
@@ -170,8 +170,9 @@ paths = [f"{sys.argv[2]}/{i}.png" for i in range(16)]
 for path, image in zip(paths, images):
     Image.fromarray(image).save(path)
 PAttLiteClassifier(
-    backbone_weights=None, alpha=0.25, input_size=32, patch_size=2, recipe="modern",
-    output_layer="conv_dw_3_relu", epochs=1, validation_fraction=None, random_state=0,
+    backbone_weights=None, alpha=0.25, input_size=32, patch_size=4, n_filters=8,
+    recipe="modern", output_layer="conv_dw_1_relu", augment=False, epochs=1,
+    validation_fraction=None, random_state=0,
 ).fit({"images": images, "files": paths}[sys.argv[1]], labels)
 import tensorflow as tf
 

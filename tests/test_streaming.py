@@ -21,8 +21,8 @@ ARCHITECTURE = Architecture(
     image_shape=(SIZE, SIZE, 3),
     alpha=0.25,
     input_size=SIZE,
-    output_layer="conv_dw_3_relu",
-    patch_size=2,
+    output_layer="conv_dw_1_relu",
+    patch_size=4,
     n_filters=8,
     hidden_units=8,
 )

@@ -27,10 +27,11 @@ ARCHITECTURE = Architecture(
     image_shape=(32, 32, 1),
     alpha=0.25,
     input_size=32,
-    output_layer="conv_dw_3_relu",
-    patch_size=2,
+    output_layer="conv_dw_1_relu",
+    patch_size=4,
     n_filters=8,
     hidden_units=8,
+    augment=False,
 )
 HEAD = {"epochs": 3, "learning_rate": 1e-2, "patience": None, "clipnorm": 3.0, "dropout": 0.1}
 FINETUNE = {**HEAD, "unfreeze_layers": 6}
@@ -110,7 +111,7 @@ def test_stage_1_moves_the_head_only(model, data):
     assert moved == set(before) - backbone
 
 
-@pytest.mark.parametrize("n_layers", [1, 10, 1000])
+@pytest.mark.parametrize("n_layers", [1, 3, 1000])
 def test_stage_2_moves_the_unfrozen_layers(model, data, n_layers):
     stage = finetune_stage(**{**FINETUNE, "unfreeze_layers": n_layers})
     before = weights_by_layer(model)

@@ -124,7 +124,7 @@ class SearchHistoryDisplay:
         ...     backbone_weights="drawn", alpha=0.25, input_size=64, patch_size=2, epochs=3,
         ...     unfreeze_layers=0, random_state=0,
         ... ).set_callbacks(monitor)
-        >>> search = GridSearchCV(classifier, {"dropout": [0.1, 0.3]}, cv=2)
+        >>> search = GridSearchCV(classifier, {"learning_rate": [1e-3, 1e-2]}, cv=2)
         >>> search = search.fit(faces.images, faces.target)
         >>> display = SearchHistoryDisplay.from_search(search, monitor, score="loss")
         >>> display.ax_.get_ylabel()

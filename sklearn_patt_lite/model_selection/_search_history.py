@@ -71,7 +71,7 @@ def search_history(search: BaseEstimator, monitor: Any) -> dict[str, NDArray[Any
     ...     backbone_weights="drawn", alpha=0.25, input_size=64, patch_size=2, epochs=3,
     ...     unfreeze_layers=0, random_state=0,
     ... ).set_callbacks(monitor)
-    >>> search = GridSearchCV(classifier, {"dropout": [0.1, 0.3]}, cv=2)
+    >>> search = GridSearchCV(classifier, {"learning_rate": [1e-3, 1e-2]}, cv=2)
     >>> table = search_history(search.fit(faces.images, faces.target), monitor)
     >>> table["candidate"].tolist()
     [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1]
