@@ -1,6 +1,5 @@
 """The estimator: PAtt-Lite behind scikit-learn's interface."""
 
-import copy
 import os
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -17,7 +16,7 @@ from sklearn_patt_lite._callbacks.task import Task
 from sklearn_patt_lite._features.memory import FeatureMemory, as_feature_memory
 from sklearn_patt_lite._network.architecture import count_parameters
 from sklearn_patt_lite._network.archive import PRETRAINED, pretrained_file
-from sklearn_patt_lite._process import keep_to_share_of_cores
+from sklearn_patt_lite._process import keep_to_share_of_cores, restored_on_failure
 from sklearn_patt_lite._settings import RECIPES, Settings, check_settings
 from sklearn_patt_lite._typing import Cache, Images, PathLike, Seed, validate_parameters_first
 
@@ -63,7 +62,7 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
           FER2013 or FERPlus would be too high: it has seen their images.
         - "drawn": a narrow backbone inside this package (`alpha=0.25` only), trained on drawn
           faces, for first steps and tests without a download.
-        - the path of an earlier classifier: a `.zip` file from `save_model`, or a `.keras` file
+        - the path of an earlier classifier: a file from `save_model`, or a `.keras` file
           from ``earlier.model_.save(path)``. As with "fer2013", the head is loaded too, up to its
           first layer whose shape differs. In the last layer, only the units of labels that the
           earlier classifier had are loaded (a `.keras` file has no labels, so none are).
@@ -475,7 +474,8 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         -----
         UserWarning
             With `attention="batch"`; if parameters of stage 2 are set, but everything trains in one
-            stage; and, after its first steps, if the fit may take over an hour.
+            stage; if features or a checkpoint cannot be written, as on a full disk; and, after its
+            first steps, if the fit may take over an hour.
 
         See Also
         --------
@@ -505,40 +505,36 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         from sklearn_patt_lite._training.data import TrainingData
         from sklearn_patt_lite._training.fit import fit_network
 
-        random_state = drawn = check_random_state(self.random_state)
-        if isinstance(self.random_state, np.random.RandomState):
-            # Run again, an interrupted fit has to draw the same seed.
-            drawn = copy.deepcopy(random_state)
-        seed = drawn.randint(2**31 - 1)
-        memory = as_feature_memory(self.memory)
-        data = TrainingData.read(X, y, sample_weight, groups, (X_val, y_val), settings, seed)
-        if self.verbose and data.split["split"] == "stratified":
-            n = data.split["n_validation"]
-            print(
-                f"{n} of {n + len(data.y)} images are held out for validation, image by image. "
-                "Pass groups (in searches: by metadata routing) to validate on other people."
+        with restored_on_failure(self.random_state):  # so that a second attempt resumes
+            seed = check_random_state(self.random_state).randint(2**31 - 1)
+            memory = as_feature_memory(self.memory)
+            data = TrainingData.read(X, y, sample_weight, groups, (X_val, y_val), settings, seed)
+            if self.verbose and data.split["split"] == "stratified":
+                n = data.split["n_validation"]
+                print(
+                    f"{n} of {n + len(data.y)} images are held out for validation, image by image. "
+                    "Pass groups (in searches: by metadata routing) to validate on other people."
+                )
+
+            def attributes(fitted, history):
+                about_data = {"data": data.digests, "validation": data.split}
+                return _fitted_attributes(fitted, data.classes, {**about_data, **history})
+
+            task = Task(
+                self._init_callback_context(max_subtasks=2 if settings.has_stage_2 else 1),
+                attributes,
+                estimator=self,
+                X=X,
+                y=y,
+                metadata=None if sample_weight is None else {"sample_weight": sample_weight},
             )
-
-        def attributes(fitted, history):
-            about_data = {"data": data.digests, "validation": data.split}
-            return _fitted_attributes(fitted, data.classes, {**about_data, **history})
-
-        task = Task(
-            self._init_callback_context(max_subtasks=2 if settings.has_stage_2 else 1),
-            attributes,
-            estimator=self,
-            X=X,
-            y=y,
-            metadata=None if sample_weight is None else {"sample_weight": sample_weight},
-        )
-        task.begin()
-        fitted, history = fit_network(
-            data, settings, seed, memory=memory, checkpoint_dir=self.checkpoint_dir, task=task
-        )
-        task.end(lambda: (fitted, history))
+            task.begin()
+            fitted, history = fit_network(
+                data, settings, seed, memory=memory, checkpoint_dir=self.checkpoint_dir, task=task
+            )
         # Only now, so that a fit that does not finish changes nothing.
         self.__dict__.update(attributes(fitted, history))
-        random_state.set_state(drawn.get_state())
+        task.end(lambda: (fitted, history))
         return self
 
     @property

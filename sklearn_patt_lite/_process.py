@@ -80,10 +80,12 @@ def _chatter():
 @contextlib.contextmanager
 def _filtered_stderr(chatter):
     with contextlib.ExitStack() as stack:
-        try:
+        stderr = None
+        # There may be no folder for temporary files, or no standard error.
+        with contextlib.suppress(OSError):
             caught = stack.enter_context(tempfile.TemporaryFile())
             stderr = os.dup(2)
-        except OSError:  # there is no folder for temporary files, or no standard error
+        if stderr is None:
             yield
             return
         os.dup2(caught.fileno(), 2)
@@ -281,6 +283,20 @@ def seeded(seed):
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+@contextlib.contextmanager
+def restored_on_failure(random_state):
+    """Restore a RandomState if the block fails, so that it draws the same numbers again."""
+    if not isinstance(random_state, np.random.RandomState):  # an int or None
+        yield
+        return
+    before = random_state.get_state(legacy=False)
+    try:
+        yield
+    except BaseException:
+        random_state.set_state(before)
+        raise
 
 
 # Caches

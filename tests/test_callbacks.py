@@ -298,21 +298,6 @@ def search_with(grid, faces, *, search=GridSearchCV, scoring=epoch_scores, **set
     return search(pipeline, grid, cv=2, **settings).fit(faces.images, faces.target), monitor
 
 
-def test_a_callback_that_fails_in_the_end_leaves_the_classifier_as_it_was(faces):
-    class Failing(Recorder):
-        def hear(self, place, fitted_estimator, X):
-            if place == ("fit",):
-                raise KeyboardInterrupt
-
-    classifier = quick(epochs=1, unfreeze_layers=0)
-    classifier.set_callbacks(Failing())
-    with pytest.raises(KeyboardInterrupt):
-        classifier.fit(faces.images, faces.target)
-    with pytest.raises(NotFittedError):
-        classifier.predict(faces.images)
-    assert not [name for name in vars(classifier) if name.endswith("_")]
-
-
 @pytest.fixture(scope="module")
 def searched(faces):
     return search_with({"unfreeze_layers": [0, 8]}, faces)

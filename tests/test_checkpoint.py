@@ -283,15 +283,17 @@ def test_a_full_disk_ends_no_fit(faces, tmp_path, monkeypatch):
 
     monkeypatch.setattr(np, "savez", refuse)
     classifier = PAttLiteClassifier(checkpoint_dir=tmp_path, **settings)
-    with pytest.warns(UserWarning, match="cannot be written, so the fit could not") as caught:
+    with pytest.warns(UserWarning, match="cannot be written") as caught:
         classifier.fit(faces.images, faces.target)
-    assert len(caught) == 1
+    (said,) = (str(each.message) for each in caught if "cannot be written" in str(each.message))
+    assert "No space left on device" in said
     assert_same_fit(classifier, expected)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_home_folder_is_known_by_its_sign(faces, tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("HOME", "USERPROFILE"):  # the latter on Windows
+        monkeypatch.setenv(name, str(tmp_path / "home"))
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     settings = {**QUICK, "unfreeze_layers": 0, "epochs": 1}
@@ -317,11 +319,13 @@ def test_a_random_state_draws_the_same_seed_after_an_interruption(faces, tmp_pat
         interrupt(patch, (0, 1))
         with pytest.raises(Interrupted):
             classifier.fit(faces.images, faces.target)
+    assert classifier.random_state.randint(2**31) == np.random.RandomState(0).randint(2**31)
+    classifier.random_state.seed(0)
     classifier.fit(faces.images, faces.target)
     assert len(list(tmp_path.iterdir())) == 1  # the same checkpoint
     assert_same_fit(classifier, expected)
-    drawn, fresh = classifier.random_state.get_state(), np.random.RandomState(0).get_state()
-    assert drawn[2] != fresh[2]  # the next fit draws another one
+    # The next fit draws another seed.
+    assert classifier.random_state.randint(2**31) != np.random.RandomState(0).randint(2**31)
 
 
 def test_what_was_left_by_a_write_that_was_killed_goes_in_the_end(faces, tmp_path):

@@ -216,6 +216,20 @@ def test_tensorflow_does_not_complain_of_many_networks(caplog):
         logger.removeHandler(caplog.handler)
 
 
+def test_fits_silence_warnings_of_retracing(faces, monkeypatch):
+    logger = logging.getLogger("tensorflow")
+    before, within = list(logger.filters), []
+
+    def run(fit):
+        within.extend(logger.filters)
+        return {}
+
+    monkeypatch.setattr(StagedFit, "run", run)
+    PAttLiteClassifier(**HEAD_ONLY).fit(faces.images, faces.target)
+    assert len(within) == len(before) + 1
+    assert logger.filters == before
+
+
 def test_pickle_gives_identical_probabilities(faces, fitted):
     loaded = pickle.loads(pickle.dumps(fitted))
     assert_array_equal(loaded.predict_proba(faces.images), fitted.predict_proba(faces.images))
@@ -747,7 +761,6 @@ def imagenet_file(tmp_path, monkeypatch):
     import keras
 
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(weights, "_FALLBACK", tmp_path / "nowhere")
     network = keras.applications.MobileNet((224, 224, 3), 0.25, include_top=False, weights=None)
     save_legacy_weights(network, tmp_path / "random.h5")
     (tmp_path / "models").mkdir()
@@ -774,15 +787,28 @@ def test_a_download_is_seen_when_it_is_complete(imagenet_file, monkeypatch):
     assert imagenet_file.read_bytes() == content
 
 
-def test_weights_in_a_folder_that_is_read_only(imagenet_file, monkeypatch):
-    """Keras looks elsewhere for them."""
+@pytest.mark.parametrize("is_writable", [True, False])
+@pytest.mark.parametrize("place", ["models", "fallback"])
+def test_where_weights_are_looked_for(place, is_writable, imagenet_file, monkeypatch):
+    """In KERAS_HOME; and where Keras downloads to if it cannot write there."""
+    home = imagenet_file.parents[1]
+    (home / "fallback").mkdir()
+    (home / "random.h5").rename(home / place / imagenet_file.name)
+    monkeypatch.setattr(weights, "_FALLBACK", str(home / "fallback"))
+    access = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: is_writable if path == str(home) else access(path, mode)
+    )
 
     def refuse(*args, **kwargs):
-        raise AssertionError("nothing is to be downloaded")
+        raise OSError("no network")
 
-    (imagenet_file.parents[1] / "random.h5").rename(imagenet_file)
     monkeypatch.setattr("keras.utils.get_file", refuse)
-    assert "conv1" in weights._imagenet_weights(0.25)
+    if place == "models" or not is_writable:
+        assert "conv1" in weights._imagenet_weights(0.25)
+    else:
+        with pytest.raises(ConnectionError, match="no network"):
+            weights._imagenet_weights(0.25)
 
 
 def test_weights_that_are_damaged_are_named(imagenet_file):

@@ -36,7 +36,7 @@ def test_series_of_other_indexes_are_refused():
     pandas = pytest.importorskip("pandas")
     scores = pandas.Series({"ann": 0.1, "ben": 0.5, "cyd": 0.9})
     others = pandas.Series({"ben": 0.2, "ann": 0.3, "cyd": 0.6})
-    with pytest.raises(ValueError, match=r"pass other_scores\[scores.index\]"):
+    with pytest.raises(ValueError, match="have different indexes"):
         compare_classifiers(scores, others)
     expected = compare_classifiers(dict(scores), dict(others))
     assert compare_classifiers(scores, others[scores.index]) == expected

@@ -81,6 +81,7 @@ def test_a_row_in_both_parts_of_a_fold(faces):
     leaks = find_leaks(faces.images[:30], None, [(np.arange(21), np.arange(20, 30))])
     assert leaks.pairs.tolist() == [[20, 20]]
     assert leaks.is_exact.all()
+    assert str(leaks) == "rows that a fold both trains and tests on: 20"
 
 
 def test_an_int_makes_stratified_folds(faces):

@@ -17,7 +17,7 @@ from sklearn_patt_lite._images.source import image_digests, read_images
 
 BATCH = 32  # images per forward pass: larger batches only take more memory
 _AT_ONCE = 2  # batches: one is read or written while another is computed
-_PREFIX = "sklearn_patt_lite_"  # of temporary folders
+_PREFIX = "sklearn_patt_lite_fit_"  # of temporary folders
 _ABANDONED_AGE = 7 * 24 * 3600  # seconds
 _RAM = 2**29  # bytes of features that a fit keeps in memory; more go to temporary files
 
@@ -72,7 +72,11 @@ class FeatureCache:
             self._memory = _temporary_memory(self)
         except OSError as error:
             self._has_warned = True
-            message = f"Features are computed again in each epoch, which takes longer: {error}"
+            message = (
+                "Features that do not fit in memory are computed again in each epoch, because no "
+                f"folder for temporary files can be made ({error}): pass memory, or set TMPDIR to "
+                "a folder with room."
+            )
             warnings.warn(message, UserWarning, stacklevel=2)
 
     def _store(self, shape):
@@ -93,7 +97,8 @@ def _remove_abandoned():
     """Remove the folders that killed processes have left; one in use would be filled again."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
-            if time.time() - folder.stat().st_mtime > _ABANDONED_AGE:
+            last_use = max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
+            if time.time() - last_use > _ABANDONED_AGE and not folder.is_symlink():
                 FeatureMemory(folder).clear()
                 folder.rmdir()
 

@@ -201,15 +201,15 @@ def _refuse_to_convert(X):
     for row, image in enumerate(X):
         if not isinstance(image, Image.Image):
             continue
-        if image.mode not in ("L", "RGB"):
+        if image.mode not in ("L", "RGB") and not image.mode.startswith(("I", "F")):
             raise TypeError(
-                f"row {row}: got a Pillow image of mode {image.mode!r}: pass image.convert('RGB'), "
-                "or let FaceResizer convert it."
+                f"row {row}: expected a Pillow image of mode 'L' or 'RGB', got {image.mode!r}: "
+                "FaceResizer converts it."
             )
         if _is_rotated(image):
             raise ValueError(
-                f"row {row}: got a Pillow image that is not upright, by its EXIF orientation: pass "
-                "ImageOps.exif_transpose(image), or let FaceResizer rotate it."
+                f"row {row}: the EXIF orientation of this Pillow image says to rotate or mirror "
+                "it: apply ImageOps.exif_transpose, or use FaceResizer."
             )
 
 

@@ -388,8 +388,8 @@ def _to_uint8(array):
     if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # of either byte order
         if 1 < array.max() <= 255:
             warnings.warn(
-                f"An image of dtype uint16 is black: its largest value is {array.max()} of 65535. "
-                "Pass pixels of 0..255 as uint8.",
+                "A 16-bit image is nearly black: its largest value is at most 255 of 65535. If its "
+                "values lie in 0..255, convert them to uint8.",
                 UserWarning,
                 stacklevel=2,
             )

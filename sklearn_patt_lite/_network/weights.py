@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from sklearn_patt_lite._files import part_name
+from sklearn_patt_lite._files import part_name, remove_abandoned
 from sklearn_patt_lite._network.archive import (
     METADATA,
     NO_ARCHIVE,
@@ -36,7 +36,7 @@ _VARIABLES = (
 )
 _LABELS = "labels"  # key of an earlier classifier's labels among its arrays; no layer has this name
 _IMAGENET_URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/"
-_FALLBACK = Path("/tmp/.keras/models")  # where Keras downloads to if it cannot write to its folder
+_FALLBACK = "/tmp/.keras/models"  # where Keras downloads to if it cannot write to KERAS_HOME
 
 
 def load_weights(network, source, architecture, classes=()):
@@ -95,7 +95,7 @@ def read_weights(source, alpha):
         known = ", ".join(map(repr, ("imagenet", *PRETRAINED, "drawn")))
         raise FileNotFoundError(
             f"backbone_weights={os.fspath(source)!r} is not a file; pass {known}, None, or the "
-            "path of a .zip, .keras or .h5 file."
+            "path of a file from save_model, or of a .keras or .h5 file."
         )
     if path.suffix == ".keras":
         return _saved_network(path)
@@ -146,10 +146,13 @@ def _imagenet_weights(alpha):
             f"choose one of {', '.join(map(str, _IMAGENET_ALPHAS))}."
         )
     name = f"mobilenet_{_IMAGENET_ALPHAS[alpha]}_224_tf_no_top.h5"
-    folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
-    path = next((p / name for p in (folder, _FALLBACK) if (p / name).is_file()), None)
+    home = os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras"))
+    folder = os.path.join(home, "models")
+    # Keras itself ignores a KERAS_HOME that it cannot write to.
+    places = [folder] if os.access(home, os.W_OK) else [folder, _FALLBACK]
+    paths = [os.path.join(place, name) for place in places]
     try:
-        path = path or _download(name)
+        path = next(filter(os.path.isfile, paths), None) or _download(name)
     except Exception as error:  # Keras wraps every failed download in a bare Exception
         raise ConnectionError(
             f"backbone_weights='imagenet' needs {name}, which is not in {folder} and could not be "
@@ -164,6 +167,7 @@ def _download(name):
     """Download a file of ImageNet weights to where Keras keeps it; return its path."""
     # Keras downloads in place, where other processes would take a part of the file for all of it.
     part = Path(keras.utils.get_file(part_name(), _IMAGENET_URL + name, cache_subdir="models"))
+    remove_abandoned(part.parent)
     return part.replace(part.with_name(name))
 
 

@@ -58,7 +58,7 @@ class Checkpoint:
 
     def __init__(self, path=None):
         self.histories, self.reached = {}, None
-        self._path, self._is_closed, self._has_warned = path, False, False
+        self._path, self._is_closed, self._has_failed = path, False, False
         self._network = None  # the network's values at the start of the current stage
         self._epoch = None  # state after the last epoch of the current stage, as read
         if path is not None:
@@ -84,9 +84,10 @@ class Checkpoint:
                 "The fit was interrupted, and nothing was saved. With checkpoint_dir, a fit "
                 "that is run again resumes after its last epoch."
             )
+        last = "the last epoch that could be written" if self._has_failed else "its last epoch"
         return (
             "The fit was interrupted. Run it again unchanged, with the same checkpoint_dir: it "
-            "resumes after its last epoch."
+            f"resumes after {last}."
         )
 
     def restore(self, network):
@@ -173,10 +174,12 @@ class Checkpoint:
             with replaced(self._path) as part, open(part, "wb") as file:
                 np.savez(file, text=np.array(text), **named)
         except OSError as error:  # a full disk, say: the training so far is worth more than a file
-            if not self._has_warned:
-                self._has_warned = True
-                path = os.fspath(self._path)
-                message = f"{path!r} cannot be written, so the fit could not resume: {error}"
+            if not self._has_failed:
+                self._has_failed = True
+                message = (
+                    f"The checkpoint {os.fspath(self._path)!r} cannot be written ({error}). The "
+                    "fit continues, but if it is interrupted, its last epochs are lost."
+                )
                 warnings.warn(message, UserWarning, stacklevel=2)
 
     def _read(self):
@@ -225,7 +228,7 @@ def checkpoint_path(folder, network, *identity):
         digest.update(repr((part.dtype, part.shape) if is_array else part).encode())
         if is_array:
             digest.update(np.ascontiguousarray(part))
-    return Path(folder, f"fit-{digest.hexdigest()[:32]}.npz").expanduser()
+    return Path(os.path.expanduser(folder), f"fit-{digest.hexdigest()[:32]}.npz")
 
 
 def _values(owner):

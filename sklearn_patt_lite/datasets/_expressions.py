@@ -1,7 +1,6 @@
 """One order and one spelling of expressions, whatever a database calls them."""
 
 import re
-from collections.abc import Set
 from typing import Literal
 
 import numpy as np
@@ -118,7 +117,7 @@ def map_expressions(
     >>> len(faces.target), len(mapped.target), mapped.target_names[:2].tolist()
     (32, 28, ['angry', 'contempt'])
     """
-    if isinstance(target_names, Set):
+    if isinstance(target_names, set | frozenset):
         raise ValueError("target_names must be in order, as in a list; got a set.")
     wanted = [_known(name) for name in target_names]
     if len(set(wanted)) < len(wanted):

@@ -160,7 +160,10 @@ def _pair(scores, other_scores):
         and hasattr(other_index, "equals")
         and not index.equals(other_index)
     ):
-        raise ValueError("The Series have different indexes: pass other_scores[scores.index].")
+        raise ValueError(
+            "scores and other_scores have different indexes. To pair them by label, pass "
+            "other_scores.loc[scores.index]; to pair them by position, pass both as arrays."
+        )
     if isinstance(scores, Mapping):
         lonely = set(scores) ^ set(other_scores)
         if lonely:

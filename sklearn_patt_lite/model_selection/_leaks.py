@@ -34,7 +34,8 @@ class Leaks:
     Parameters
     ----------
     pairs : ndarray of shape (n_pairs, 2), dtype int64
-        Rows of equal or nearly equal images that are on both sides of a fold.
+        Rows of equal or nearly equal images that are on both sides of a fold. A row that a fold
+        both trains and tests on is paired with itself.
     similarity : ndarray of shape (n_pairs,), dtype float64
         Correlation of each pair's thumbnails, after the best flip and shift; up to 1.
     is_exact : ndarray of shape (n_pairs,), dtype bool
@@ -96,13 +97,19 @@ class Leaks:
         if not self.found:
             return f"No leaks among {self.n_images} images."
         lines = []
-        if len(self.pairs):
-            n_exact = int(self.is_exact.sum())
-            rows = ", ".join(f"{a} and {b}" for a, b in self.pairs[:5].tolist())
+        is_one = self.pairs[:, 0] == self.pairs[:, 1]
+        if is_one.any():
+            rows = ", ".join(map(str, self.pairs[is_one, 0][:5].tolist()))
+            more = ", …" if is_one.sum() > 5 else ""
+            lines.append(f"rows that a fold both trains and tests on: {rows}{more}")
+        if not is_one.all():
+            n_exact = int(self.is_exact[~is_one].sum())
+            pairs = self.pairs[~is_one]
+            rows = ", ".join(f"{a} and {b}" for a, b in pairs[:5].tolist())
             lines.append(
                 f"pairs of images of which one is trained and one tested on: {n_exact} equal, "
-                f"{len(self.pairs) - n_exact} nearly equal: rows {rows}"
-                + (", …" if len(self.pairs) > 5 else "")
+                f"{len(pairs) - n_exact} nearly equal: rows {rows}"
+                + (", …" if len(pairs) > 5 else "")
             )
         for fold, names in self.subjects.items():
             shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
