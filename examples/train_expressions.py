@@ -18,10 +18,8 @@ last epoch, and the printed seconds cover only the last part.
 """
 
 import argparse
-import contextlib
 import copy
 import resource
-import sys
 import time
 from pathlib import Path
 
@@ -75,8 +73,7 @@ def main():
         **given_parameters(arguments),
     )
     start = time.perf_counter()
-    with taught_by(arguments.teachers, arguments.share, X, y):
-        classifier.fit(X, y)
+    classifier.fit(X, y)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # in KiB on Linux
     print(f"{len(X)} images, {seconds:.0f} s, peak {peak:.2f} GiB")
@@ -108,24 +105,9 @@ def parse_arguments():
     parser.add_argument("--random-state", type=int, default=0)
     parser.add_argument("--images", type=int, help="train on only N; default: all")
     parser.add_argument("--test", action="store_true", help="score on PrivateTest, too")
-    parser.add_argument("--teachers", nargs="*", help="saved classifiers to learn from, too")
-    parser.add_argument("--share", type=float, default=0.75, help="weight of the teachers")
     parser.add_argument("--checkpoint-dir", default="examples/output/train_expressions")
     parser.add_argument("--output", type=Path, default=Path("examples/output/fer2013.zip"))
     return parser.parse_args()
-
-
-def taught_by(teachers, share, X, y):
-    """Train on labels mixed with the mean probabilities that the teachers predict."""
-    if not teachers:
-        return contextlib.nullcontext()
-    sys.path.append(str(Path(__file__).parent / "benchmarks"))
-    from _variants import soft_targets
-
-    loaded = [PAttLiteClassifier.load_model(teacher) for teacher in teachers]
-    taught = np.mean([teacher.predict_proba(X) for teacher in loaded], axis=0)
-    labels = np.unique(y) == y[:, np.newaxis]  # (n, n_classes)
-    return soft_targets((1 - share) * labels + share * taught)
 
 
 def load(path):
