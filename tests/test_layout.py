@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "_process": set(),
     "_files": set(),
     "_images": {"_process"},
-    "_network": {"_images", "_process"},
+    "_network": {"_images", "_process", "_files"},
     "_features": {"_network", "_images", "_files"},
     "_inference": {"_features", "_network", "_images", "_process"},
     "_settings": {"_network"},

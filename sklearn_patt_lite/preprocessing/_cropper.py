@@ -78,8 +78,7 @@ class FaceCropper(ImageTransformerMixin, BaseEstimator):
     be predicted: databases are cropped differently, tightly in FER2013, more widely in RAF-DB.
     Margins are relative to the box, and detectors differ in how large they draw it.
 
-    Memory holds one photograph per thread, and the result: n · size² · 3 bytes, or twice as much in
-    `crop_all`.
+    Memory holds one photograph per thread, and the result: n · size² · 3 bytes (`crop_all`: twice).
 
     Examples
     --------
@@ -270,7 +269,8 @@ class FaceCropper(ImageTransformerMixin, BaseEstimator):
         >>> found.boxes.tolist(), found.n_faces.tolist(), found.done.tolist()
         ([[25.0, 20.0, 75.0, 60.0]], [1], ['face'])
         """
-        X = self._check(X)
+        self._validate_params()  # stateless: it may not have been fitted
+        X = check_sources(X)
         images = np.empty((len(X), self.size, self.size, 3), np.uint8)
 
         def crop_row(row, source):
@@ -320,7 +320,8 @@ class FaceCropper(ImageTransformerMixin, BaseEstimator):
         >>> cropper.crop_all([light, dark, light]).rows.tolist()
         [0, 0, 2, 2]
         """
-        photos = self._each(self._check(X), lambda _, source: self._crop_every(source))
+        self._validate_params()
+        photos = self._each(check_sources(X), lambda _, source: self._crop_every(source))
         faces = [face for faces in photos for face in faces]
         rows = np.repeat(np.arange(len(photos)), [len(faces) for faces in photos])
         if not faces:
@@ -332,10 +333,6 @@ class FaceCropper(ImageTransformerMixin, BaseEstimator):
                 rows=rows,
             )
         return Bunch(**_stack(faces), rows=rows)
-
-    def _check(self, X):
-        self._validate_params()  # stateless: it may not have been fitted
-        return check_sources(X)
 
     def _each(self, X, work):
         """Apply a function to the row and the source of each photograph, in threads."""
@@ -349,11 +346,10 @@ class FaceCropper(ImageTransformerMixin, BaseEstimator):
     def _crop_one(self, source):
         photo = load_image(source)
         faces = find_faces(photo, self.detector, self.min_score)
-        n_faces = len(faces.boxes)
-        if n_faces == 0:
+        if len(faces.boxes) == 0:
             return {**self._without_face(photo), "n_faces": 0}
         face = self._cut(photo, faces, self._choose(faces.boxes, photo.size))
-        return {**face, "n_faces": n_faces, "done": "face"}
+        return {**face, "n_faces": len(faces.boxes), "done": "face"}
 
     def _crop_every(self, source):
         photo = load_image(source)
@@ -416,7 +412,6 @@ class FaceCropper(ImageTransformerMixin, BaseEstimator):
 
 
 def _named(work, row, source):
-    """Call a function; errors name the file."""
     try:
         return work(row, source)
     except (ImportError, MemoryError):
