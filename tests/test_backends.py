@@ -20,7 +20,9 @@ from sklearn_patt_lite.preprocessing import BackboneFeatures
 TESTS = Path(__file__).parent
 # One fit of each kind of stage: each is compiled anew, for seconds, and the callbacks, which the
 # other tests are about, know no backend.
-TRIED = "own_image_only[separable] or its_own_cells or saving or head_only or end_to_end"
+TRIED = (
+    "own_image_only[separable] or its_own_cells or saving or head_only or end_to_end or weight_zero"
+)
 PROGRAM = """
 import sys
 import numpy as np

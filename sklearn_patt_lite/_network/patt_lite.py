@@ -205,7 +205,8 @@ def _classify(x, architecture):
         x = layers.GlobalAveragePooling2D(name="pool")(x)
     else:
         x = layers.Reshape((-1, x.shape[-1]), name="tokens")(x)
-    x = layers.Dropout(0.5, name="token_dropout")(x)
+    # With any seed: without one, PyTorch drops by its global state. `draw_weights` replaces it.
+    x = layers.Dropout(0.5, seed=0, name="token_dropout")(x)
     x = _hidden(x, architecture)
     if architecture.attention == "patches":
         x = _attend(x, "patch_attention")
@@ -213,7 +214,7 @@ def _classify(x, architecture):
         x = _attend_across_batch(x)
     if x.ndim == 3:
         x = layers.GlobalAveragePooling1D(name="pool")(x)
-    x = layers.Dropout(0.5, name="attention_dropout")(x)
+    x = layers.Dropout(0.5, seed=0, name="attention_dropout")(x)
     # In float32 whatever the precision of the rest, so that probabilities sum to 1.
     return layers.Dense(
         architecture.n_classes, activation="softmax", dtype="float32", name="probabilities"
