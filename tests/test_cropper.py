@@ -21,7 +21,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeClassifier
-from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
+from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 from sklearn_patt_lite import PAttLiteClassifier
 from sklearn_patt_lite import __main__ as command
@@ -107,7 +107,8 @@ def test_common_checks(estimator, check):
 
 
 def test_the_common_checks_do_run():
-    assert len(list(estimator_checks_generator(ON_ROWS))) >= 40
+    results = check_estimator(ON_ROWS, on_skip=None)
+    assert sum(result["status"] == "passed" for result in results) >= 40
 
 
 # What a detector says

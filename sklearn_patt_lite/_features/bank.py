@@ -94,7 +94,7 @@ def _temporary_memory(owner):
 
 
 def _remove_abandoned():
-    """Remove the folders that killed processes have left; one in use would be filled again."""
+    """Remove the folders of killed fits; a fit that still used one would refill it."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             last_use = max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))

@@ -205,7 +205,7 @@ def _classify(x, architecture):
         x = layers.GlobalAveragePooling2D(name="pool")(x)
     else:
         x = layers.Reshape((-1, x.shape[-1]), name="tokens")(x)
-    # With any seed: without one, PyTorch drops by its global state. `draw_weights` replaces it.
+    # Without a seed, Keras draws from PyTorch's global state. `draw_weights` replaces the seed.
     x = layers.Dropout(0.5, seed=0, name="token_dropout")(x)
     x = _hidden(x, architecture)
     if architecture.attention == "patches":

@@ -90,7 +90,7 @@ def compare_classifiers(
     ----------
     scores, other_scores : array-like of shape (n,) or dict
         Scores of both classifiers, one pair per subject or per split. Dicts, such as
-        `ExpressionReport.subject_accuracy`, are paired by key.
+        `ExpressionReport.subject_accuracy`, are paired by key. Two Series must have the same index.
     method : {"sign_flip", "corrected_t"}, default="sign_flip"
         - "sign_flip": one score per subject, each tested once, on a test set or by
           cross-validation that keeps subjects apart. If the classifiers are equally good, each
@@ -155,11 +155,8 @@ def _pair(scores, other_scores):
     if isinstance(scores, Mapping) != isinstance(other_scores, Mapping):
         raise ValueError("scores and other_scores must both be dicts, or both be arrays.")
     index, other_index = (getattr(each, "index", None) for each in (scores, other_scores))
-    if (
-        hasattr(index, "equals")
-        and hasattr(other_index, "equals")
-        and not index.equals(other_index)
-    ):
+    are_series = hasattr(index, "equals") and hasattr(other_index, "equals")
+    if are_series and not index.equals(other_index):
         raise ValueError(
             "scores and other_scores have different indexes. To pair them by label, pass "
             "other_scores.loc[scores.index]; to pair them by position, pass both as arrays."
