@@ -177,6 +177,9 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     flip_averaging : bool or "auto", default="auto"
         Whether to average the predicted probabilities of an image and its mirror image.
         Predictions take twice as long.
+    crop_averaging : bool, default=False
+        Whether to average the predicted probabilities over an image and two crops, its top left
+        and its bottom right 11/12. Predictions take three times as long, and do not use `memory`.
     random_state : int, RandomState instance or None, default=None
         Seed for weights, dropout, augmentation, the order of images, and the validation split.
         With an int, fits on one machine are identical. Global seeds are not changed.
@@ -338,6 +341,7 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "class_weight": [StrOptions({"balanced"}), dict, None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None, _AUTO],
         "flip_averaging": ["boolean", _AUTO],
+        "crop_averaging": ["boolean"],
         "random_state": ["random_state"],
         "memory": [str, os.PathLike, FeatureMemory, HasMethods(["cache"]), None],
         "checkpoint_dir": [str, os.PathLike, None],
@@ -385,6 +389,7 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         class_weight: Literal["balanced"] | dict[Any, Any] | None = "balanced",
         validation_fraction: float | Literal["auto"] | None = "auto",
         flip_averaging: bool | Literal["auto"] = "auto",
+        crop_averaging: bool = False,
         random_state: Seed = None,
         memory: PathLike | FeatureMemory | Cache | None = None,
         checkpoint_dir: PathLike | None = None,
@@ -419,6 +424,7 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
         self.flip_averaging = flip_averaging
+        self.crop_averaging = crop_averaging
         self.random_state = random_state
         self.memory = memory
         self.checkpoint_dir = checkpoint_dir
@@ -835,7 +841,7 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return classifier
 
     @classmethod
-    def from_pretrained(cls, name: Literal["fer2013"]) -> Self:
+    def from_pretrained(cls, name: Literal["fer2013"], *, crop_averaging: bool = False) -> Self:
         """
         Load a classifier that comes with this package.
 
@@ -849,6 +855,8 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
             - "fer2013": 28,709 grey faces from a web search ([1]_), with seven expressions:
               angry, disgust, fear, happy, neutral, sad and surprise.
+        crop_averaging : bool, default=False
+            Whether predictions also average over crops, as for the parameter of that name.
 
         Returns
         -------
@@ -889,7 +897,10 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 f"{', '.join(map(repr, PRETRAINED))}. Use load_model for files of save_model."
             )
         with pretrained_file(name) as path:
-            return cls.load_model(path)
+            classifier = cls.load_model(path)
+        classifier.set_params(crop_averaging=crop_averaging)._validate_params()
+        classifier._fitted.averaging["crop_averaging"] = bool(crop_averaging)
+        return classifier
 
     def export_model(
         self,
@@ -903,8 +914,8 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Export the fitted network for another runtime: a phone, a browser, a server.
 
         The export is one graph from images to probabilities, for one image or a batch; it includes
-        resizing, scaling and `flip_averaging`. Before it is kept, its probabilities are compared
-        with those of the network in float32.
+        resizing, scaling, `flip_averaging` and `crop_averaging`. Before it is kept, its
+        probabilities are compared with those of the network in float32.
 
         Parameters
         ----------

@@ -104,6 +104,7 @@ class Settings:
     class_weight: str | dict[Any, Any] | None
     validation_fraction: float | None
     flip_averaging: bool
+    crop_averaging: bool
     verbose: int
 
     @classmethod
@@ -126,6 +127,12 @@ class Settings:
     def has_stage_2(self):
         """Whether a second stage trains some of the backbone's layers."""
         return not self.end_to_end and self.unfreeze_layers > 0
+
+    @property
+    def averaging(self):
+        """What predictions average over; see `FittedNetwork`."""
+        names = ("flip_averaging", "crop_averaging")
+        return {name: bool(getattr(self, name)) for name in names}
 
     def architecture(self, image_shape, n_classes):
         """Describe the network for training images of one shape, and a number of classes.

@@ -43,6 +43,7 @@ OPTIONAL = {
     "scaling.py": ["--images", "70", "--folds", "2", "--candidates", "1", "--epochs", "1"],
     "short_fits.py": ["--epochs", "1", "--rounds", "1"],
     "soak.py": ["--fits", "6"],
+    "crop_averaging.py": ["public_test.npz"],
     "where_to_start.py": ["drawn", "--images", "50", "--seeds", "1"],
     "views.py": [
         "faces.npz",
@@ -80,6 +81,9 @@ def test_benchmarks_run(name, tmp_path):
     with np.load(SHARED / "data" / "fer2013_sample.npz") as data:
         some = {part: data[part][::10] for part in data.files}
     np.savez(tmp_path / "faces.npz", **some)
+    public = {"X_val": some["X_test"], "y_val": some["y_test"]}
+    known = np.zeros(len(some["X_test"]), dtype=bool)
+    np.savez(tmp_path / "public_test.npz", **public, val_in_train=known)
     result = subprocess.run(
         [sys.executable, ROOT / "examples" / "benchmarks" / name, *(SCRIPTS | OPTIONAL)[name]],
         cwd=tmp_path,

@@ -15,13 +15,20 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from random_networks import spread_logits
+from scipy.ndimage import map_coordinates
 
 from sklearn_patt_lite._features.backbone import FrozenBackbone
+from sklearn_patt_lite._features.memory import FeatureMemory
 from sklearn_patt_lite._inference.fitted import FittedNetwork
 from sklearn_patt_lite._inference.predictor import KerasPredictor, Predictor
 from sklearn_patt_lite._network.architecture import Architecture, backbone_convolutions
 from sklearn_patt_lite._network.engines import Engine
-from sklearn_patt_lite._network.graph import resizing_matrix, write_convolution, write_prediction
+from sklearn_patt_lite._network.graph import (
+    CROP,
+    resizing_matrix,
+    write_convolution,
+    write_prediction,
+)
 from sklearn_patt_lite._network.kept import KeptNetwork
 from sklearn_patt_lite._network.litert import LiteRTGraph
 from sklearn_patt_lite._network.parts import named_weights
@@ -42,6 +49,8 @@ NETWORKS = [
     ((64, 64, 3), {"output_layer": "conv_dw_12_relu", "patch_size": 1, "hidden_units": None}),
     ((64, 64, 3), {"input_size": 101}),  # maps of odd sides
 ]
+
+BOTH = {"flip_averaging": True, "crop_averaging": True}
 
 
 @functools.cache
@@ -88,17 +97,17 @@ def test_probabilities_are_the_networks(image_shape, settings):
     assert_allclose(found, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("flip_averaging", [False, True])
+@pytest.mark.parametrize("averaging", [{}, {"flip_averaging": True}, BOTH], ids=len)
 @pytest.mark.parametrize(("image_shape", "settings"), NETWORKS)
-def test_an_onnx_graph_says_the_same(image_shape, settings, flip_averaging):
+def test_an_onnx_graph_says_the_same(image_shape, settings, averaging):
     onnxruntime, _ = pytest.importorskip("onnxruntime"), pytest.importorskip("onnx")
     from sklearn_patt_lite._network.onnx import OnnxGraph
 
     architecture, network = build(image_shape, **settings)
     images = noise(40, image_shape)
-    expected = KerasPredictor(network, flip_averaging=flip_averaging)(images)
+    expected = KerasPredictor(network, **averaging)(images)
     weights = named_weights(network)
-    graph = write_prediction(OnnxGraph(), architecture, weights, flip_averaging=flip_averaging)
+    graph = write_prediction(OnnxGraph(), architecture, weights, **averaging)
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     found = session.run(None, {"image": images.astype(np.float32)})[0]
     assert_allclose(found, expected, atol=1e-4)
@@ -112,6 +121,36 @@ def test_mirror_images_are_averaged():
     assert np.abs(expected - network.predict(images, verbose=0)).max() > 1e-3
     assert_allclose(predict(images), expected, atol=1e-4)
     assert_allclose(predict(images[:1]), expected[:1], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [Predictor, KerasPredictor])
+def test_crops_are_averaged(kind):
+    architecture, network = build()
+    images, size = noise(5), 64
+
+    def crop(top, left):
+        """Enlarge a part of all images, as SciPy does."""
+        rows, columns = (first + (np.arange(size) + 0.5) * CROP - 0.5 for first in (top, left))
+        places = np.meshgrid(np.arange(5), rows, columns, np.arange(3), indexing="ij")
+        return map_coordinates(images.astype(float), places, order=1, mode="nearest")
+
+    rest = size * (1 - CROP)
+    views = [images, crop(0, 0), crop(rest, rest)]
+    expected = np.mean([network.predict(view, verbose=0) for view in views], axis=0)
+    assert np.abs(expected - network.predict(images, verbose=0)).max() > 1e-3
+    weights = architecture, named_weights(network)
+    predict = kind(*(weights if kind is Predictor else [network]), crop_averaging=True)
+    assert_allclose(predict(images), expected, atol=1e-4)
+    assert_allclose(predict(images[:1]), expected[:1], atol=1e-4)
+
+
+def test_features_of_crops_are_not_kept(tmp_path):
+    architecture, network = build()
+    settings = {"crop_averaging": True, "frozen_until": "conv_pw_6_relu"}
+    predict = Predictor(architecture, named_weights(network), **settings)
+    images = noise(3)
+    assert_array_equal(predict(images, FeatureMemory(tmp_path)), predict(images))
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 31, 33])
@@ -139,7 +178,7 @@ def test_images_are_resized_as_keras_does(side, size, antialias):
 def fitted(attention="patches", batch_size=8):
     architecture, network = build(attention=attention)
     kept = KeptNetwork(architecture, network)
-    return FittedNetwork(kept, batch_size=batch_size, flip_averaging=False, frozen_until=None)
+    return FittedNetwork(kept, batch_size=batch_size, averaging={}, frozen_until=None)
 
 
 def test_attention_across_the_batch_gets_batches_of_its_size():

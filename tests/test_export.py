@@ -85,13 +85,14 @@ def test_another_process_without_the_library(fitted_on_names, faces, tmp_path):
     ("format", "changes"),
     [
         ("litert", {"image_shape": (40, 56, 1), "flip_averaging": True}),
+        ("litert", {"image_shape": (40, 56, 1), "flip_averaging": True, "crop_averaging": True}),
         # It is shrunk, without skipping pixels.
         ("onnx", {"image_shape": (100, 70, 3), "flip_averaging": True}),
         ("litert", {"attention": None, "hidden_units": None, "patch_extraction": None}),
         ("onnx", {"patch_extraction": "conv"}),
         ("litert", {"patch_extraction": "attention", "augment": False}),
         ("onnx", {"output_layer": None, "patch_extraction": None, "attention": None}),
-        ("saved_model", {"flip_averaging": True}),
+        ("saved_model", {"flip_averaging": True, "crop_averaging": True}),
     ],
     ids=str,
 )

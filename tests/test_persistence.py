@@ -539,6 +539,15 @@ def test_a_file_of_an_older_format(saved):
     )
 
 
+def test_a_file_from_before_a_parameter_was_added(saved, fitted_on_names):
+    def forget(metadata):
+        del metadata["crop_averaging"], metadata["parameters"]["crop_averaging"]
+
+    change_metadata(saved, forget)
+    loaded = PAttLiteClassifier.load_model(saved)
+    assert loaded.get_params() == fitted_on_names.get_params()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -567,6 +576,7 @@ def test_a_file_of_an_older_format(saved):
         (lambda m: m["architecture"].update(affine=2), "an impossible network"),
         (lambda m: m.update(flip_averaging=1), "no valid 'flip_averaging'"),
         (lambda m: m.pop("flip_averaging"), "no valid 'flip_averaging'"),
+        (lambda m: m.update(crop_averaging="x"), "no valid 'crop_averaging'"),
         (lambda m: m["architecture"].update(output_layer="x"), "an impossible network"),
         (lambda m: m["architecture"].update(image_shape=[32, 32]), "an impossible network"),
         (lambda m: m["architecture"].update(image_shape=[32, 32, 2]), "an impossible network"),

@@ -91,6 +91,21 @@ def test_a_prediction_is_its_own_images(pretrained, grey):
     assert batch_invariance(pretrained, grey, y, random_state=0).is_invariant
 
 
+def test_it_may_average_over_crops(pretrained, grey, tmp_path):
+    expected = pretrained.predict_proba(grey)
+    cropping = PAttLiteClassifier.from_pretrained("fer2013", crop_averaging=True)
+    found = cropping.predict_proba(grey)
+    assert np.abs(found - expected).max() > 1e-3
+    assert_allclose(cropping.predict_proba(grey[:, :, ::-1]), found, atol=1e-4)
+    cropping.save_model(tmp_path / "cropping.zip")
+    loaded = PAttLiteClassifier.load_model(tmp_path / "cropping.zip")
+    assert loaded.get_params() == {**pretrained.get_params(), "crop_averaging": True}
+    assert_array_equal(loaded.predict_proba(grey), found)
+    assert_array_equal(pickle.loads(pickle.dumps(cropping)).predict_proba(grey), found)
+    with pytest.raises(ValueError, match="'crop_averaging' parameter"):
+        PAttLiteClassifier.from_pretrained("fer2013", crop_averaging="always")
+
+
 @pytest.mark.parametrize("format", ["litert", "onnx"])
 def test_it_is_exported(format, pretrained, grey, tmp_path):
     report = pretrained.export_model(tmp_path / f"faces.{format}", format=format, X=grey)

@@ -66,7 +66,7 @@ def compare(name, n_images, n_rounds):
 def make_sides(architecture, network):
     """Make the functions to compare, by name: for many images, for single ones, and threaded."""
     fitted = FittedNetwork(
-        KeptNetwork(architecture, network), batch_size=8, flip_averaging=False, frozen_until=None
+        KeptNetwork(architecture, network), batch_size=8, averaging={}, frozen_until=None
     )
     weights, n = named_weights(network), n_threads()
     litert = write_prediction(LiteRTGraph(), architecture, weights)

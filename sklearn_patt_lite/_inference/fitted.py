@@ -17,16 +17,17 @@ class FittedNetwork:
         The trained network.
     batch_size : int
         Images per gradient step; affects predictions only with attention across the batch.
-    flip_averaging : bool
-        Whether a prediction is the mean over an image and its mirror image.
+    averaging : dict of str to bool
+        Whether a prediction is the mean over an image and its mirror image ("flip_averaging"), and
+        over the image and its crops ("crop_averaging").
     frozen_until : str or None
         Activation of the backbone up to which the weights are those that the fit started from, and
         whose features it trained on.
     """
 
-    def __init__(self, kept, *, batch_size, flip_averaging, frozen_until):
+    def __init__(self, kept, *, batch_size, averaging, frozen_until):
         self.kept = kept
-        self.batch_size, self.flip_averaging = batch_size, flip_averaging
+        self.batch_size, self.averaging = batch_size, averaging
         self.frozen_until = frozen_until
         self._predictor = None
         self._lock = threading.Lock()
@@ -52,14 +53,14 @@ class FittedNetwork:
     def _make_predictor(self):
         # Attention across the batch makes its size part of the model, and is computed by Keras.
         if self.architecture.attention == "batch":
-            return KerasPredictor(self.network, self.batch_size, self.flip_averaging)
+            return KerasPredictor(self.network, self.batch_size, **self.averaging)
         if self.kept.is_built and on_accelerator():
-            return KerasPredictor(self.network, flip_averaging=self.flip_averaging)
+            return KerasPredictor(self.network, **self.averaging)
         return Predictor(
             self.architecture,
             self.kept.state()["weights"],
-            flip_averaging=self.flip_averaging,
             frozen_until=self.frozen_until,
+            **self.averaging,
         )
 
     def read(self, X):
@@ -78,7 +79,7 @@ class FittedNetwork:
         return {
             "kept": self.kept.state(),
             "batch_size": self.batch_size,
-            "flip_averaging": self.flip_averaging,
+            "averaging": self.averaging,
             "frozen_until": self.frozen_until,
         }
 

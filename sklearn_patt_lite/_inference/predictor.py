@@ -35,14 +35,25 @@ class Predictor:
         Weights of the network, by variable path.
     flip_averaging : bool, default=False
         Whether to average over an image and its mirror image.
+    crop_averaging : bool, default=False
+        Whether to average over an image and its crops, whose features are not kept in a memory.
     frozen_until : str, default=None
         Activation of the backbone up to which other networks have the same weights, so that its
         features are worth keeping in a memory.
     """
 
-    def __init__(self, architecture, weights, *, flip_averaging=False, frozen_until=None):
+    def __init__(
+        self,
+        architecture,
+        weights,
+        *,
+        flip_averaging=False,
+        crop_averaging=False,
+        frozen_until=None,
+    ):
         self._network = architecture, weights
-        self._flip_averaging, self._frozen_until = flip_averaging, frozen_until
+        self._flip_averaging, self._crop_averaging = flip_averaging, crop_averaging
+        self._frozen_until = None if crop_averaging else frozen_until
         self._frozen = None  # made on first use, as are engines
         self._engines = {}  # by the function that writes their graph
         self._lock = threading.Lock()  # otherwise each thread would make its own
@@ -69,7 +80,7 @@ class Predictor:
         return _join(parts, len(images), shows)
 
     def _from_images(self, images):
-        engine = self._engine(write_prediction)
+        engine = self._engine(write_prediction, crop_averaging=self._crop_averaging)
         for chunk in _read_chunks(images, _CHUNK):
             if not self._flip_averaging:
                 yield engine(chunk)
@@ -87,7 +98,7 @@ class Predictor:
             if self._frozen is None:
                 self._frozen = FrozenBackbone(*self._network)
         layer = self._frozen_until
-        engine = self._engine(write_prediction_from_features, layer)
+        engine = self._engine(write_prediction_from_features, layer=layer)
         bank = FeatureBank(self._frozen, images, FeatureCache(memory, ram=0))
         parts = np.array_split(np.arange(len(bank)), math.ceil(len(bank) / BATCH))
         flips = (False, True) if self._flip_averaging else (False,)
@@ -98,10 +109,10 @@ class Predictor:
         for views in prefetch(features):
             yield sum(engine(view) for view in views) / len(flips)
 
-    def _engine(self, write, *settings):
+    def _engine(self, write, **settings):
         with self._lock:
             if write not in self._engines:
-                self._engines[write] = Engine(write(LiteRTGraph(), *self._network, *settings))
+                self._engines[write] = Engine(write(LiteRTGraph(), *self._network, **settings))
             return self._engines[write]
 
 
@@ -114,11 +125,15 @@ class KerasPredictor:
         From `build_network`.
     batch_size : int, default=256
         Images per forward pass; affects the result only with attention across the batch.
-    flip_averaging : bool, default=False
-        Whether to average over an image and its mirror image.
+    flip_averaging, crop_averaging : bool, default=False
+        Whether to average over an image and its mirror image, and over an image and its crops.
     """
 
-    def __init__(self, network, batch_size=_CHUNK, flip_averaging=False):
+    def __init__(self, network, batch_size=_CHUNK, *, flip_averaging=False, crop_averaging=False):
+        if crop_averaging:
+            from sklearn_patt_lite._network.parts import with_crops  # imports Keras
+
+            network = with_crops(network)
         self._network, self._flip_averaging = network, flip_averaging
         self._batch_size = batch_size
         self._lock = threading.Lock()

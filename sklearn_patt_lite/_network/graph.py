@@ -14,6 +14,8 @@ from sklearn_patt_lite._network.architecture import backbone_convolutions
 
 IMAGE, PROBABILITIES = "image", "probabilities"  # names of input and output
 _EPSILON = 1e-3  # of BatchNormalization, as in Keras
+#: Side of a crop, as a fraction of the image's: 44 of FER2013's 48 pixels.
+CROP = 11 / 12
 #: Step between the levels of stored features, which are 16-bit integers over ReLU6's range.
 STEP = 6 / (2**16 - 1)
 
@@ -21,7 +23,7 @@ STEP = 6 / (2**16 - 1)
 # Parts of a network, which add operations to a graph
 
 
-def write_prediction(graph, architecture, weights, *, flip_averaging=False):
+def write_prediction(graph, architecture, weights, *, flip_averaging=False, crop_averaging=False):
     """Write a network from images to probabilities; return bytes.
 
     Parameters
@@ -34,16 +36,19 @@ def write_prediction(graph, architecture, weights, *, flip_averaging=False):
         Weights of the network, by variable path.
     flip_averaging : bool, default=False
         Whether to average over an image and its mirror image.
+    crop_averaging : bool, default=False
+        Whether to average over an image and its crops.
     """
     x = graph.input(IMAGE, architecture.image_shape)
-    if flip_averaging:
-        x = graph.join_batches(x, graph.flip(x))
-    x = _preprocess(graph, x, architecture)
+    images = [x, graph.flip(x)] if flip_averaging else [x]
+    views = [_resize(graph, image, architecture) for image in images]
+    if crop_averaging:
+        crops = crop_matrices(x.shape[:2], architecture.input_size)
+        views += [graph.resize(image, *matrices) for image in images for matrices in crops]
+    x = _to_unit(graph, graph.join_batches(views))
     x = _backbone(graph, x, folded_backbone(architecture, weights))
     x = _head(graph, x, architecture, weights)
-    if flip_averaging:
-        x = graph.average_halves(x)
-    return graph.output(x, PROBABILITIES)
+    return graph.output(graph.average_batches(x, len(views)), PROBABILITIES)
 
 
 def write_prediction_from_features(graph, architecture, weights, layer):
@@ -224,20 +229,41 @@ def _linear(weights, name):
     return factor, beta - mean * factor
 
 
-def resizing_matrix(side, size, antialias):
+def resizing_matrix(side, size, antialias, *, start=0.0, share=1.0):
     """Make the matrix that resizes along one side, linearly, as the network's layer does.
+
+    Parameters
+    ----------
+    side, size : int
+        Number of old and of new pixels.
+    antialias : bool
+        Whether no pixel is skipped if the side shrinks.
+    start, share : float
+        Part of the side that is resized: where it starts, and how long it is, as fractions of the
+        side. At its ends, old pixels beyond them count, too.
 
     Returns
     -------
     ndarray of shape (size, side), dtype float32
         Weights of the old pixels for each new pixel; rows sum to 1.
     """
-    scale = side / size
+    scale = share * side / size
     # Centre of each new pixel, in old pixels; and how far its weights reach from there.
-    middle = (np.arange(size) + 0.5) * scale - 0.5
+    middle = start * side + (np.arange(size) + 0.5) * scale - 0.5
     reach = max(scale, 1.0) if antialias else 1.0
     weights = np.maximum(0, 1 - abs(np.arange(side) - middle[:, np.newaxis]) / reach)
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def crop_matrices(sides, size):
+    """Return a pair of matrices for each crop, which resize the rows and columns of an image.
+
+    The crops are two opposite corners; mirror images show the others.
+    """
+    return [
+        [resizing_matrix(side, size, antialias=True, start=start, share=CROP) for side in sides]
+        for start in (0, 1 - CROP)
+    ]
 
 
 def digest_of(steps):

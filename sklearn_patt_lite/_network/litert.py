@@ -153,15 +153,20 @@ class LiteRTGraph:
         shape = (*tensors[0].shape[:-1], sum(x.shape[-1] for x in tensors))
         return self._add("CONCATENATION", tensors, shape, schema.ConcatenationOptionsT(axis=-1))
 
-    def join_batches(self, x, y):
-        """Concatenate two batches."""
-        return self._add("CONCATENATION", [x, y], x.shape, schema.ConcatenationOptionsT(axis=0))
+    def join_batches(self, tensors):
+        """Concatenate batches."""
+        if len(tensors) == 1:
+            return tensors[0]
+        options = schema.ConcatenationOptionsT(axis=0)
+        return self._add("CONCATENATION", tensors, tensors[0].shape, options)
 
-    def average_halves(self, x):
-        """Average the first half of a batch, row by row, with the second."""
-        pairs = self._reshape(x, (2, _BATCH, *x.shape))
+    def average_batches(self, x, n):
+        """Average n batches that were joined, row by row."""
+        if n == 1:
+            return x
+        batches = self._reshape(x, (n, _BATCH, *x.shape))
         first = np.array([0], dtype=np.int32)
-        return self._add("MEAN", [pairs, first], x.shape, schema.ReducerOptionsT())
+        return self._add("MEAN", [batches, first], x.shape, schema.ReducerOptionsT())
 
     # The FlatBuffer
 

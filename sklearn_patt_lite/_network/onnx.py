@@ -137,14 +137,18 @@ class OnnxGraph:
         shape = (*tensors[0].shape[:-1], sum(x.shape[-1] for x in tensors))
         return self._add("Concat", tensors, shape, axis=1 if len(shape) == 3 else -1)
 
-    def join_batches(self, x, y):
-        """Concatenate two batches."""
-        return self._add("Concat", [x, y], x.shape, axis=0)
+    def join_batches(self, tensors):
+        """Concatenate batches."""
+        if len(tensors) == 1:
+            return tensors[0]
+        return self._add("Concat", tensors, tensors[0].shape, axis=0)
 
-    def average_halves(self, x):
-        """Average the first half of a batch, row by row, with the second."""
-        pairs = self._add("Reshape", [x, np.array([2, -1, *x.shape])], x.shape)
-        return self._add("ReduceMean", [pairs], x.shape, axes=[0], keepdims=0)
+    def average_batches(self, x, n):
+        """Average n batches that were joined, row by row."""
+        if n == 1:
+            return x
+        batches = self._add("Reshape", [x, np.array([n, -1, *x.shape])], x.shape)
+        return self._add("ReduceMean", [batches], x.shape, axes=[0], keepdims=0)
 
     def _activate(self, x, activation):
         if activation == "relu6":

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from sklearn_patt_lite._network.graph import crop_matrices
 from sklearn_patt_lite._network.patt_lite import BACKBONE, build_network
 from sklearn_patt_lite._process import (
     FIT_LOCK,
@@ -41,6 +42,21 @@ def head_of(network, until=None):
     """Make a model of the layers after the backbone; `until` ends it before a layer."""
     end = network.output if until is None else network.get_layer(until).input
     return keras.Model(head_layers(network)[0].input, end)
+
+
+def with_crops(network):
+    """Make a network of the same layers that averages over an image and its crops."""
+    images = resized = network.input
+    size = backbone_of(network).input.shape[1]
+    if images.shape[1:3] != (size, size):
+        resized = network.get_layer("resize").output
+    crops = [
+        ops.einsum("ih,nhwc,jw->nijc", rows, images, columns)
+        for rows, columns in crop_matrices(images.shape[1:3], size)
+    ]
+    classify = keras.Model(resized, network.output)
+    probabilities = ops.stack([classify(view) for view in (resized, *crops)])
+    return keras.Model(images, ops.mean(probabilities, axis=0))
 
 
 def set_trainable(network, unfreeze_layers, *, normalization=False):

@@ -37,6 +37,7 @@ from sklearn_patt_lite._network.parts import (
     policy_of,
     rebuild_network,
     to_numpy,
+    with_crops,
 )
 from sklearn_patt_lite._persistence.save import plain
 from sklearn_patt_lite._process import keras_settings, on_tensorflow, without_chatter
@@ -143,8 +144,8 @@ def export(fitted, classes, path, format, images, calibration):
         network = rebuild_network(architecture, named_weights(network), "float32")
     path = Path(os.path.realpath(path))
     with _new(path, format) as part:
-        _WRITERS[format](network, architecture, part, calibration, fitted.flip_averaging)
-        expected = KerasPredictor(network, _BATCH, fitted.flip_averaging)(images)
+        _WRITERS[format](network, architecture, part, calibration, fitted.averaging)
+        expected = KerasPredictor(network, _BATCH, **fitted.averaging)(images)
         found = _predict(_RUNNERS[format](part), images)
         report = ExportReport(
             path=os.fspath(path),
@@ -231,11 +232,11 @@ def _files(path):
 # The formats
 
 
-def _write_litert(network, architecture, path, calibration, flip_averaging):
+def _write_litert(network, architecture, path, calibration, averaging):
     weights = named_weights(network)
     if calibration is not None:
         weights = _correct_biases(architecture, weights, calibration)
-    model = write_prediction(LiteRTGraph(), architecture, weights, flip_averaging=flip_averaging)
+    model = write_prediction(LiteRTGraph(), architecture, weights, **averaging)
     path.write_bytes(model if calibration is None else _to_8_bits(model))
 
 
@@ -289,18 +290,18 @@ def _round_to_8_bits(kernel):
     return (np.rint(kernel / scale) * scale).astype(np.float32)
 
 
-def _write_onnx(network, architecture, path, calibration, flip_averaging):
+def _write_onnx(network, architecture, path, calibration, averaging):
     from sklearn_patt_lite._network.onnx import OnnxGraph
 
     weights = named_weights(network)
-    path.write_bytes(
-        write_prediction(OnnxGraph(), architecture, weights, flip_averaging=flip_averaging)
-    )
+    path.write_bytes(write_prediction(OnnxGraph(), architecture, weights, **averaging))
 
 
-def _write_saved_model(network, architecture, path, calibration, flip_averaging):
+def _write_saved_model(network, architecture, path, calibration, averaging):
     import tensorflow as tf
 
+    if averaging["crop_averaging"]:
+        network = with_crops(network)
     # As constants: a network would bring along everything it was trained with.
     constants = [
         [to_numpy(variable) for variable in variables]
@@ -312,7 +313,7 @@ def _write_saved_model(network, architecture, path, calibration, flip_averaging)
 
     def predict(image):
         probabilities = forward(image)
-        if flip_averaging:
+        if averaging["flip_averaging"]:
             probabilities = (probabilities + forward(image[:, :, ::-1])) / 2
         return {PROBABILITIES: probabilities}
 

@@ -115,7 +115,7 @@ def _load(archive, names, constraints):
     fitted = FittedNetwork(
         KeptNetwork(architecture, weights=weights, policy=metadata["dtype_policy"]),
         batch_size=metadata["batch_size"],
-        flip_averaging=metadata["flip_averaging"],
+        averaging={name: metadata[name] for name in ("flip_averaging", "crop_averaging")},
         frozen_until=metadata["frozen_until"],
     )
     return parameters, classes, metadata["history"], fitted
@@ -148,6 +148,7 @@ def _read_metadata(archive):
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise RefusedError(f"{METADATA} does not describe a classifier of this library")
     version = metadata.get("format_version")
+    metadata = {**_LATER, **metadata}
     if version != FORMAT_VERSION:
         raise RefusedError(
             f"it has format version {version!r}, but this is sklearn-patt-lite "
@@ -165,6 +166,8 @@ def _read_metadata(archive):
     return metadata
 
 
+#: What older files lack, and what holds for them.
+_LATER = {"crop_averaging": False}
 _KINDS = {
     "parameters": dict,
     "classes": dict,
@@ -174,6 +177,7 @@ _KINDS = {
     "n_parameters": int,
     "batch_size": int,
     "flip_averaging": bool,
+    "crop_averaging": bool,
     "frozen_until": str | None,
     "dtype_policy": str,
 }
@@ -270,6 +274,7 @@ def _is_stage(part):
 
 def _read_parameters(parameters, names):
     expected = names.difference(NOT_KEPT)
+    parameters = {**_LATER, **parameters}
     if set(parameters) != expected:
         odd = min(expected.symmetric_difference(parameters))[:100]
         raise RefusedError(f"its parameters do not match this version: see {odd!r}")

@@ -79,7 +79,7 @@ def save(fitted, classes, history, parameters, path, description=None, half_prec
         "n_parameters": count_parameters(fitted.architecture),
         "history": history,
         "batch_size": fitted.batch_size,
-        "flip_averaging": fitted.flip_averaging,
+        **fitted.averaging,
         "frozen_until": fitted.frozen_until,
         "dtype_policy": kept["policy"],
     }

@@ -91,7 +91,7 @@ def fit_network(data, settings, seed, *, memory=None, checkpoint_dir=None, task=
             return FittedNetwork(
                 kept,
                 batch_size=settings.batch_size,
-                flip_averaging=bool(settings.flip_averaging),
+                averaging=settings.averaging,
                 frozen_until=None if features is None else features.kept_layer(stages[-1]),
             )
 
