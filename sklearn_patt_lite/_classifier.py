@@ -178,8 +178,10 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Whether to average the predicted probabilities of an image and its mirror image.
         Predictions take twice as long.
     crop_averaging : bool, default=False
-        Whether to average the predicted probabilities over an image and two crops, its top left
-        and its bottom right 11/12. Predictions take three times as long, and do not use `memory`.
+        Whether to average the predicted probabilities over an image and two crops of 11/12 of its
+        height and width, at its top left and its bottom right; with `flip_averaging`, over those of
+        its mirror image, too. Predictions take three times as long, and do not use `memory`.
+        `load_model` turns it on or off for a classifier that was saved.
     random_state : int, RandomState instance or None, default=None
         Seed for weights, dropout, augmentation, the order of images, and the validation split.
         With an int, fits on one machine are identical. Global seeds are not changed.
@@ -206,7 +208,7 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         The network. It takes images of shape ``(n, *image_shape_)`` with values 0 to 255, and
         returns probabilities of shape (n, n_classes); it includes resizing and scaling.
         On a CPU, predictions use a copy of its weights, made at the first prediction; with
-        `flip_averaging`, they average over an image and its mirror image.
+        `flip_averaging` and `crop_averaging`, they average over several views of an image.
     history_ : dict
         One dict per stage ("head" and "finetune", or "end_to_end"), with a list of one float per
         epoch for "loss", "accuracy", "learning_rate" and, with validation data, "val_loss" and
@@ -571,9 +573,9 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Predict the probability of each class.
 
         The probabilities of an image depend on that image only, not on those predicted with it,
-        unless `attention="batch"`. They are the network's softmax (averaged over the image and its
-        mirror image, with `flip_averaging`). They are not calibrated: long training makes them too
-        extreme, which `sklearn_patt_lite.metrics.expression_report` measures.
+        unless `attention="batch"`. They are the network's softmax, averaged over the views of the
+        image that `flip_averaging` and `crop_averaging` add. They are not calibrated: long training
+        makes them too extreme, which `sklearn_patt_lite.metrics.expression_report` measures.
 
         Parameters
         ----------
@@ -779,7 +781,7 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         )
 
     @classmethod
-    def load_model(cls, path: PathLike) -> Self:
+    def load_model(cls, path: PathLike, *, crop_averaging: bool | None = None) -> Self:
         """
         Load a classifier that `save_model` wrote.
 
@@ -790,6 +792,9 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         ----------
         path : path-like
             The file.
+        crop_averaging : bool, default=None
+            Whether predictions average over crops, as for the parameter of that name. None: as the
+            saved classifier's do.
 
         Returns
         -------
@@ -837,6 +842,9 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 f"{os.fspath(path)!r} cannot be loaded: its parameters do not match this version "
                 f"({error})."
             ) from error
+        if crop_averaging is not None:
+            classifier.set_params(crop_averaging=crop_averaging)._validate_params()
+            fitted.averaging["crop_averaging"] = bool(crop_averaging)
         classifier.__dict__.update(_fitted_attributes(fitted, classes, history))
         return classifier
 
@@ -861,14 +869,14 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         PAttLiteClassifier
-            Fitted. Its parameters are those that it was trained with, so `fit` on it or on a clone
-            starts again from ImageNet weights. To start from the pretrained weights instead, set
-            `backbone_weights` to the same name.
+            Fitted. Its other parameters are those that it was trained with, so `fit` on it or on a
+            clone starts again from ImageNet weights. To start from the pretrained weights instead,
+            set `backbone_weights` to the same name.
 
         Raises
         ------
         ValueError
-            If there is no pretrained classifier of this name.
+            If there is no pretrained classifier of this name, or `crop_averaging` is not a bool.
 
         See Also
         --------
@@ -897,10 +905,7 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 f"{', '.join(map(repr, PRETRAINED))}. Use load_model for files of save_model."
             )
         with pretrained_file(name) as path:
-            classifier = cls.load_model(path)
-        classifier.set_params(crop_averaging=crop_averaging)._validate_params()
-        classifier._fitted.averaging["crop_averaging"] = bool(crop_averaging)
-        return classifier
+            return cls.load_model(path, crop_averaging=crop_averaging)
 
     def export_model(
         self,

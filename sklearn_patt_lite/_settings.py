@@ -131,8 +131,7 @@ class Settings:
     @property
     def averaging(self):
         """What predictions average over; see `FittedNetwork`."""
-        names = ("flip_averaging", "crop_averaging")
-        return {name: bool(getattr(self, name)) for name in names}
+        return {"flip_averaging": self.flip_averaging, "crop_averaging": self.crop_averaging}
 
     def architecture(self, image_shape, n_classes):
         """Describe the network for training images of one shape, and a number of classes.

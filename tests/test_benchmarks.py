@@ -23,6 +23,7 @@ OPTIONAL = {
     "stage_2_hours.py": ["--images", "16", "--unfreeze", "4"],
     "calibration.py": ["drawn", *("--subjects", "10", "--seeds", "1", "--finetune-epochs", "1")],
     "callbacks.py": [*("--subjects", "4", "--folds", "2", "--epochs", "1"), *("--rounds", "1")],
+    "crop_averaging.py": ["public_test.npz"],
     "crop_margins.py": ["faces.npz", "--images", "10"],
     "crop_photos.py": ["--photos", "10"],
     "export_formats.py": ["faces.npz", "--epochs", "1", "--rounds", "3"],
@@ -43,7 +44,6 @@ OPTIONAL = {
     "scaling.py": ["--images", "70", "--folds", "2", "--candidates", "1", "--epochs", "1"],
     "short_fits.py": ["--epochs", "1", "--rounds", "1"],
     "soak.py": ["--fits", "6"],
-    "crop_averaging.py": ["public_test.npz"],
     "where_to_start.py": ["drawn", "--images", "50", "--seeds", "1"],
     "views.py": [
         "faces.npz",

@@ -151,6 +151,9 @@ def test_features_of_crops_are_not_kept(tmp_path):
     images = noise(3)
     assert_array_equal(predict(images, FeatureMemory(tmp_path)), predict(images))
     assert not any(tmp_path.iterdir())
+    whole = Predictor(architecture, named_weights(network), frozen_until="conv_pw_6_relu")
+    whole(images, FeatureMemory(tmp_path))
+    assert any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 31, 33])

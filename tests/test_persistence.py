@@ -539,13 +539,16 @@ def test_a_file_of_an_older_format(saved):
     )
 
 
-def test_a_file_from_before_a_parameter_was_added(saved, fitted_on_names):
+def test_a_file_from_before_a_parameter_was_added(saved, fitted_on_names, faces):
     def forget(metadata):
         del metadata["crop_averaging"], metadata["parameters"]["crop_averaging"]
 
     change_metadata(saved, forget)
     loaded = PAttLiteClassifier.load_model(saved)
     assert loaded.get_params() == fitted_on_names.get_params()
+    assert_array_equal(
+        loaded.predict_proba(faces.images), fitted_on_names.predict_proba(faces.images)
+    )
 
 
 @pytest.mark.parametrize(

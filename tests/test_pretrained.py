@@ -101,6 +101,9 @@ def test_it_may_average_over_crops(pretrained, grey, tmp_path):
     loaded = PAttLiteClassifier.load_model(tmp_path / "cropping.zip")
     assert loaded.get_params() == {**pretrained.get_params(), "crop_averaging": True}
     assert_array_equal(loaded.predict_proba(grey), found)
+    plain = PAttLiteClassifier.load_model(tmp_path / "cropping.zip", crop_averaging=False)
+    assert plain.get_params() == pretrained.get_params()
+    assert_array_equal(plain.predict_proba(grey), expected)
     assert_array_equal(pickle.loads(pickle.dumps(cropping)).predict_proba(grey), found)
     with pytest.raises(ValueError, match="'crop_averaging' parameter"):
         PAttLiteClassifier.from_pretrained("fer2013", crop_averaging="always")

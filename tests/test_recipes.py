@@ -14,6 +14,7 @@ from sklearn.base import clone
 from test_checkpoint import Interrupted, assert_same_fit, interrupt
 
 from sklearn_patt_lite import PAttLiteClassifier, _settings
+from sklearn_patt_lite._inference.predictor import KerasPredictor
 from sklearn_patt_lite._network.architecture import Architecture
 from sklearn_patt_lite._network.batch_norm import refit_normalization
 from sklearn_patt_lite._network.parts import set_trainable
@@ -392,6 +393,17 @@ def test_averages_with_a_memory_and_of_files(faces, tmp_path):
     for path, image in zip(paths, images, strict=True):
         Image.fromarray(image).save(path)
     assert_allclose(classifier.predict_proba(paths), expected, atol=2e-2)  # read at another size
+
+
+def test_predictions_average_over_crops(faces):
+    classifier = PAttLiteClassifier(**{**MODERN, "epochs": 1}, crop_averaging=True)
+    classifier.fit(faces.images, faces.target)
+    images = faces.images[:3]
+    views = {"flip_averaging": True, "crop_averaging": True}
+    expected = KerasPredictor(classifier.model_, **views)(images)
+    plain = KerasPredictor(classifier.model_, flip_averaging=True)(images)
+    assert np.abs(expected - plain).max() > 1e-3
+    assert_allclose(classifier.predict_proba(images), expected, atol=1e-5)
 
 
 def test_averages_survive_a_file(faces, fitted, tmp_path):

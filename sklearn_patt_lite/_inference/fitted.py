@@ -79,7 +79,7 @@ class FittedNetwork:
         return {
             "kept": self.kept.state(),
             "batch_size": self.batch_size,
-            "averaging": self.averaging,
+            "averaging": dict(self.averaging),
             "frozen_until": self.frozen_until,
         }
 

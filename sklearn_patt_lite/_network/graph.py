@@ -40,15 +40,16 @@ def write_prediction(graph, architecture, weights, *, flip_averaging=False, crop
         Whether to average over an image and its crops.
     """
     x = graph.input(IMAGE, architecture.image_shape)
-    images = [x, graph.flip(x)] if flip_averaging else [x]
-    views = [_resize(graph, image, architecture) for image in images]
+    x = graph.join_batches([x, graph.flip(x)] if flip_averaging else [x])
+    views = [_resize(graph, x, architecture)]
     if crop_averaging:
         crops = crop_matrices(x.shape[:2], architecture.input_size)
-        views += [graph.resize(image, *matrices) for image in images for matrices in crops]
+        views += [graph.resize(x, *matrices) for matrices in crops]
     x = _to_unit(graph, graph.join_batches(views))
     x = _backbone(graph, x, folded_backbone(architecture, weights))
     x = _head(graph, x, architecture, weights)
-    return graph.output(graph.average_batches(x, len(views)), PROBABILITIES)
+    n_batches = len(views) * (2 if flip_averaging else 1)
+    return graph.output(graph.average_batches(x, n_batches), PROBABILITIES)
 
 
 def write_prediction_from_features(graph, architecture, weights, layer):
@@ -240,7 +241,7 @@ def resizing_matrix(side, size, antialias, *, start=0.0, share=1.0):
         Whether no pixel is skipped if the side shrinks.
     start, share : float
         Part of the side that is resized: where it starts, and how long it is, as fractions of the
-        side. At its ends, old pixels beyond them count, too.
+        side. Pixels just outside it contribute at its ends, unlike when a crop is resized.
 
     Returns
     -------

@@ -44,6 +44,7 @@ def head_of(network, until=None):
     return keras.Model(head_layers(network)[0].input, end)
 
 
+@keras_settings()
 def with_crops(network):
     """Make a network of the same layers that averages over an image and its crops."""
     images = resized = network.input

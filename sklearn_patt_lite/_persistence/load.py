@@ -148,13 +148,13 @@ def _read_metadata(archive):
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise RefusedError(f"{METADATA} does not describe a classifier of this library")
     version = metadata.get("format_version")
-    metadata = {**_LATER, **metadata}
     if version != FORMAT_VERSION:
         raise RefusedError(
             f"it has format version {version!r}, but this is sklearn-patt-lite "
             f"{sklearn_patt_lite.__version__}, which reads version {FORMAT_VERSION}: install the "
             f"one that wrote it ({_written_by(metadata)})"
         )
+    metadata = {**_LATER, **metadata}
     odd = set(metadata) - {*_KINDS, "format", "format_version", "saved", "versions", "images"}
     if odd:
         raise RefusedError(f"{METADATA} has an unknown key {min(odd)[:100]!r}")
@@ -166,7 +166,7 @@ def _read_metadata(archive):
     return metadata
 
 
-#: What older files lack, and what holds for them.
+#: Keys that older files lack, with the values that hold for them.
 _LATER = {"crop_averaging": False}
 _KINDS = {
     "parameters": dict,

@@ -76,8 +76,9 @@ class GradCAMDisplay:
     The map at `output_layer` has 7×7 cells at 112 pixels, the default, and 14×14 at 224. The
     receptive field of each cell is 155 pixels wide, wider than an image of 112: there an earlier
     layer such as `conv_pw_6_relu` localizes better. Bright areas are related to the score; to show
-    that they cause it, cover them. A classifier with `flip_averaging` also averages over the mirror
-    image; map, class and probability are for the original image alone.
+    that they cause it, cover them. A classifier with `flip_averaging` or `crop_averaging` also
+    averages over the mirror image or crops; map, class and probability are for the original image
+    alone.
 
     References
     ----------

@@ -88,8 +88,9 @@ class PatchAttentionDisplay:
     Notes
     -----
     The sum is exact, but a patch's receptive field is larger than its square, because of the
-    convolutions in the backbone and the patch extraction. A classifier with `flip_averaging` also
-    averages over the mirror image; everything shown here is for the original image alone.
+    convolutions in the backbone and the patch extraction. A classifier with `flip_averaging` or
+    `crop_averaging` also averages over the mirror image or crops; everything shown here is for the
+    original image alone.
 
     References
     ----------
