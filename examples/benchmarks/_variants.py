@@ -1,4 +1,4 @@
-"""The default recipe with a head, an optimizer or targets that the library lacks."""
+"""The default recipe with a head, an optimizer, views or targets that the library lacks."""
 
 import contextlib
 import math
@@ -10,6 +10,8 @@ from keras import layers, ops
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
+from sklearn_patt_lite._features import backbone
+from sklearn_patt_lite._features.views import Viewer
 from sklearn_patt_lite._inference.predictor import KerasPredictor
 from sklearn_patt_lite._network import patt_lite
 from sklearn_patt_lite._process import LRUCache
@@ -150,7 +152,34 @@ def adam_with_decay(stage):
     return adam
 
 
+class ErasingViewer(Viewer):
+    """Viewer that blanks a rectangle in every second augmented view: random erasing.
+
+    As in PyTorch's RandomErasing, a rectangle takes 2 to 33 % of the view and has sides in a ratio
+    of 0.3 to 3.3. It is grey, which is zero after scaling.
+    """
+
+    def __call__(self, images, views):
+        """Return the views, erased unless they show whole images; see `Viewer`."""
+        shown = super().__call__(images, views)
+        for image, view in zip(shown, views, strict=True):
+            rng = np.random.default_rng(list(view.tobytes()))  # the same for the same view
+            if view["angle"] and rng.random() < 0.5:
+                _erase(image, rng)
+        return shown
+
+
+def _erase(image, rng):
+    height, width = image.shape[:2]
+    area, ratio = rng.uniform(0.02, 0.33), np.exp(rng.uniform(math.log(0.3), math.log(3.3)))
+    rows = min(height, round(height * math.sqrt(area * ratio)))
+    columns = min(width, round(width * math.sqrt(area / ratio)))
+    top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
+    image[top : top + rows, left : left + columns] = 127.5
+
+
 REPLACEMENTS = {
+    "erasing": (backbone, "Viewer", ErasingViewer),
     "overlapping patches": (patt_lite, "_separable_patches", overlapping_patches),
     "attention before the dense layer": (patt_lite, "_classify", attend_first),
     "weight decay": (head_trainer, "optimizer", adam_with_decay),

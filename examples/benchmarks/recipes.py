@@ -194,9 +194,9 @@ def changed(**changes):
     return functools.partial(transfer, **changes)
 
 
-def replaced(variant):
+def replaced(variant, **changes):
     """Use the default recipe with a part of the package replaced."""
-    return lambda seed, arguments: Variant(variant, transfer(seed, arguments))
+    return lambda seed, arguments: Variant(variant, transfer(seed, arguments, **changes))
 
 
 def distilled(teachers):
@@ -237,8 +237,12 @@ FRONTIER = {
     "5 epochs": changed(finetune_epochs=5),
     "20 epochs": changed(finetune_epochs=20),
 }
+#: How the package's pretrained network was trained.
+PRETRAINED = {"epochs": 3, "finetune_epochs": 40, "batch_size": 32, "class_weight": None}
 ROWS = {
     **FRONTIER,
+    "pretrained": changed(**PRETRAINED),
+    "pretrained, erasing": replaced("erasing", **PRETRAINED),
     "batches of 32": changed(batch_size=32),
     **{variant: replaced(variant) for variant in REPLACEMENTS},
     **{f"taught by {teachers}": distilled(teachers) for teachers in TEACHERS},
