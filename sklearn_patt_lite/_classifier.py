@@ -808,7 +808,7 @@ class PAttLiteClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             If there is no such file.
         ValueError
             If it is not such a file, is of another version or damaged, or contains anything that it
-            should not; the message says what.
+            should not; the message says what. Also if `crop_averaging` is neither a bool nor None.
 
         See Also
         --------
